@@ -1,0 +1,3 @@
+//! The CQL native protocol and language, without connections.
+
+pub mod ast;

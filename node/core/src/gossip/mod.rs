@@ -1,0 +1,5 @@
+//! Membership and failure detection.
+
+mod endpoint;
+
+pub use endpoint::{Endpoint, RingStatus};

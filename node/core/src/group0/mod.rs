@@ -1,0 +1,5 @@
+//! Operations through group 0.
+
+mod command;
+
+pub use command::{Command, HistoryRow};

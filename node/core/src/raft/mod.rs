@@ -1,0 +1,5 @@
+//! Consensus.
+
+mod types;
+
+pub use types::{Configuration, Entry, EntryKind, Member, MessageKind, RaftMessage, Snapshot};

@@ -1,0 +1,5 @@
+//! The schema.
+
+mod rows;
+
+pub use rows::{Cell, RowKey, Rows, SchemaTable};
