@@ -381,7 +381,7 @@ pub enum PeerReply {
 }
 
 /// What a peer says to a list of peers.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum ExchangeReply {
     /// Nothing; not a response.
     Nothing,

@@ -1,8 +1,16 @@
-//! The upgrade procedure.
+//! The upgrade procedure: from schema that gossip propagates to group 0, exactly once.
+//!
+//! [`machine`] is the procedure itself, pure: it holds no time and no random ids and performs nothing. [`crate::node`] carries
+//! its actions out and the model checker walks it with a Raft log of its own. [`feature`] says when it may begin. The vocabulary
+//! that every report uses is here: [`Stage`], [`Step`] and [`WaitingOn`].
 
+pub mod feature;
+pub mod machine;
 mod stage;
+mod view;
 
 pub use stage::Stage;
+pub use view::View;
 
 use crate::ids::HostId;
 use std::fmt;
@@ -60,6 +68,29 @@ pub enum WaitingOn {
     Retry(String),
     /// Commands with our surplus to be committed.
     Surplus,
+}
+
+impl Step {
+    /// Its number in the documentation; the early finish is 9.
+    pub const fn number(self) -> u8 {
+        self as u8
+    }
+
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::AskPeers => "ask_peers",
+            Self::JoinGroup0 => "join_group0",
+            Self::AwaitPeersInGroup0 => "await_peers_in_group0",
+            Self::PullSchema => "pull_schema",
+            Self::AskMembers => "ask_members",
+            Self::EnterSynchronize => "enter_synchronize",
+            Self::AwaitMembers => "await_members",
+            Self::SynchronizeSchema => "synchronize_schema",
+            Self::Finish => "finish",
+            Self::EarlyFinish => "early_finish",
+        }
+    }
 }
 
 impl fmt::Display for WaitingOn {

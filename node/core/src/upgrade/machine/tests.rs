@@ -1,0 +1,182 @@
+#![allow(clippy::unwrap_used)]
+//! One host's way through the procedure, with the world played by hand.
+
+use super::*;
+use crate::raft::Configuration;
+
+struct World {
+    peers: BTreeSet<HostId>,
+    gossip: BTreeSet<HostId>,
+    configuration: Configuration,
+    stage: Stage,
+    state: Upgrade,
+}
+
+fn id(number: u128) -> HostId {
+    HostId::of(number)
+}
+
+fn ids(numbers: &[u128]) -> BTreeSet<HostId> {
+    numbers.iter().map(|number| id(*number)).collect()
+}
+
+impl World {
+    fn new() -> Self {
+        let (peers, gossip) = (ids(&[2, 3]), ids(&[2, 3]));
+        Self { peers, gossip, configuration: Configuration::default(), stage: Stage::UsePreRaft, state: Upgrade::default() }
+    }
+
+    fn event(&mut self, event: Event) -> Vec<Action> {
+        let view = View {
+            me: id(1),
+            stage: self.stage,
+            peers: &self.peers,
+            gossip_members: &self.gossip,
+            configuration: Some(&self.configuration),
+        };
+        let (state, actions) = step(&self.state, &view, event);
+        self.state = state;
+        actions
+    }
+
+    fn enter(&mut self, stage: Stage) -> Vec<Action> {
+        self.stage = stage;
+        self.event(Event::Entered(stage))
+    }
+
+    fn join_all(&mut self) -> Vec<Action> {
+        self.configuration.voters = ids(&[1, 2, 3]);
+        self.event(Event::Joined)
+    }
+
+    /// Up to the end of step 5.
+    fn synchronize(&mut self) {
+        self.event(Event::Begin);
+        for host in [2, 3] {
+            self.event(Event::Told(id(host), Stage::UsePreRaft));
+        }
+        self.join_all();
+        for host in [2, 3] {
+            self.event(Event::Compared(id(host), Comparison::Equal(Stage::UsePreRaft)));
+        }
+        self.event(Event::Told(id(2), Stage::UsePreRaft));
+        let actions = self.event(Event::Told(id(3), Stage::UsePreRaft));
+        assert_eq!(actions, [Action::Enter { from: Stage::UsePreRaft, to: Stage::Synchronize }]);
+        self.enter(Stage::Synchronize);
+        assert_eq!(self.state.phase, Phase::AwaitMembers);
+    }
+}
+
+#[test]
+fn the_undisturbed_way() {
+    let mut world = World::new();
+    world.synchronize();
+    world.event(Event::Told(id(2), Stage::Synchronize));
+    let actions = world.event(Event::Told(id(3), Stage::Synchronize));
+    assert_eq!(actions, [Action::ResetBackoff, Action::Barrier, Action::Compare(id(2)), Action::Compare(id(3))]);
+    world.event(Event::Compared(id(2), Comparison::Equal(Stage::Synchronize)));
+    world.event(Event::Barrier(Ok(())));
+    let actions = world.event(Event::Compared(id(3), Comparison::Equal(Stage::UsePostRaft)));
+    assert_eq!(actions, [Action::Enter { from: Stage::Synchronize, to: Stage::UsePostRaft }]);
+    world.enter(Stage::UsePostRaft);
+    assert_eq!(world.state.phase, Phase::Done);
+}
+
+#[test]
+fn step_0_is_refused_while_gossip_knows_a_host_that_peers_lacks() {
+    let mut world = World::new();
+    world.gossip.insert(id(4));
+    world.event(Event::Begin);
+    world.event(Event::Told(id(2), Stage::UsePreRaft));
+    assert_eq!(world.event(Event::Told(id(3), Stage::UsePreRaft)), []);
+    world.peers.insert(id(4));
+    assert_eq!(world.event(Event::Changed), [Action::Ask(id(4))]);
+    let actions = world.event(Event::Told(id(4), Stage::UsePreRaft));
+    assert!(actions.contains(&Action::Join));
+}
+
+#[test]
+fn a_silent_peer_makes_the_whole_pass_repeat() {
+    let mut world = World::new();
+    world.event(Event::Begin);
+    world.event(Event::Told(id(2), Stage::UsePreRaft));
+    assert_eq!(world.event(Event::Silent(id(3), "timed out".into())), [Action::Backoff]);
+    assert_eq!(world.event(Event::Retry), [Action::Abort, Action::Ask(id(2)), Action::Ask(id(3))]);
+}
+
+#[test]
+fn an_answer_before_synchronize_does_not_count_in_step_7() {
+    let mut world = World::new();
+    world.synchronize();
+    for host in [2, 3] {
+        world.event(Event::Told(id(host), Stage::Synchronize));
+    }
+    world.event(Event::Barrier(Ok(())));
+    world.event(Event::Compared(id(2), Comparison::Equal(Stage::Synchronize)));
+    assert_eq!(world.event(Event::Compared(id(3), Comparison::Equal(Stage::UsePreRaft))), [Action::Backoff]);
+}
+
+#[test]
+fn a_configuration_that_grew_starts_step_6_again() {
+    let mut world = World::new();
+    world.synchronize();
+    for host in [2, 3] {
+        world.event(Event::Told(id(host), Stage::Synchronize));
+    }
+    world.configuration.voters.insert(id(4));
+    world.event(Event::Barrier(Ok(())));
+    assert_eq!(world.state.phase, Phase::AwaitMembers);
+}
+
+#[test]
+fn a_final_member_ends_every_wait_but_for_the_surplus() {
+    let mut world = World::new();
+    world.event(Event::Begin);
+    for host in [2, 3] {
+        world.event(Event::Told(id(host), Stage::UsePostRaft));
+    }
+    world.configuration.voters = ids(&[1, 2]);
+    world.event(Event::Joined);
+    let actions = world.event(Event::Told(id(2), Stage::UsePostRaft));
+    assert_eq!(actions, [Action::Abort, Action::Enter { from: Stage::UsePreRaft, to: Stage::Synchronize }, Action::Barrier]);
+    world.enter(Stage::Synchronize);
+    assert_eq!(world.event(Event::Barrier(Ok(()))), [Action::Reconcile(id(2))]);
+    assert_eq!(world.event(Event::Reconciled(true)), [Action::SubmitSurplus]);
+    let actions = world.event(Event::SurplusCommitted);
+    assert_eq!(actions, [Action::Enter { from: Stage::Synchronize, to: Stage::UsePostRaft }]);
+}
+
+#[test]
+fn a_recovery_marker_ends_the_procedure() {
+    let mut world = World::new();
+    world.synchronize();
+    world.event(Event::Overruled(Stage::Recovery));
+    assert!(matches!(world.state.phase, Phase::Failed(Step::AwaitMembers, _)));
+    world.stage = Stage::Recovery;
+    world.event(Event::Begin);
+    assert_eq!(world.state.phase, Phase::Idle);
+}
+
+#[test]
+fn a_restart_in_synchronize_goes_on_at_6() {
+    let mut world = World::new();
+    world.stage = Stage::Synchronize;
+    assert_eq!(world.event(Event::Begin), [Action::Abort, Action::Abort, Action::ResetBackoff, Action::Join]);
+    world.join_all();
+    assert_eq!(world.state.phase, Phase::AwaitMembers);
+}
+
+#[test]
+fn what_it_waits_for_is_named() {
+    let mut world = World::new();
+    world.synchronize();
+    world.event(Event::Told(id(2), Stage::Synchronize));
+    let view = View {
+        me: id(1),
+        stage: world.stage,
+        peers: &world.peers,
+        gossip_members: &world.gossip,
+        configuration: Some(&world.configuration),
+    };
+    assert_eq!(world.state.waiting_on(&view), [WaitingOn::Synchronize(id(3))]);
+}
