@@ -1,7 +1,7 @@
 //! CQL types and values, as the schema stores them and the native protocol sends them.
 
 use serde::{Deserialize, Serialize};
-use std::net::IpAddr;
+use std::{fmt, net::IpAddr};
 use uuid::Uuid;
 
 /// A CQL type. Its text form is that of `system_schema.columns.type`.
@@ -63,6 +63,72 @@ pub enum CqlType {
     UserType(String),
     /// A class name in quotes.
     Custom(String),
+}
+
+/// A text that names no type.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no CQL type: {0}")]
+pub struct UnknownType(pub String);
+
+/// The types without parts, by name. `varchar` is another name of `text`, so it comes after it.
+const NATIVE: [(&str, CqlType); 21] = [
+    ("ascii", CqlType::Ascii),
+    ("bigint", CqlType::Bigint),
+    ("blob", CqlType::Blob),
+    ("boolean", CqlType::Boolean),
+    ("counter", CqlType::Counter),
+    ("date", CqlType::Date),
+    ("decimal", CqlType::Decimal),
+    ("double", CqlType::Double),
+    ("duration", CqlType::Duration),
+    ("float", CqlType::Float),
+    ("inet", CqlType::Inet),
+    ("int", CqlType::Int),
+    ("smallint", CqlType::Smallint),
+    ("text", CqlType::Text),
+    ("time", CqlType::Time),
+    ("timestamp", CqlType::Timestamp),
+    ("timeuuid", CqlType::Timeuuid),
+    ("tinyint", CqlType::Tinyint),
+    ("uuid", CqlType::Uuid),
+    ("varint", CqlType::Varint),
+    ("varchar", CqlType::Text),
+];
+
+impl CqlType {
+    /// The type without parts of that lower-case name.
+    pub fn native(name: &str) -> Option<Self> {
+        NATIVE.iter().find(|(native, _)| *native == name).map(|(_, kind)| kind.clone())
+    }
+
+    /// The type without `frozen<…>` around it.
+    pub fn thawed(&self) -> &Self {
+        match self {
+            Self::Frozen(inner) => inner.thawed(),
+            other => other,
+        }
+    }
+}
+
+/// As in `system_schema.columns.type`. [`std::str::FromStr`] reads it back.
+impl fmt::Display for CqlType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::List(element) => write!(f, "list<{element}>"),
+            Self::Set(element) => write!(f, "set<{element}>"),
+            Self::Map(key, value) => write!(f, "map<{key}, {value}>"),
+            Self::Frozen(inner) => write!(f, "frozen<{inner}>"),
+            Self::Vector(element, dimension) => write!(f, "vector<{element}, {dimension}>"),
+            Self::Tuple(fields) => {
+                let fields: Vec<_> = fields.iter().map(ToString::to_string).collect();
+                write!(f, "tuple<{}>", fields.join(", "))
+            }
+            Self::UserType(name) if Self::native(name).is_some() => write!(f, "\"{name}\""),
+            Self::UserType(name) => f.write_str(&crate::cql::parse::quote_name(name)),
+            Self::Custom(class) => write!(f, "'{}'", class.replace('\'', "''")),
+            native => f.write_str(NATIVE.iter().find(|(_, kind)| kind == native).map_or("", |(name, _)| name)),
+        }
+    }
 }
 
 /// A value of a column of a system table.

@@ -94,6 +94,10 @@ pub enum Term {
     Bind(usize),
     /// `:name`
     NamedBind(String),
+    /// A bound value, as the client sent it: bytes of the type that belongs here. A bound null is [`Term::Null`].
+    Bound(Vec<u8>),
+    /// One term that is a list of the values meant: `IN ?`
+    Spread(Box<Term>),
 }
 
 /// `WITH a = b AND …`, in the order written.
