@@ -8,6 +8,9 @@ use std::{
     net::SocketAddr,
 };
 
+/// Members of a group. Each costs the leader a heartbeat a tick, and all of them fit into one change.
+pub const MAX_MEMBERS: usize = 100;
+
 /// A member of the group. The address is a hint from the time of the change that added it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Member {
@@ -38,6 +41,15 @@ impl Configuration {
     /// Whether two majorities are needed at the moment.
     pub fn is_joint(&self) -> bool {
         !self.outgoing.is_empty()
+    }
+
+    /// Whether it is one that a group can be in: `raft-rs` panics over others.
+    pub fn is_valid(&self) -> bool {
+        let learners_apart = self.learners.is_disjoint(&self.voters) && self.learners.is_disjoint(&self.outgoing);
+        let next_staged = self.learners_next.is_subset(&self.outgoing) && self.learners_next.is_disjoint(&self.voters);
+        let leaves = self.is_joint() || !self.auto_leave;
+        let bounded = self.voters.len() + self.learners.len() <= MAX_MEMBERS && self.outgoing.len() <= MAX_MEMBERS;
+        !self.voters.is_empty() && learners_apart && next_staged && leaves && bounded
     }
 
     /// Everyone in it.
@@ -74,7 +86,7 @@ pub enum EntryKind {
 }
 
 /// A snapshot without its bytes: those go over a stream of their own.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
     /// The last index that it contains.
     pub index: u64,

@@ -1,0 +1,68 @@
+//! Which messages of peers are let in.
+//!
+//! `raft-rs` panics over messages that no healthy member sends, for instance after a member lost its data and came back under
+//! its old id. A panic is an outage of ours for a fault of theirs, so such messages are dropped here.
+
+use super::{
+    group::{MAX_COMMAND_BYTES, READ_CONTEXT_BYTES},
+    names::collide,
+    types::{EntryKind, RaftMessage, Snapshot},
+};
+use protobuf::ProtobufEnum;
+use raft::eraftpb::MessageType;
+
+/// The kind, if it is one that crosses the network and the message is one that `raft-rs` can bear.
+pub fn admitted(message: &RaftMessage, last_index: u64) -> Option<MessageType> {
+    let kind = MessageType::from_i32(message.kind.0.into())?;
+    let fine = match kind {
+        MessageType::MsgPropose => message.term == 0 && is_proposal(message),
+        MessageType::MsgReadIndex => message.term == 0 && is_read(message),
+        MessageType::MsgReadIndexResp => message.term > 0 && is_read(message),
+        MessageType::MsgAppend => message.term > 0 && is_contiguous(message),
+        MessageType::MsgAppendResponse => message.term > 0 && is_within(message, last_index),
+        MessageType::MsgHeartbeat => message.term > 0 && message.commit <= last_index,
+        MessageType::MsgSnapshot => {
+            message.term > 0 && message.snapshot.as_ref().is_some_and(|snapshot| is_sound(snapshot, message.term))
+        }
+        MessageType::MsgHeartbeatResponse
+        | MessageType::MsgRequestVote
+        | MessageType::MsgRequestVoteResponse
+        | MessageType::MsgRequestPreVote
+        | MessageType::MsgRequestPreVoteResponse
+        | MessageType::MsgTimeoutNow => message.term > 0,
+        MessageType::MsgHup
+        | MessageType::MsgBeat
+        | MessageType::MsgUnreachable
+        | MessageType::MsgSnapStatus
+        | MessageType::MsgCheckQuorum
+        | MessageType::MsgTransferLeader => false,
+    };
+    fine.then_some(kind)
+}
+
+/// Commands only: a leader's `raft-rs` would parse a membership change, and only the leader proposes those.
+fn is_proposal(message: &RaftMessage) -> bool {
+    let fits = |data: &[u8]| data.len() <= MAX_COMMAND_BYTES;
+    !message.entries.is_empty() && message.entries.iter().all(|entry| entry.kind == EntryKind::Normal && fits(&entry.data))
+}
+
+fn is_read(message: &RaftMessage) -> bool {
+    matches!(message.entries.as_slice(), [entry] if entry.data.len() == READ_CONTEXT_BYTES)
+}
+
+fn is_contiguous(message: &RaftMessage) -> bool {
+    let indexes = message.index.saturating_add(1)..u64::MAX;
+    let follow = message.entries.iter().zip(indexes).all(|(entry, index)| entry.index == index && entry.term <= message.term);
+    follow && message.index < u64::MAX / 2
+}
+
+/// Nobody can have more of the leader's log than the leader.
+fn is_within(message: &RaftMessage, last_index: u64) -> bool {
+    let ours = message.index <= last_index || message.reject;
+    ours && message.reject_hint <= last_index && message.request_snapshot == 0
+}
+
+fn is_sound(snapshot: &Snapshot, term: u64) -> bool {
+    let placed = snapshot.index > 0 && snapshot.index < u64::MAX / 2 && snapshot.term > 0 && snapshot.term <= term;
+    placed && snapshot.configuration.is_valid() && !collide(&snapshot.configuration.members())
+}
