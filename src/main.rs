@@ -1,2 +1,35 @@
-//! Placeholder
-fn main() {}
+//! `group0-operator`: reads the arguments and runs the subcommand.
+
+use clap::Parser as _;
+use group0_operator::{
+    args::{Arguments, Command, CrdArguments},
+    crd,
+    error::Error,
+};
+use std::{fs, io::Write as _, process::ExitCode};
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Crd(arguments) => write_crd(&arguments),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("group0-operator: {error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn write_crd(CrdArguments { dir }: &CrdArguments) -> Result<(), Error> {
+    let text = crd::yaml().map_err(|e| Error::failure(format!("the CRD cannot be written as YAML: {e}")))?;
+    match dir {
+        None => std::io::stdout().write_all(text.as_bytes()).map_err(|e| Error::failure(format!("standard output: {e}"))),
+        Some(dir) => {
+            let path = dir.join(crd::FILE_NAME);
+            fs::create_dir_all(dir)
+                .and_then(|()| fs::write(&path, text))
+                .map_err(|e| Error::failure(format!("{}: cannot be written: {e}", path.display())))
+        }
+    }
+}

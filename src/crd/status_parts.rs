@@ -1,0 +1,179 @@
+//! The parts of `status`.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// Where the upgrade is.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Phase {
+    /// Nothing has been looked at yet.
+    #[default]
+    Pending,
+    /// The guards are asked before the first restart.
+    Preflight,
+    /// Nodes get the flag, one at a time.
+    Rolling,
+    /// Past the point of no return: nodes found and join the group.
+    Forming,
+    /// Schema changes are refused while the nodes make their schemas equal.
+    Synchronizing,
+    /// Every node is final and a voter of one group.
+    Complete,
+    /// Stopped by spec.paused.
+    Paused,
+    /// Nothing moves and the operator may not act.
+    Stalled,
+    /// A recovery is under way.
+    Recovering,
+    /// The flag is being taken back.
+    Cancelling,
+    /// The flag has been taken back.
+    Cancelled,
+    /// The run ended and cannot go on.
+    Failed,
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+/// One node.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeStatus {
+    /// Its pod.
+    #[schemars(length(max = 253))]
+    pub pod_name: String,
+    /// Its host id.
+    #[serde(default, rename = "hostID", skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 36))]
+    pub host_id: Option<String>,
+    /// The UID of its pod.
+    #[serde(default, rename = "podUID", skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub pod_uid: Option<String>,
+    /// Tells one start of the process from the next.
+    #[serde(default, rename = "bootID", skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub boot_id: Option<String>,
+    /// recovery, use_pre_raft_procedures, synchronize or use_post_raft_procedures.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub upgrade_state: Option<String>,
+    /// Whether its pod carries the flag; absent if that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flag: Option<bool>,
+    /// Its part in group 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub raft: Option<NodeRaft>,
+    /// Its schema version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 36))]
+    pub schema_version: Option<String>,
+    /// Host ids that it does not see up: the first ten, then "and N more".
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 11), inner(length(max = 64)))]
+    pub does_not_see: Vec<String>,
+    /// The step of its upgrade procedure.
+    #[schemars(length(max = 128))]
+    pub step: String,
+    /// Since when.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Time>,
+    /// How often the operator has asked it to start its procedure again.
+    #[serde(default)]
+    pub attempts: u32,
+    /// What holds it back, by its reason; empty if nothing.
+    #[serde(default)]
+    #[schemars(length(max = 64))]
+    pub blocked_by: String,
+    /// The same in words.
+    #[serde(default)]
+    #[schemars(length(max = 1024))]
+    pub message: String,
+}
+
+/// A node's part in group 0.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeRaft {
+    /// The group.
+    #[serde(rename = "groupID")]
+    #[schemars(length(max = 36))]
+    pub group_id: String,
+    /// Whether it votes.
+    pub voter: bool,
+    /// Whether it leads.
+    pub leader: bool,
+}
+
+/// Why nothing moves.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Stall {
+    /// The class, as the runbooks are named.
+    #[schemars(length(max = 64))]
+    pub class: String,
+    /// What was seen.
+    #[schemars(length(max = 1024))]
+    pub evidence: String,
+    /// Since when.
+    pub since: Time,
+}
+
+/// A recovery that is prepared or under way.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct RecoveryStatus {
+    /// The step that is being done.
+    #[schemars(length(max = 64))]
+    pub step: String,
+    /// The frozen plan, one line a decision.
+    #[serde(default)]
+    #[schemars(length(max = 256), inner(length(max = 512)))]
+    pub plan: Vec<String>,
+    /// Its hash: copy it to spec.recovery.approvedPlanHash to approve.
+    #[schemars(length(max = 128))]
+    pub plan_hash: String,
+    /// The guards that fail.
+    #[serde(default)]
+    #[schemars(length(max = 32), inner(length(max = 256)))]
+    pub blocked_by: Vec<String>,
+    /// When it started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Time>,
+}
+
+/// A run or a recovery that has ended.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Run {
+    /// Its id.
+    #[serde(rename = "runID")]
+    #[schemars(length(max = 64))]
+    pub run_id: String,
+    /// When it started.
+    pub started_at: Time,
+    /// When it ended.
+    pub ended_at: Time,
+    /// How it ended.
+    #[schemars(length(max = 64))]
+    pub result: String,
+    /// Who approved it; empty if nobody had to.
+    #[serde(default)]
+    #[schemars(length(max = 253))]
+    pub approved_by: String,
+    /// Guards that were overridden, each with its reason.
+    #[serde(default)]
+    #[schemars(length(max = 32), inner(length(max = 1100)))]
+    pub overridden: Vec<String>,
+    /// The hash of its plan, if it had one.
+    #[serde(default)]
+    #[schemars(length(max = 128))]
+    pub plan_hash: String,
+}
