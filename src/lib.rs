@@ -5,3 +5,5 @@
 pub mod args;
 pub mod crd;
 pub mod error;
+pub mod observe;
+pub mod plan;

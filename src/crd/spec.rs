@@ -1,4 +1,5 @@
 //! `spec`: what the user asks for.
+#![expect(clippy::duplicated_attributes, reason = "each printed column has a type and a priority")]
 
 use super::{
     Group0UpgradeStatus,

@@ -1,0 +1,1 @@
+//! The border to the nodes: their answers, parsed.

@@ -1,0 +1,87 @@
+//! What was seen: one plain value, made by reading only.
+//!
+//! Each part is [`Part::Known`] with its age, or [`Part::Unknown`] with the reason; the planner treats Unknown as unsafe.
+//! How the parts are read is in [`admin`] (the nodes); nothing here decides.
+
+pub mod admin;
+mod node;
+
+pub use node::{Figures, Group, NodeSeen, Peer, Pod, PodState, Procedure, UpgradeState};
+
+use k8s_openapi::jiff::SignedDuration;
+use std::{collections::BTreeMap, fmt};
+use uuid::Uuid;
+
+/// The name of a pod: StatefulSet and ordinal.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PodName {
+    /// The position of its StatefulSet in `spec.clusterRef.statefulSets`: the rack.
+    pub rack: usize,
+    /// Its ordinal in the StatefulSet.
+    pub ordinal: u32,
+    /// Its whole name.
+    pub name: String,
+}
+
+impl PodName {
+    /// The pod of this ordinal of this StatefulSet.
+    pub fn new(rack: usize, stateful_set: &str, ordinal: u32) -> Self {
+        Self { rack, ordinal, name: format!("{stateful_set}-{ordinal}") }
+    }
+}
+
+impl fmt::Display for PodName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
+    }
+}
+
+/// A host id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HostId(pub Uuid);
+
+impl fmt::Display for HostId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A part of an observation: some past version, of its own age.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Part<T> {
+    /// Seen.
+    Known {
+        /// What was seen.
+        value: T,
+        /// How long ago.
+        age: SignedDuration,
+    },
+    /// Not seen, and why.
+    Unknown(String),
+}
+
+impl<T> Part<T> {
+    /// The value, if it was seen.
+    pub fn known(&self) -> Option<&T> {
+        match self {
+            Self::Known { value, .. } => Some(value),
+            Self::Unknown(_) => None,
+        }
+    }
+}
+
+/// Everything that the planner may know.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Observation {
+    /// Each member of the cluster.
+    pub nodes: BTreeMap<PodName, NodeView>,
+}
+
+/// One member: its pod and what its Admin service says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NodeView {
+    /// The pod, or the process that stands for it.
+    pub pod: Part<Pod>,
+    /// The node's own word.
+    pub node: Part<NodeSeen>,
+}

@@ -1,0 +1,172 @@
+//! A pod and a node as they were seen. Strings of the wire have been parsed.
+
+use super::HostId;
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use std::{collections::BTreeMap, collections::BTreeSet, fmt};
+use uuid::Uuid;
+
+/// A pod, or the process that stands for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pod {
+    /// Its identity: a pod that was made again has another.
+    pub uid: String,
+    /// Whether it runs.
+    pub state: PodState,
+    /// When it was made.
+    pub since: Timestamp,
+    /// Whether its environment turns the flag on.
+    pub flag: bool,
+    /// Whether its environment holds the feature back.
+    pub hold: bool,
+}
+
+/// Whether a pod runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PodState {
+    /// It runs; whether it is ready, the node says.
+    Running,
+    /// It is being started or stopped.
+    Changing,
+    /// It does not run, and why.
+    Down(String),
+}
+
+/// What a node says of itself.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NodeSeen {
+    /// Grows with every change.
+    pub sequence: u64,
+    /// Who it is.
+    pub host: HostId,
+    /// Grows with each start of the process.
+    pub generation: u64,
+    /// Its release.
+    pub release: String,
+    /// Its wall clock minus ours, when its answer came.
+    pub clock_offset: SignedDuration,
+    /// Whether it serves clients; if not, why.
+    pub ready: Result<(), String>,
+    /// Whether it is a full member; if not, what it waits for.
+    pub bootstrapped: Result<(), String>,
+    /// The flag as its process read it.
+    pub flag: bool,
+    /// Whether `Proceed` was received.
+    pub proceed: bool,
+    /// Whether the hold keeps the feature back.
+    pub held: bool,
+    /// Whether the feature is enabled.
+    pub feature_enabled: bool,
+    /// Its upgrade state.
+    pub state: UpgradeState,
+    /// Its upgrade procedure.
+    pub procedure: Procedure,
+    /// Its group, if it has one.
+    pub group: Option<Group>,
+    /// Its schema version.
+    pub schema_version: String,
+    /// The other hosts of the ring as it knows them.
+    pub peers: BTreeMap<HostId, Peer>,
+    /// What its upgrade took, if this process has finished one.
+    pub figures: Option<Figures>,
+}
+
+/// The persisted upgrade state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UpgradeState {
+    /// `recovery`
+    Recovery,
+    /// `use_pre_raft_procedures`
+    PreRaft,
+    /// `synchronize`
+    Synchronize,
+    /// `use_post_raft_procedures`
+    PostRaft,
+    /// A text that this release does not know.
+    Unrecognized(String),
+}
+
+impl From<&str> for UpgradeState {
+    fn from(text: &str) -> Self {
+        match text {
+            "recovery" => Self::Recovery,
+            "use_pre_raft_procedures" => Self::PreRaft,
+            "synchronize" => Self::Synchronize,
+            "use_post_raft_procedures" => Self::PostRaft,
+            other => Self::Unrecognized(other.into()),
+        }
+    }
+}
+
+impl fmt::Display for UpgradeState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Recovery => "recovery",
+            Self::PreRaft => "use_pre_raft_procedures",
+            Self::Synchronize => "synchronize",
+            Self::PostRaft => "use_post_raft_procedures",
+            Self::Unrecognized(text) => text,
+        })
+    }
+}
+
+/// Where a node's upgrade procedure is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Procedure {
+    /// Not started.
+    Idle,
+    /// Running.
+    Running {
+        /// Its step.
+        step: String,
+        /// What it waits for, in words.
+        waiting: Vec<String>,
+        /// Since when.
+        since: Timestamp,
+    },
+    /// It has failed and waits to be started again.
+    Failed {
+        /// Its step.
+        step: String,
+        /// Why.
+        cause: String,
+    },
+    /// Final.
+    Done,
+}
+
+/// Group 0 as one member sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// Its id.
+    pub id: Uuid,
+    /// The leader, if known.
+    pub leader: Option<HostId>,
+    /// Voters of the applied configuration.
+    pub voters: BTreeSet<HostId>,
+    /// Whether the configuration is joint.
+    pub joint: bool,
+}
+
+/// Another host, as one node knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Whether it is seen up.
+    pub up: bool,
+    /// Its gossip status.
+    pub status: String,
+    /// The start of its process that the node knows of.
+    pub generation: u64,
+    /// The generation of the peer from which a schema pull has completed since the node itself started; 0 if none has.
+    pub pulled_from_generation: u64,
+}
+
+/// What an upgrade took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Figures {
+    /// The last advertisement of the feature was received.
+    pub started: Timestamp,
+    /// `synchronize` was durable.
+    pub synchronize: Timestamp,
+    /// The final state was durable.
+    pub finished: Timestamp,
+}

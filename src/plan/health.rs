@@ -1,0 +1,76 @@
+//! Whether one node can be relied upon. Unknown and old answers are no.
+
+use super::{Given, WaitingFor};
+use crate::observe::{NodeSeen, NodeView, Part, Pod, PodName, PodState, UpgradeState};
+use k8s_openapi::jiff::SignedDuration;
+use std::time::Duration;
+
+/// A node whose pod runs and that answers.
+#[derive(Clone, Copy)]
+pub(super) struct Member<'a> {
+    pub name: &'a PodName,
+    pub pod: &'a Pod,
+    pub node: &'a NodeSeen,
+}
+
+impl Given<'_> {
+    /// The node, if its pod runs and its own word is at hand; else what is missing.
+    pub(super) fn answering<'a>(&self, name: &'a PodName, view: &'a NodeView) -> Result<Member<'a>, WaitingFor> {
+        let unknown = |why: String| WaitingFor::NodeUnknown { node: name.clone(), why };
+        let pod = self.fresh(&view.pod).map_err(unknown)?;
+        match &pod.state {
+            PodState::Down(why) => return Err(WaitingFor::PodDown { node: name.clone(), why: why.clone() }),
+            PodState::Changing => return Err(not_ready(name, "it is being started or stopped")),
+            PodState::Running => {}
+        }
+        let node = self.fresh(&view.node).map_err(unknown)?;
+        Ok(Member { name, pod, node })
+    }
+
+    /// As [`Self::answering`], and it serves clients as a full member, with the environment of its pod.
+    pub(super) fn healthy<'a>(&self, name: &'a PodName, view: &'a NodeView) -> Result<Member<'a>, WaitingFor> {
+        let member = self.answering(name, view)?;
+        let node = member.node;
+        if let UpgradeState::Unrecognized(state) = &node.state {
+            return Err(WaitingFor::UnknownNodeState { node: name.clone(), state: state.clone() });
+        }
+        if let Err(why) = node.bootstrapped.as_ref().and(node.ready.as_ref()) {
+            return Err(not_ready(name, why));
+        }
+        if member.pod.flag && !node.flag {
+            return Err(WaitingFor::FlagNotTaken { node: name.clone() });
+        }
+        Ok(member)
+    }
+
+    /// Whether a restart is what this node needs: it is down, or was given all the time there is to become ready.
+    /// Of a pod of which nothing is known, nothing can be said.
+    pub(super) fn needs_restart(&self, name: &PodName, view: &NodeView) -> bool {
+        match self.healthy(name, view) {
+            Ok(_) | Err(WaitingFor::UnknownNodeState { .. }) => false,
+            Err(WaitingFor::PodDown { .. }) => true,
+            Err(_) => self.fresh(&view.pod).is_ok_and(|pod| {
+                let time_to_become_ready = signed(self.spec.deadlines.pod_ready.into());
+                self.now.duration_since(pod.since) >= time_to_become_ready
+            }),
+        }
+    }
+
+    /// The value of a part that is not older than one call may take.
+    fn fresh<'a, T>(&self, part: &'a Part<T>) -> Result<&'a T, String> {
+        match part {
+            Part::Known { value, age } if *age <= signed(self.spec.deadlines.rpc.into()) => Ok(value),
+            Part::Known { age, .. } => Err(format!("its last answer is {} s old", age.as_secs())),
+            Part::Unknown(why) => Err(why.clone()),
+        }
+    }
+}
+
+fn not_ready(name: &PodName, why: &str) -> WaitingFor {
+    WaitingFor::PodNotReady { node: name.clone(), why: why.into() }
+}
+
+/// A duration of spec, bounded as time itself is.
+pub(super) fn signed(duration: Duration) -> SignedDuration {
+    SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX)
+}
