@@ -7,3 +7,4 @@ pub mod crd;
 pub mod error;
 pub mod observe;
 pub mod plan;
+pub mod status;

@@ -71,3 +71,22 @@ pub struct Group0UpgradeSpec {
     #[serde(default)]
     pub recovery: Recovery,
 }
+
+impl Group0UpgradeSpec {
+    /// The upgrade of this cluster, with everything else at its default.
+    pub fn new_for(cluster_ref: ClusterRef) -> Self {
+        Self {
+            cluster_ref,
+            mode: Mode::default(),
+            paused: false,
+            dry_run: false,
+            cancel: false,
+            pacing: Pacing::default(),
+            window: None,
+            deadlines: Deadlines::default(),
+            overrides: Vec::new(),
+            backup: Backup::default(),
+            recovery: Recovery::default(),
+        }
+    }
+}

@@ -88,6 +88,9 @@ pub struct NodeStatus {
     /// How often the operator has asked it to start its procedure again.
     #[serde(default)]
     pub attempts: u32,
+    /// When it did so last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_attempt_at: Option<Time>,
     /// What holds it back, by its reason; empty if nothing.
     #[serde(default)]
     #[schemars(length(max = 64))]

@@ -32,7 +32,11 @@ pub(super) fn follow(given: &Given<'_>) -> Plan {
     if waiting.is_empty() {
         return complete(given);
     }
+    let halted = waiting.iter().any(|why| matches!(why, WaitingFor::UnknownNodeState { .. }));
     let mut plan = given.wait(phase(&members), waiting);
+    if halted {
+        return plan;
+    }
     plan.actions = members.iter().filter(|m| needs_proceed(m)).map(|m| Action::Proceed { node: m.name.clone() }).collect();
     for member in &members {
         retry(given, &mut plan, member);

@@ -1,0 +1,96 @@
+//! Pure: journal, report and observation → status and conditions; and status → journal.
+
+mod conditions;
+mod journal;
+mod nodes;
+
+pub use journal::journal;
+
+use crate::{
+    crd::{Group0UpgradeStatus, Phase},
+    observe::{NodeSeen, Observation, UpgradeState},
+    plan::{Action, Plan},
+};
+use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
+
+/// Messages are cut here: their field is bounded in the CRD.
+const MAX_MESSAGE_CHARS: usize = 1000;
+
+/// The status to write: what `plan` says of `seen`. `before` keeps the times at which conditions last changed.
+pub fn render(
+    plan: &Plan,
+    seen: &Observation,
+    before: &Group0UpgradeStatus,
+    generation: i64,
+    now: Timestamp,
+) -> Group0UpgradeStatus {
+    let first = plan.report.waiting.first();
+    let mut status = Group0UpgradeStatus {
+        phase: plan.report.phase,
+        progress: progress(plan.report.phase, seen),
+        step: step(plan),
+        blocked_by: first.map_or_else(String::new, |why| why.reason().into()),
+        message: first.map_or_else(|| message(plan), |why| bounded(&why.to_string())),
+        leader: nodes::leader(seen),
+        observed_generation: generation,
+        synchronize_window_millis: synchronize_window_millis(seen).or(before.synchronize_window_millis),
+        nodes: nodes::all(plan, seen, before),
+        epoch: before.epoch,
+        template_hash: before.template_hash.clone(),
+        history: before.history.clone(),
+        last_progress_at: before.last_progress_at.clone(),
+        ..Group0UpgradeStatus::default()
+    };
+    journal::write(&plan.journal, &mut status);
+    if has_moved(&status, before) {
+        status.last_progress_at = Some(Time(now));
+    }
+    status.conditions = conditions::all(plan, seen, before, generation, now);
+    status
+}
+
+/// Of all nodes: those that carry the flag, and after the roll those that are final.
+fn progress(phase: Phase, seen: &Observation) -> String {
+    let is_final = |node: &NodeSeen| node.state == UpgradeState::PostRaft;
+    let done = match phase {
+        Phase::Forming | Phase::Synchronizing | Phase::Complete => {
+            seen.nodes.values().filter(|view| view.node.known().is_some_and(is_final)).count()
+        }
+        _ => seen.nodes.values().filter(|view| view.pod.known().is_some_and(|pod| pod.flag)).count(),
+    };
+    format!("{done}/{}", seen.nodes.len())
+}
+
+fn step(plan: &Plan) -> String {
+    match plan.actions.as_slice() {
+        [] => plan.report.waiting.first().map_or_else(String::new, |why| format!("waiting: {}", why.reason())),
+        [Action::Proceed { .. }, _, ..] => "proceed on all nodes".into(),
+        [action, ..] => action.to_string(),
+    }
+}
+
+fn message(plan: &Plan) -> String {
+    match plan.report.phase {
+        Phase::Complete => "every node is final and a voter of one group; from here on the operator restarts nothing".into(),
+        _ => plan.actions.first().map_or_else(String::new, ToString::to_string),
+    }
+}
+
+/// From the first node in synchronize to the last one final, if every node has told.
+fn synchronize_window_millis(seen: &Observation) -> Option<i64> {
+    let figures: Option<Vec<_>> = seen.nodes.values().map(|view| view.node.known()?.figures).collect();
+    let figures = figures?;
+    let from = figures.iter().map(|f| f.synchronize).min()?;
+    let to = figures.iter().map(|f| f.finished).max()?;
+    i64::try_from(to.duration_since(from).as_millis()).ok()
+}
+
+/// Whether anything is as it was not before. The time of this is what a stall is measured from.
+fn has_moved(status: &Group0UpgradeStatus, before: &Group0UpgradeStatus) -> bool {
+    (status.phase, &status.progress, &status.nodes) != (before.phase, &before.progress, &before.nodes)
+}
+
+/// Cut to what the CRD allows, at a character.
+fn bounded(text: &str) -> String {
+    text.chars().take(MAX_MESSAGE_CHARS).collect()
+}
