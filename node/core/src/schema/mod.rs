@@ -1,10 +1,14 @@
 //! The schema.
 //!
-//! [`Rows`] are the data and how they merge; [`Schema`] is a whole schema with its digest; [`store`](self) encodes it for disk.
+//! [`Rows`] are the data and how they merge; [`Schema`] is a whole schema with its digest, which `store` encodes for disk and
+//! `lookup` reads as tables and columns; [`ddl`] makes statements into changes.
 
+pub mod ddl;
+mod lookup;
 mod rows;
 mod store;
 
+pub use lookup::{Column, ColumnRole, Index, Table};
 pub use rows::{Cell, Merged, RowKey, Rows, SchemaTable};
 pub use store::CorruptSchema;
 

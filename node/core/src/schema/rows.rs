@@ -191,11 +191,9 @@ impl Rows {
     }
 
     /// The live rows at and below a key, ascending.
-    pub fn live_below(&self, above: &RowKey) -> impl Iterator<Item = (&RowKey, &BTreeMap<String, Cell>)> {
-        let rows = self.cells.range(above.clone()..).take_while({
-            let above = above.clone();
-            move |(key, _)| above.covers(key)
-        });
+    pub fn live_below<'a>(&'a self, above: &RowKey) -> impl Iterator<Item = (&'a RowKey, &'a BTreeMap<String, Cell>)> + use<'a> {
+        let above = above.clone();
+        let rows = self.cells.range(above.clone()..).take_while(move |(key, _)| above.covers(key));
         rows.filter(|(_, cells)| cells.values().any(|cell| cell.value.is_some()))
     }
 
