@@ -15,11 +15,11 @@ pub fn encode<T: Serialize>(value: &T) -> Vec<u8> {
     postcard::to_allocvec(value).unwrap_or_default()
 }
 
-pub fn message_in(message: RaftMessage) -> Option<eraftpb::Message> {
+pub fn message_in(names: &Names, message: RaftMessage) -> Option<eraftpb::Message> {
     let mut inner = eraftpb::Message::default();
     inner.set_msg_type(eraftpb::MessageType::from_i32(message.kind.0.into())?);
-    inner.from = raft_id(message.from);
-    inner.to = raft_id(message.to);
+    inner.from = names.id(message.from);
+    inner.to = names.id(message.to);
     inner.term = message.term;
     inner.log_term = message.log_term;
     inner.index = message.index;

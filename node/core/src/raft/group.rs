@@ -8,7 +8,7 @@ use super::{
     names::{Names, raft_id},
     output::{Dropped, MemberProgress, Output, RaftError, RaftStatus, RaftWrite, Role},
     stored::{HardState, Stored},
-    types::{Configuration, Member, RaftMessage},
+    types::{Configuration, Member, RaftMessage, Snapshot},
 };
 use crate::{
     ids::{GroupId, HostId},
@@ -19,7 +19,7 @@ use raft::{
     Config, Progress, RawNode, ReadOnlyOption, SnapshotStatus, StateRole,
     eraftpb::{self, MessageType},
 };
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 /// A command, so that one append of it stays well below the largest message of the network.
 pub const MAX_COMMAND_BYTES: usize = 1 << 20;
@@ -48,6 +48,10 @@ const MAX_WAITING_CHANGES: usize = super::MAX_MEMBERS;
 /// Reads that wait for a new leader's first entry; more are dropped, and asked again by their deadline.
 const MAX_EARLY_READS: usize = 1_000;
 
+/// A leader that hears nothing of a snapshot for so long offers it again: the offer, or the report of it, was lost. Twice the
+/// longest election, in which a schema of ten thousand tables is pulled many times over.
+const SNAPSHOT_TICKS: u32 = 40;
+
 /// Who reads, in which life of the process, and for what.
 pub(super) const READ_CONTEXT_BYTES: usize = 24;
 
@@ -70,6 +74,8 @@ pub struct Group {
     pub(super) early_reads: Vec<eraftpb::Message>,
     /// Index of the entry that made the configuration, or a later one.
     pub(super) configured: u64,
+    /// Members that have been offered a snapshot, and for how many ticks.
+    offered: BTreeMap<u64, u32>,
     /// Term of the last attempt to hand leadership over.
     pub(super) handed_over_in: u64,
     pub(super) reported: Role,
@@ -123,6 +129,7 @@ impl Group {
             waiting: Vec::new(),
             early_reads: Vec::new(),
             configured,
+            offered: BTreeMap::new(),
             handed_over_in: 0,
             reported: Role { term: seen.0, leader: None, is_leader: false },
             session: random.next(),
@@ -141,7 +148,7 @@ impl Group {
         let last_index = self.node.raft.raft_log.last_index();
         let stranger = message.to != self.me || message.from == self.me || !self.names.learn(message.from);
         let Some(kind) = admitted(&message, last_index).filter(|_| !stranger) else { return };
-        let Some(inner) = message_in(message) else { return };
+        let Some(inner) = message_in(&self.names, message) else { return };
         match kind {
             MessageType::MsgReadIndex => self.step_read(inner),
             MessageType::MsgTimeoutNow | MessageType::MsgRequestVoteResponse | MessageType::MsgRequestPreVoteResponse => {
@@ -164,6 +171,20 @@ impl Group {
             self.next_tick += self.tick;
             self.settle_log();
             self.with_node(RawNode::tick);
+            self.count_offers();
+        }
+    }
+
+    /// `raft-rs` waits for ever for the report of a snapshot, also if its message was lost.
+    fn count_offers(&mut self) {
+        let leads = self.is_leader();
+        let offered = self.node.raft.prs().iter().filter(|(_, progress)| leads && progress.pending_snapshot > 0);
+        let ticks = |id: &u64| self.offered.get(id).copied().unwrap_or(0) + 1;
+        self.offered = offered.map(|(id, _)| (*id, ticks(id))).collect();
+        let lost = self.offered.iter().filter(|(_, ticks)| **ticks >= SNAPSHOT_TICKS);
+        for id in lost.map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.offered.remove(&id);
+            self.with_node(|node| node.report_snapshot(id, SnapshotStatus::Failure));
         }
     }
 
@@ -185,9 +206,9 @@ impl Group {
     /// question may be lost: ask again with a new context.
     pub fn read_index(&mut self, context: u64) -> Result<(), Dropped> {
         self.has_leader()?;
-        let data = [raft_id(self.me), self.session, context].map(u64::to_be_bytes).concat();
+        let data = [self.node.raft.id, self.session, context].map(u64::to_be_bytes).concat();
         let mut message = own_message(MessageType::MsgReadIndex, data.into());
-        message.from = raft_id(self.me);
+        message.from = self.node.raft.id;
         self.step_read(message);
         Ok(())
     }
@@ -215,7 +236,8 @@ impl Group {
     /// As leader: hand leadership over, once `to` has the whole log. Given up after an election timeout.
     pub fn transfer_leadership(&mut self, to: HostId) {
         if self.is_leader() {
-            self.with_node(|node| node.transfer_leader(raft_id(to)));
+            let id = self.names.id(to);
+            self.with_node(|node| node.transfer_leader(id));
         }
     }
 
@@ -230,12 +252,14 @@ impl Group {
     /// As leader: `to` has pulled the snapshot that a message announced, or has failed to.
     pub fn report_snapshot(&mut self, to: HostId, ok: bool) {
         let status = if ok { SnapshotStatus::Finish } else { SnapshotStatus::Failure };
-        self.with_node(|node| node.report_snapshot(raft_id(to), status));
+        let id = self.names.id(to);
+        self.with_node(|node| node.report_snapshot(id, status));
     }
 
     /// As leader: what was sent to `host` lately has probably been lost.
     pub fn report_unreachable(&mut self, host: HostId) {
-        self.with_node(|node| node.report_unreachable(raft_id(host)));
+        let id = self.names.id(host);
+        self.with_node(|node| node.report_unreachable(id));
     }
 
     /// Drop the log up to `through`, or up to what is applied if that is less. Persisted with the next [`Group::take`]. Nothing
@@ -253,6 +277,11 @@ impl Group {
     /// The members as of the applied index.
     pub fn configuration(&self) -> &Configuration {
         self.node.store().configuration()
+    }
+
+    /// The place of what is applied: what a peer that pulls our state must be told with it. None before the first snapshot.
+    pub fn applied_snapshot(&self) -> Option<Snapshot> {
+        self.node.store().applied_snapshot()
     }
 
     /// Whether this member leads, as far as it knows.

@@ -72,6 +72,12 @@ impl Log {
         self.start = Snapshot { index: through, term, configuration: self.configuration.clone() };
     }
 
+    /// The place of the applied state.
+    pub fn applied_snapshot(&self) -> Option<Snapshot> {
+        let term = self.term(self.applied).ok().filter(|_| self.applied > 0)?;
+        Some(Snapshot { index: self.applied, term, configuration: self.configuration.clone() })
+    }
+
     /// The place of an index in `entries`; its end for all that come after.
     fn offset(&self, index: u64) -> usize {
         let offset = index.saturating_sub(self.start.index + 1);
@@ -129,11 +135,8 @@ impl Storage for Log {
     /// A descriptor of the applied state. Not for whoever is not in its configuration yet: such a one would refuse it in silence.
     fn snapshot(&self, request: u64, to: u64) -> Result<eraftpb::Snapshot> {
         let receiver = self.configuration.members().into_iter().any(|host| raft_id(host) == to);
-        if request > self.applied || self.applied == 0 || !receiver {
-            return Err(Error::Store(StorageError::SnapshotTemporarilyUnavailable));
-        }
-        let term = self.term(self.applied)?;
-        Ok(snapshot_in(&Snapshot { index: self.applied, term, configuration: self.configuration.clone() }))
+        let snapshot = self.applied_snapshot().filter(|snapshot| receiver && request <= snapshot.index);
+        snapshot.as_ref().map(snapshot_in).ok_or(Error::Store(StorageError::SnapshotTemporarilyUnavailable))
     }
 }
 

@@ -18,21 +18,36 @@ pub fn collide(hosts: &BTreeSet<HostId>) -> bool {
     hosts.iter().copied().map(raft_id).collect::<BTreeSet<_>>().len() < hosts.len()
 }
 
-/// The way back: who has which number.
+/// Who has which number, both ways.
 #[derive(Debug, Default)]
 pub struct Names {
     hosts: BTreeMap<u64, HostId>,
+    ids: BTreeMap<HostId, u64>,
 }
 
 impl Names {
     /// Of a member or of ourselves; a stranger of the same number gives way.
     pub fn insert(&mut self, host: HostId) {
-        self.hosts.insert(raft_id(host), host);
+        let id = self.id(host);
+        if let Some(stranger) = self.hosts.insert(id, host) {
+            self.ids.remove(&stranger);
+        }
+        self.ids.insert(host, id);
     }
 
     /// Of whoever sent a message. False if its number is another's: it cannot take part.
     pub fn learn(&mut self, host: HostId) -> bool {
-        *self.hosts.entry(raft_id(host)).or_insert(host) == host
+        let id = self.id(host);
+        let free = *self.hosts.entry(id).or_insert(host) == host;
+        if free {
+            self.ids.insert(host, id);
+        }
+        free
+    }
+
+    /// Its number, which takes a digest for a stranger.
+    pub fn id(&self, host: HostId) -> u64 {
+        self.ids.get(&host).copied().unwrap_or_else(|| raft_id(host))
     }
 
     /// Who that is.
@@ -48,5 +63,6 @@ impl Names {
     /// Forget all others.
     pub fn retain(&mut self, keep: impl Fn(HostId) -> bool) {
         self.hosts.retain(|_, host| keep(*host));
+        self.ids.retain(|host, _| keep(*host));
     }
 }

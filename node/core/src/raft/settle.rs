@@ -6,7 +6,6 @@
 use super::{
     convert::{entry_out, message_out, snapshot_out},
     group::Group,
-    names::raft_id,
     output::{Output, RaftWrite},
     stored::HardState,
 };
@@ -81,13 +80,13 @@ impl Group {
 
     /// A follower would pass on what it was sent by mistake; two that take each other for the leader would do so without end.
     fn send(&mut self, messages: Vec<eraftpb::Message>) {
-        let me = raft_id(self.me);
+        let me = self.node.raft.id;
         let own = messages.into_iter().filter(|message| message.from == me);
         self.output.send.extend(own.filter_map(|message| message_out(&self.names, message)));
     }
 
     fn answer_reads(&mut self, ready: &mut Ready) {
-        let ours = [raft_id(self.me), self.session].map(u64::to_be_bytes).concat();
+        let ours = [self.node.raft.id, self.session].map(u64::to_be_bytes).concat();
         for read in ready.take_read_states() {
             let context = read.request_ctx.strip_prefix(ours.as_slice()).and_then(|context| context.try_into().ok());
             self.output.reads.extend(context.map(|context| (u64::from_be_bytes(context), read.index)));
