@@ -15,5 +15,6 @@ pub mod raft;
 pub mod random;
 pub mod schema;
 pub mod status;
+pub mod system;
 pub mod upgrade;
 pub mod value;

@@ -13,7 +13,7 @@ mod view;
 
 use super::{Cell, RowKey, Rows, Schema, SchemaTable, Table};
 use crate::{
-    cql::ast::{Drop, Kind, Name, Statement},
+    cql::ast::{CreateTable, Drop, Kind, Name, Statement},
     ids::Micros,
     io::{CqlError, SchemaChange, SchemaEvent, SchemaTarget},
     value::Value,
@@ -63,6 +63,16 @@ pub fn prepare(schema: &Schema, statement: &Statement, context: &DdlContext) -> 
         Statement::Drop(drop) => drop_element(draft, drop),
         _ => invalid("this statement changes no schema"),
     }
+}
+
+/// The rows of a table of the system, which no statement of a user can make.
+pub(crate) fn system_table(create: &CreateTable, id: Uuid) -> Result<Rows, CqlError> {
+    let (schema, no_one) = (Schema::default(), []);
+    let context = DdlContext { keyspace: None, at: Micros(0), table_id: id, version: Some(id), data_centers: &no_one };
+    let mut draft = Draft { schema: &schema, context: &context, rows: Rows::default() };
+    let keyspace = create.name.keyspace.clone().unwrap_or_default();
+    table::define(&mut draft, &keyspace, create)?;
+    Ok(draft.rows)
 }
 
 fn drop_element(draft: Draft, drop: &Drop) -> Outcome {
@@ -175,4 +185,4 @@ impl Draft<'_> {
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+pub(crate) mod tests;

@@ -25,15 +25,21 @@ pub(super) fn create(mut draft: Draft, create: &CreateTable) -> Outcome {
     if create.compact_storage {
         return invalid("Support for the deprecated feature of 'CREATE TABLE WITH COMPACT STORAGE' is disabled");
     }
-    let columns = columns(&draft, &keyspace, create)?;
-    let table = Table { keyspace, name: name.to_owned(), base: None, columns };
+    define(&mut draft, &keyspace, create)?;
+    Ok(Some(draft.done(SchemaChange::Created, SchemaTarget::Table, &keyspace, name)))
+}
+
+/// The rows of a table that a statement describes well. That it may be made, the caller knows.
+pub(super) fn define(draft: &mut Draft, keyspace: &str, create: &CreateTable) -> Result<(), CqlError> {
+    let name = create.name.name.as_str();
+    let columns = columns(draft, keyspace, create)?;
+    let table = Table { keyspace: keyspace.to_owned(), name: name.to_owned(), base: None, columns };
     check_counters(&table)?;
     let (id, options) = options::take(&create.options, "id");
     let id = id.map_or(Ok(draft.context.table_id), table_id)?;
-    write(&mut draft, &table, id, &options)?;
-    draft.put(SchemaTable::Tables, [&table.keyspace, name], "flags", Value::text_set(["compound"]));
-    check_time_to_live(&draft, &table)?;
-    Ok(Some(draft.done(SchemaChange::Created, SchemaTarget::Table, &table.keyspace, name)))
+    write(draft, &table, id, &options)?;
+    draft.put(SchemaTable::Tables, [keyspace, name], "flags", Value::text_set(["compound"]));
+    check_time_to_live(draft, &table)
 }
 
 pub(super) fn already_exists(keyspace: &str, table: &str) -> CqlError {
