@@ -29,7 +29,7 @@ impl Timing {
     pub fn of_failure_timeout(timeout: Duration) -> Self {
         let timeout = timeout.max(Self::FAILURE_TIMEOUT_MIN);
         Self {
-            probe_period: timeout / 4,
+            probe_period: timeout / 5,
             probe_round_trip: timeout / 10,
             suspicion: timeout / 4,
             rumour_period: timeout / 20,

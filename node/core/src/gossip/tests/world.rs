@@ -99,13 +99,14 @@ impl World {
     }
 
     pub fn start(&mut self, me: Endpoint, seeds: &[u8]) {
-        self.start_with(me, seeds, BTreeSet::new());
+        self.start_with(me, seeds, &[], BTreeSet::new());
     }
 
-    pub fn start_with(&mut self, me: Endpoint, seeds: &[u8], removed: BTreeSet<HostId>) {
+    pub fn start_with(&mut self, me: Endpoint, seeds: &[u8], known: &[u8], removed: BTreeSet<HostId>) {
+        let known = known.iter().map(|&number| (host(u128::from(number)), address(number))).collect();
         let seeds = seeds.iter().map(|&seed| address(seed)).collect();
         let (id, random) = (me.host, self.random.fork());
-        let gossip = Gossip::new(me, seeds, Vec::new(), removed, Timing::default(), random, self.now);
+        let gossip = Gossip::new(me, seeds, known, removed, Timing::default(), random, self.now);
         self.nodes.insert(id, Node { gossip, wake_at: self.now, events: Vec::new(), sent: 0 });
     }
 
