@@ -109,6 +109,13 @@ pub enum Input {
     },
     /// Addresses of the configured seeds, resolved anew after [`Send::Resolve`].
     Seeds(Vec<SocketAddr>),
+    /// What things cost here lately, by the driver's clock: medians.
+    Measured {
+        /// Of a small call to a peer.
+        round_trip: Option<Duration>,
+        /// Of a transaction.
+        fsync: Option<Duration>,
+    },
     /// Drain: announce the shutdown, refuse new work. [`Apply::Drained`] follows.
     Shutdown,
 }
