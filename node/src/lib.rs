@@ -1,1 +1,4 @@
-//! Placeholder
+//! shell
+pub mod config;
+pub mod disk;
+pub mod seeds;

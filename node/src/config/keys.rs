@@ -1,0 +1,137 @@
+//! Reads keys one by one, remembers their effective values, and knows in the end which were not read.
+
+use super::value::Setting;
+use serde_json::{Map, Value};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
+
+/// Why a node does not start with this configuration.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// It says something that cannot be.
+    #[error("Bad configuration: {0}")]
+    Bad(String),
+    /// The file cannot be read.
+    #[error("cannot read the configuration {path}: {cause}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// As the operating system or the parser says, with the line.
+        cause: String,
+    },
+}
+
+impl ConfigError {
+    pub(crate) fn bad(text: impl Into<String>) -> Self {
+        Self::Bad(text.into())
+    }
+}
+
+/// The merged layers, and which keys were read.
+pub struct Keys {
+    left: Map<String, Value>,
+    effective: BTreeMap<String, String>,
+}
+
+impl Keys {
+    /// Nothing read yet.
+    pub const fn new(merged: Map<String, Value>) -> Self {
+        Self { left: merged, effective: BTreeMap::new() }
+    }
+
+    /// The value of a key, if it has one. An empty text means that it has none.
+    pub fn optional<T: Setting + ToString>(&mut self, key: &'static str) -> Result<Option<T>, ConfigError> {
+        let value = match self.left.remove(key) {
+            None | Some(Value::Null) => return Ok(None),
+            Some(Value::String(text)) if text.trim().is_empty() => return Ok(None),
+            Some(value) => value,
+        };
+        let read = T::parse(&value).ok_or_else(|| ConfigError::bad(format!("{key} is {value}, expected {}", T::EXPECTED)))?;
+        self.effective.insert(key.to_owned(), read.to_string());
+        Ok(Some(read))
+    }
+
+    /// The value of a key, or the default.
+    pub fn take<T: Setting + ToString>(&mut self, key: &'static str, default: T) -> Result<T, ConfigError> {
+        let read = self.optional(key)?.unwrap_or(default);
+        self.effective.insert(key.to_owned(), read.to_string());
+        Ok(read)
+    }
+
+    /// An IP address, or the default.
+    pub fn host(&mut self, key: &'static str, default: IpAddr) -> Result<IpAddr, ConfigError> {
+        self.take(key, default)
+    }
+
+    /// An address and a port.
+    pub fn listener(
+        &mut self,
+        address: &'static str,
+        port: &'static str,
+        host: IpAddr,
+        default: u16,
+    ) -> Result<SocketAddr, ConfigError> {
+        Ok(SocketAddr::new(self.host(address, host)?, self.take(port, default)?))
+    }
+
+    /// A duration in milliseconds that is not zero.
+    pub fn millis(&mut self, key: &'static str, default: u64) -> Result<Duration, ConfigError> {
+        match self.take(key, default)? {
+            0 => Err(ConfigError::bad(format!("{key} is 0, which is no time at all"))),
+            millis => Ok(Duration::from_millis(millis)),
+        }
+    }
+
+    /// Keys that are known and carried on as text.
+    pub fn carry(&mut self, keys: &[&'static str]) -> Result<(), ConfigError> {
+        keys.iter().try_for_each(|key| self.optional::<String>(key).map(drop))
+    }
+
+    /// One text inside of a key that is a map; the key counts as read.
+    pub fn nested(&mut self, key: &'static str, inner: &str) -> Option<String> {
+        let value = self.left.remove(key)?;
+        String::parse(value.as_object()?.get(inner)?)
+    }
+
+    /// `seeds`, or `seed_provider[0].parameters[0].seeds`.
+    pub fn seeds(&mut self) -> Result<Vec<String>, ConfigError> {
+        let provider = self.left.remove("seed_provider").unwrap_or_default();
+        let nested = provider.pointer("/0/parameters/0/seeds").cloned();
+        let Some(value) = self.left.remove("seeds").or(nested) else { return Ok(Vec::new()) };
+        let seeds = texts(&value).ok_or_else(|| ConfigError::bad("invalid value in 'seeds'"))?;
+        self.effective.insert("seeds".to_owned(), seeds.join(","));
+        Ok(seeds)
+    }
+
+    /// `error_injections_at_startup`: names, or maps with a name.
+    pub fn injections(&mut self) -> Result<BTreeSet<String>, ConfigError> {
+        const KEY: &str = "error_injections_at_startup";
+        let value = self.left.remove(KEY).unwrap_or_default();
+        let flat = match &value {
+            Value::Array(elements) => Value::Array(elements.iter().map(|one| one.get("name").unwrap_or(one).clone()).collect()),
+            other => other.clone(),
+        };
+        let expected = || ConfigError::bad(format!("{KEY} is {value}, expected a list of names"));
+        let names = if value.is_null() { Vec::new() } else { texts(&flat).ok_or_else(expected)? };
+        self.effective.insert(KEY.to_owned(), names.join(","));
+        Ok(names.into_iter().collect())
+    }
+
+    /// What was read, and the keys that nobody read.
+    pub fn finish(self) -> (BTreeMap<String, String>, Vec<String>) {
+        (self.effective, self.left.into_iter().map(|(key, _)| key).collect())
+    }
+}
+
+/// A list of texts, or one text with commas.
+fn texts(value: &Value) -> Option<Vec<String>> {
+    let all = match value {
+        Value::Array(elements) => elements.iter().map(String::parse).collect::<Option<Vec<_>>>()?,
+        other => String::parse(other)?.split(',').map(str::to_owned).collect(),
+    };
+    Some(all.into_iter().map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()).collect())
+}

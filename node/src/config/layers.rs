@@ -1,0 +1,110 @@
+//! Puts the file and the environment on top of each other.
+
+use super::ConfigError;
+use serde_json::{Map, Value};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// What precedes a key in the environment.
+const PREFIX: &str = "GROUP0_";
+/// The second of the default paths.
+const SYSTEM_PATH: &str = "/etc/group0/node.yaml";
+
+/// The configuration as written, not checked yet.
+#[derive(Clone, Debug, Default)]
+pub struct Layers {
+    /// Key to value; the environment has won.
+    pub merged: Map<String, Value>,
+    /// Where the file is; other files of the configuration are beside it.
+    pub directory: PathBuf,
+}
+
+/// `conf/scylla.yaml` under the work directory or, failing that, the one of the system, if it is there.
+pub fn default_path(workdir: &Path) -> Option<PathBuf> {
+    [workdir.join("conf/scylla.yaml"), PathBuf::from(SYSTEM_PATH)].into_iter().find(|path| path.exists())
+}
+
+impl Layers {
+    /// A file, if there is one, and then these variables.
+    pub fn read(path: Option<&Path>, environment: impl IntoIterator<Item = (String, String)>) -> Result<Self, ConfigError> {
+        let text = match path {
+            Some(path) => fs::read_to_string(path).map_err(|error| unreadable(path, &error))?,
+            None => String::new(),
+        };
+        let path = path.unwrap_or_else(|| Path::new("."));
+        let mut layers = Self::parse(&text).map_err(|error| unreadable(path, &error))?;
+        layers.directory = path.parent().map(Path::to_owned).unwrap_or_default();
+        Ok(layers.with_environment(environment))
+    }
+
+    /// The text of a file. An empty one is fine.
+    pub fn parse(text: &str) -> Result<Self, ConfigError> {
+        let merged = match serde_saphyr::from_str::<Option<Value>>(text).map_err(|error| ConfigError::bad(error.to_string()))? {
+            None | Some(Value::Null) => Map::new(),
+            Some(Value::Object(map)) => map,
+            Some(_) => return Err(ConfigError::bad("expected `key: value` lines")),
+        };
+        Ok(Self { merged, directory: PathBuf::new() })
+    }
+
+    /// These variables win.
+    pub fn with_environment(mut self, environment: impl IntoIterator<Item = (String, String)>) -> Self {
+        for (name, text) in environment {
+            let Some(key) = name.strip_prefix(PREFIX) else { continue };
+            let key = key.to_ascii_lowercase();
+            // Kubernetes puts variables of its own here, so that only known keys count.
+            if KEYS.contains(&key.as_str()) {
+                self.merged.insert(key, structured(text));
+            }
+        }
+        self
+    }
+}
+
+/// Lists and maps are written as YAML, all else is text.
+fn structured(text: String) -> Value {
+    if text.starts_with(['[', '{']) { serde_saphyr::from_str(&text).unwrap_or(Value::String(text)) } else { Value::String(text) }
+}
+
+fn unreadable(path: &Path, cause: &impl ToString) -> ConfigError {
+    ConfigError::Unreadable { path: path.to_owned(), cause: cause.to_string() }
+}
+
+/// Keys that the environment can set.
+const KEYS: [&str; 33] = [
+    "admin_address",
+    "admin_encryption_options",
+    "admin_port",
+    "api_address",
+    "api_port",
+    "broadcast_address",
+    "broadcast_rpc_address",
+    "client_encryption_options",
+    "cluster_name",
+    "consistent_cluster_management",
+    "consistent_cluster_management_hold",
+    "endpoint_snitch",
+    "error_injections_at_startup",
+    "failure_detector_timeout_in_ms",
+    "force_schema_commit_log",
+    "group0_raft_op_timeout_in_ms",
+    "ignore_dead_nodes_for_replace",
+    "listen_address",
+    "native_transport_port",
+    "num_tokens",
+    "prometheus_address",
+    "prometheus_port",
+    "raft_tick_in_ms",
+    "recovery_leader",
+    "replace_node_first_boot",
+    "rpc_address",
+    "seed_provider",
+    "seeds",
+    "server_encryption_options",
+    "storage_port",
+    "workdir",
+    "data_center",
+    "rack",
+];

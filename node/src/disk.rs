@@ -1,0 +1,246 @@
+//! The node's store: one redb database of a few ordered tables of bytes. Reads all of it once, at start; writes transactions.
+//!
+//! A database that fails its checksums is never repaired here: a member of Raft that has lost durable entries may not go on
+//! under its identity. What to do then is in the error.
+
+use group0_core::io::{Image, Persist, Table, Write};
+use redb::{
+    CommitError, Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, TableDefinition, WriteTransaction,
+};
+use std::{
+    fs::{self, File},
+    io::{self, ErrorKind},
+    path::{Path, PathBuf},
+    thread,
+};
+
+/// The name of the database in the work directory.
+pub const FILE: &str = "group0.redb";
+/// The version of the tables' contents that this release reads and writes.
+const FORMAT: u64 = 1;
+const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
+const FORMAT_KEY: &str = "format";
+
+/// How the names of threads begin that open a database.
+const OPENING: &str = "open-database ";
+const PANICKED: &str = "its structure is damaged";
+
+type Bytes = TableDefinition<'static, &'static [u8], &'static [u8]>;
+
+/// Why the store cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DiskError {
+    /// The contents do not agree with their checksums.
+    #[error(
+        "the database {path} is corrupt ({cause}). Nothing was changed. Its contents cannot be trusted any more: keep the file for \
+         inspection and replace this node by a new one with an empty work directory"
+    )]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// What was found.
+        cause: String,
+    },
+    /// Somebody else has it open.
+    #[error("the database {path} is in use by another process: is a node already running on this work directory? Stop it first")]
+    Locked {
+        /// The file.
+        path: PathBuf,
+    },
+    /// No space left.
+    #[error("no space left for the database {path}: the last transaction was not made durable. Free space and restart the node")]
+    Full {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Written by a release with other contents.
+    #[error("the database {path} has format {found}, this release reads format {FORMAT}: start the release that wrote it")]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: u64,
+    },
+    /// The operating system refused.
+    #[error("cannot use {path}: {cause}")]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// As the operating system says.
+        cause: String,
+    },
+}
+
+/// The open store.
+#[derive(Debug)]
+pub struct Disk {
+    database: Database,
+    path: PathBuf,
+}
+
+impl Disk {
+    /// Opens the database in the work directory, or makes both, and verifies every page.
+    ///
+    /// redb panics on some kinds of damage, hence the thread of its own, by whose name [`report_panic`] knows it.
+    pub fn open(workdir: &Path) -> Result<Self, DiskError> {
+        let path = workdir.join(FILE);
+        let opened = thread::scope(|scope| {
+            let name = format!("{OPENING}{}", path.display());
+            let thread = thread::Builder::new().name(name).spawn_scoped(scope, || Self::open_here(workdir));
+            thread.map(thread::ScopedJoinHandle::join)
+        });
+        match opened {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) => Err(corrupt(&path, PANICKED)),
+            Err(error) => Err(io_error(workdir, &error)),
+        }
+    }
+
+    fn open_here(workdir: &Path) -> Result<Self, DiskError> {
+        fs::create_dir_all(workdir).map_err(|error| io_error(workdir, &error))?;
+        let path = workdir.join(FILE);
+        let is_new = !path.exists();
+        let database = Database::create(&path).map_err(|error| open_error(&path, error))?;
+        let mut disk = Self { database, path };
+        disk.verify()?;
+        if is_new {
+            File::open(workdir).and_then(|directory| directory.sync_all()).map_err(|error| io_error(workdir, &error))?;
+        }
+        disk.check_format()?;
+        Ok(disk)
+    }
+
+    /// All that is stored.
+    pub fn load(&self) -> Result<Image, DiskError> {
+        let mut image = Image::new();
+        for table in Table::ALL {
+            self.load_table(table, &mut image).map_err(|error| self.error(error))?;
+        }
+        Ok(image)
+    }
+
+    /// Makes one transaction durable.
+    pub fn commit(&self, persist: &Persist) -> Result<(), DiskError> {
+        self.try_commit(persist).map_err(|error| self.error(error))
+    }
+
+    fn verify(&mut self) -> Result<(), DiskError> {
+        match self.database.check_integrity() {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(self.corrupt("a checksum is wrong")),
+            Err(DatabaseError::Storage(StorageError::Corrupted(cause))) => Err(self.corrupt(&cause)),
+            Err(error) => Err(open_error(&self.path, error)),
+        }
+    }
+
+    fn check_format(&self) -> Result<(), DiskError> {
+        match self.format().map_err(|error| self.error(error))? {
+            FORMAT => Ok(()),
+            found => Err(DiskError::Format { path: self.path.clone(), found }),
+        }
+    }
+
+    fn format(&self) -> Result<u64, redb::Error> {
+        let transaction = self.database.begin_write()?;
+        let found = {
+            let mut meta = transaction.open_table(META)?;
+            let stored = meta.get(FORMAT_KEY)?.map(|format| format.value());
+            if stored.is_none() {
+                meta.insert(FORMAT_KEY, FORMAT)?;
+            }
+            stored.unwrap_or(FORMAT)
+        };
+        for table in Table::ALL {
+            transaction.open_table(definition(table))?;
+        }
+        transaction.commit()?;
+        Ok(found)
+    }
+
+    fn load_table(&self, table: Table, image: &mut Image) -> Result<(), redb::Error> {
+        for row in self.database.begin_read()?.open_table(definition(table))?.iter()? {
+            let (key, value) = row?;
+            image.push((table, key.value().to_vec(), value.value().to_vec()));
+        }
+        Ok(())
+    }
+
+    fn try_commit(&self, persist: &Persist) -> Result<(), redb::Error> {
+        let mut transaction = self.database.begin_write()?;
+        transaction.set_durability(redb::Durability::Immediate)?;
+        for write in &persist.writes {
+            apply(&transaction, write)?;
+        }
+        transaction.commit().map_err(|error| match error {
+            CommitError::Storage(error) => error.into(),
+            other => other.into(),
+        })
+    }
+
+    fn error(&self, error: redb::Error) -> DiskError {
+        match error {
+            redb::Error::Corrupted(cause) => self.corrupt(&cause),
+            redb::Error::Io(error) => io_error(&self.path, &error),
+            other => self.corrupt(&other.to_string()),
+        }
+    }
+
+    fn corrupt(&self, cause: &str) -> DiskError {
+        corrupt(&self.path, cause)
+    }
+}
+
+/// In a panic hook: what to tell if the panic means that a database is corrupt. Where panics abort, nothing else can tell.
+pub fn report_panic() -> Option<DiskError> {
+    let thread = thread::current();
+    let path = thread.name()?.strip_prefix(OPENING)?;
+    Some(corrupt(Path::new(path), PANICKED))
+}
+
+fn definition(table: Table) -> Bytes {
+    TableDefinition::new(table.name())
+}
+
+fn apply(transaction: &WriteTransaction, write: &Write) -> Result<(), redb::Error> {
+    match write {
+        Write::Put(table, key, value) => {
+            transaction.open_table(definition(*table))?.insert(key.as_slice(), value.as_slice())?;
+        }
+        Write::Delete(table, key) => {
+            transaction.open_table(definition(*table))?.remove(key.as_slice())?;
+        }
+        Write::DeleteRange(table, from, to) if from < to => {
+            transaction.open_table(definition(*table))?.retain_in(from.as_slice()..to.as_slice(), |_, _| false)?;
+        }
+        Write::DeleteRange(..) => {}
+    }
+    Ok(())
+}
+
+fn open_error(path: &Path, error: DatabaseError) -> DiskError {
+    match error {
+        DatabaseError::DatabaseAlreadyOpen => DiskError::Locked { path: path.to_owned() },
+        DatabaseError::Storage(StorageError::Io(error)) if error.kind() == ErrorKind::WouldBlock => {
+            DiskError::Locked { path: path.to_owned() }
+        }
+        DatabaseError::Storage(StorageError::Io(error)) if !is_damage(&error) => io_error(path, &error),
+        other => corrupt(path, &other.to_string()),
+    }
+}
+
+/// A file that is cut short or is no database at all reads as an error of the operating system.
+fn is_damage(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof)
+}
+
+fn io_error(path: &Path, error: &io::Error) -> DiskError {
+    match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => DiskError::Full { path: path.to_owned() },
+        _ if is_damage(error) => corrupt(path, &error.to_string()),
+        _ => DiskError::Io { path: path.to_owned(), cause: error.to_string() },
+    }
+}
+
+fn corrupt(path: &Path, cause: &str) -> DiskError {
+    DiskError::Corrupt { path: path.to_owned(), cause: cause.to_owned() }
+}
