@@ -1,4 +1,42 @@
-//! shell
+//! The metadata node: what `group0-core` decides, carried out on disk and network.
+//!
+//! [`node::start`] puts it together: [`config`] → [`listeners`] → [`disk`] → the core → [`driver`], the one loop. Inputs reach
+//! the loop through [`port`]; its sends leave through [`rpc`]. [`admin`] and [`http`] show the status; [`telemetry`] logs.
+//! Only this crate knows files, sockets, clocks and the environment, and it decides nothing.
+
+pub mod admin;
 pub mod config;
+pub mod cost;
 pub mod disk;
+pub mod driver;
+pub mod health;
+pub mod http;
+pub mod injection;
+pub mod listeners;
+pub mod metrics;
+pub mod node;
+pub mod port;
+pub mod report;
+pub mod rpc;
 pub mod seeds;
+pub mod settings;
+pub mod telemetry;
+
+use group0_core::{
+    ids::Now,
+    io::{Effects, Input},
+};
+
+/// Starts the node that the configuration describes.
+pub async fn run(config: config::Config) -> Result<node::Running, node::StartError> {
+    node::start(config, |_, _, _| Err::<(NoCore, _), _>("this build has no core yet".to_owned())).await
+}
+
+/// Stands for the core until it is there.
+enum NoCore {}
+
+impl driver::Machine for NoCore {
+    fn step(&mut self, _: Now, _: Input) -> Effects {
+        match *self {}
+    }
+}

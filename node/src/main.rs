@@ -1,2 +1,152 @@
-//! Placeholder
-fn main() {}
+//! The program: arguments, configuration, signals and exit codes. All else is in the library.
+
+use clap::Parser;
+use group0_node::{
+    config::{Config, ConfigError, Layers, default_path},
+    disk,
+    node::{Ended, Running, StartError},
+    telemetry,
+};
+use std::{
+    env, io, panic,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// The work directory, where the first of the default configurations is looked for.
+const WORKDIR: &str = "GROUP0_WORKDIR";
+
+/// A node of a cluster that keeps its schema in group 0.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Arguments {
+    /// The configuration; unless given, conf/scylla.yaml under the work directory or /etc/group0/node.yaml, if one is there
+    #[arg(long)]
+    config: Option<PathBuf>,
+}
+
+/// What a supervisor can tell a mistake from a failure by.
+enum Exit {
+    Done,
+    Failure,
+    Misconfigured,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        match exit {
+            Exit::Done => Self::SUCCESS,
+            Exit::Failure => Self::FAILURE,
+            Exit::Misconfigured => Self::from(2),
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    telemetry::start();
+    report_damage();
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&error, Exit::Failure).into(),
+    };
+    runtime.block_on(run(arguments.config)).into()
+}
+
+async fn run(path: Option<PathBuf>) -> Exit {
+    let workdir = env::var(WORKDIR).unwrap_or_else(|_| ".".to_owned());
+    let path = path.or_else(|| default_path(Path::new(&workdir)));
+    let config = match read(path.as_deref()) {
+        Ok(config) => config,
+        Err(error) => return failed(&error, Exit::Misconfigured),
+    };
+    config.warn_of_unknown();
+    let mut signals = match Signals::new() {
+        Ok(signals) => signals,
+        Err(error) => return failed(&error, Exit::Failure),
+    };
+    match group0_node::run(config.clone()).await {
+        Ok(running) => attend(running, &mut signals, path.as_deref(), config).await,
+        Err(error @ StartError::Config(_)) => failed(&error, Exit::Misconfigured),
+        Err(error) => failed(&error, Exit::Failure),
+    }
+}
+
+/// Until the node ends or is told to.
+async fn attend(running: Running, signals: &mut Signals, path: Option<&Path>, mut config: Config) -> Exit {
+    loop {
+        tokio::select! {
+            ended = running.ended() => return exit(&ended),
+            _ = signals.reread.recv() => config = read_again(path, config),
+            _ = signals.end.recv() => break,
+            _ = signals.interrupt.recv() => break,
+        }
+    }
+    tracing::info!("shutting down");
+    exit(&running.shutdown().await)
+}
+
+fn exit(ended: &Ended) -> Exit {
+    match ended {
+        Ended::Drained => Exit::Done,
+        Ended::Undrained => failed(&"stopped without announcing the shutdown", Exit::Failure),
+        Ended::Fatal(reason) => failed(reason, Exit::Failure),
+    }
+}
+
+fn read(path: Option<&Path>) -> Result<Config, ConfigError> {
+    let environment = env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    Config::read(Layers::read(path, environment)?)
+}
+
+/// Nothing can be changed while the node runs yet; a mistake is told before the next start meets it.
+fn read_again(path: Option<&Path>, old: Config) -> Config {
+    match read(path) {
+        Ok(new) => {
+            let changed = old.changed_keys(&new).join(", ");
+            if !changed.is_empty() {
+                tracing::warn!(target: "config", keys = changed, "changes take effect at the next start");
+            }
+            tracing::info!(target: "config", "completed re-reading configuration file");
+            new
+        }
+        Err(error) => {
+            tracing::error!(target: "config", %error, "failed to re-read the configuration; going on with the former one");
+            old
+        }
+    }
+}
+
+struct Signals {
+    end: Signal,
+    interrupt: Signal,
+    reread: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            end: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            reread: signal(SignalKind::hangup())?,
+        })
+    }
+}
+
+/// A damaged database may show itself as a panic; say what it means and what to do.
+fn report_damage() {
+    let before = panic::take_hook();
+    panic::set_hook(Box::new(move |info| match disk::report_panic() {
+        Some(error) => {
+            tracing::error!("{error}");
+            std::process::exit(1);
+        }
+        None => before(info),
+    }));
+}
+
+fn failed(cause: &impl ToString, exit: Exit) -> Exit {
+    tracing::error!("{}", cause.to_string());
+    exit
+}

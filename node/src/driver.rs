@@ -1,0 +1,263 @@
+//! One loop: gather inputs → step the machine with each → carry its effects out, in the order persist → send → apply → reply.
+//!
+//! It runs on a thread of its own, so that a transaction keeps nobody else waiting. If a transaction fails nothing of its turn
+//! leaves the process and the loop ends; the process stays, to say why.
+
+use crate::{
+    cost::{RoundTrips, Window},
+    disk::{Disk, DiskError},
+    health::Health,
+    injection::Injections,
+    metrics::Metrics,
+    port::{Answers, Asker, Delivery, Inbox},
+};
+use group0_core::{
+    ids::{Micros, Now},
+    io::{Apply, Effects, Input, Persist, Reply, RequestId, Send},
+};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep_until},
+};
+use tokio_util::sync::CancellationToken;
+
+/// Inputs of one turn, hence of one transaction: enough to share its cost, few enough to answer the first one soon.
+const TURN: usize = 256;
+/// How often the machine is told what things cost.
+const MEASURED_EVERY: Duration = Duration::from_secs(1);
+
+/// What the driver drives.
+pub trait Machine: std::marker::Send + 'static {
+    /// The effects of an input at that time.
+    fn step(&mut self, now: Now, input: Input) -> Effects;
+}
+
+/// Where the driver's sends go.
+pub trait Outgoing: std::marker::Send + 'static {
+    /// Starts it and does not wait.
+    fn carry_out(&mut self, send: Send);
+}
+
+/// The time since the process started, and the wall clock.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    started: Instant,
+}
+
+impl Clock {
+    /// Starts now.
+    pub fn start() -> Self {
+        Self { started: Instant::now() }
+    }
+
+    /// As the machine is told.
+    pub fn now(&self) -> Now {
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Now { elapsed: self.started.elapsed(), wall: Micros(i64::try_from(wall.as_micros()).unwrap_or(i64::MAX)) }
+    }
+
+    fn at(&self, elapsed: Duration) -> Instant {
+        self.started + elapsed
+    }
+}
+
+/// What the driver works with.
+pub struct Surroundings<O> {
+    /// The clock that the first effects were made by.
+    pub clock: Clock,
+    /// The store.
+    pub disk: Disk,
+    /// The network.
+    pub outgoing: O,
+    /// The inputs.
+    pub inbox: Inbox,
+    /// Who is told what the machine applies.
+    pub applied: mpsc::UnboundedSender<Apply>,
+    /// Told when the store fails.
+    pub health: Health,
+    /// Where durations of transactions are counted.
+    pub metrics: Metrics,
+    /// Round trips as measured by the network.
+    pub round_trips: RoundTrips,
+    /// Where to die.
+    pub injections: Injections,
+    /// Ends the loop.
+    pub stop: CancellationToken,
+}
+
+/// The loop.
+pub struct Driver<M, O> {
+    machine: M,
+    around: Surroundings<O>,
+    askers: BTreeMap<RequestId, Asker>,
+    wake_at: Option<Duration>,
+    fsyncs: Window,
+    measured: Duration,
+}
+
+impl<M: Machine, O: Outgoing> Driver<M, O> {
+    /// A driver that has done nothing yet.
+    pub fn new(machine: M, around: Surroundings<O>) -> Self {
+        Self { machine, around, askers: BTreeMap::new(), wake_at: None, fsyncs: Window::default(), measured: Duration::ZERO }
+    }
+
+    /// Carries the first effects out and then goes on until it is stopped or the store fails.
+    pub async fn run(mut self, first: Effects) {
+        let mut effects = first;
+        loop {
+            if let Err(error) = self.carry_out(effects) {
+                tracing::error!(target: "storage", %error, "a transaction failed; this node does nothing any more");
+                self.around.health.set_broken(error.to_string());
+                return;
+            }
+            let Some(inputs) = self.gather().await else { return };
+            effects = self.turn(inputs);
+        }
+    }
+
+    async fn gather(&mut self) -> Option<Vec<Delivery>> {
+        let wake = self.wake_at.map(|at| self.around.clock.at(at));
+        let woken = async {
+            match wake {
+                Some(at) => sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        let mut inputs = Vec::new();
+        tokio::select! {
+            biased;
+            () = self.around.stop.cancelled() => return None,
+            first = self.around.inbox.next() => inputs.push(first?),
+            () = woken => {}
+        }
+        while inputs.len() < TURN
+            && let Some(next) = self.around.inbox.ready()
+        {
+            inputs.push(next);
+        }
+        Some(inputs)
+    }
+
+    /// All inputs, and before them what the time has brought.
+    fn turn(&mut self, inputs: Vec<Delivery>) -> Effects {
+        let now = self.around.clock.now();
+        let wake = self.wake_at.is_some_and(|at| at <= now.elapsed) || inputs.is_empty();
+        let own = [self.measured(now), wake.then_some(Input::Wake)];
+        let mut turn: Option<Effects> = None;
+        for input in own.into_iter().flatten() {
+            turn = Some(self.step(now, input, turn));
+        }
+        for Delivery { input, asker } in inputs {
+            if self.is_wanted(&input, asker) {
+                turn = Some(self.step(self.around.clock.now(), input, turn));
+            }
+        }
+        turn.unwrap_or_else(|| Effects { wake_at: self.wake_at, ..Effects::default() })
+    }
+
+    fn step(&mut self, now: Now, input: Input, before: Option<Effects>) -> Effects {
+        let effects = self.machine.step(now, input);
+        match before {
+            Some(before) => before.then(effects),
+            None => effects,
+        }
+    }
+
+    /// Remembers who asks. Nobody is told of the going of someone who was answered.
+    fn is_wanted(&mut self, input: &Input, asker: Option<Asker>) -> bool {
+        if let Some(asker) = asker {
+            self.askers.insert(asker.id, asker);
+        }
+        match input {
+            Input::Gone(id) => self.askers.remove(id).is_some(),
+            _ => true,
+        }
+    }
+
+    fn measured(&mut self, now: Now) -> Option<Input> {
+        if now.elapsed < self.measured + MEASURED_EVERY {
+            return None;
+        }
+        self.measured = now.elapsed;
+        let (round_trip, fsync) = (self.around.round_trips.median(), self.fsyncs.median());
+        (round_trip.is_some() || fsync.is_some()).then_some(Input::Measured { round_trip, fsync })
+    }
+
+    fn carry_out(&mut self, effects: Effects) -> Result<(), DiskError> {
+        let Effects { persist, send, apply, reply, wake_at } = effects;
+        self.persist(&persist)?;
+        for send in send {
+            self.around.outgoing.carry_out(send);
+        }
+        for apply in apply {
+            self.apply(apply);
+        }
+        for reply in reply {
+            self.reply(reply);
+        }
+        self.wake_at = wake_at;
+        Ok(())
+    }
+
+    fn persist(&mut self, persist: &Persist) -> Result<(), DiskError> {
+        self.around.injections.strike("before", &persist.points);
+        if !persist.writes.is_empty() {
+            let begin = Instant::now();
+            self.around.disk.commit(persist)?;
+            let took = begin.elapsed();
+            self.fsyncs.record(took);
+            self.around.metrics.fsync(took);
+        }
+        self.around.injections.strike("after", &persist.points);
+        Ok(())
+    }
+
+    fn apply(&self, apply: Apply) {
+        if let Apply::Ready(ready) = &apply {
+            self.around.health.set(ready.clone());
+        }
+        drop(self.around.applied.send(apply));
+    }
+
+    fn reply(&mut self, reply: Reply) {
+        match reply {
+            Reply::Peer { id, outcome } => {
+                let is_last = outcome.is_err();
+                self.answer(id, is_last, |answers| match answers {
+                    Answers::Peer(peer) => peer.try_send(outcome).is_ok(),
+                    _ => false,
+                });
+            }
+            Reply::Client { id, reply } => self.answer(id, true, |answers| match answers {
+                Answers::Client(client) => client.try_send(reply).is_ok(),
+                _ => false,
+            }),
+            Reply::Admin { id, reply } => {
+                let is_last = matches!(reply, group0_core::io::AdminReply::Refused(_));
+                self.answer(id, is_last, |answers| match answers {
+                    Answers::Admin(admin) => admin.try_send(reply).is_ok(),
+                    _ => false,
+                });
+            }
+        }
+    }
+
+    /// A watcher that is gone or too far behind is cut off: dropping its channel makes it say that it is gone.
+    fn answer(&mut self, id: RequestId, is_last: bool, deliver: impl FnOnce(&Answers) -> bool) {
+        let Some(asker) = self.askers.get_mut(&id) else { return };
+        let was_delivered = deliver(&asker.answers);
+        if is_last || !asker.watches {
+            self.askers.remove(&id);
+        } else if !was_delivered {
+            asker.answers = closed();
+        }
+    }
+}
+
+fn closed() -> Answers {
+    Answers::Client(mpsc::channel(1).0)
+}

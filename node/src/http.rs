@@ -1,0 +1,156 @@
+//! REST for people and tools, and the metrics. Reads only: everything here is answered from the status of the node.
+
+use crate::{
+    health::Health,
+    metrics::Metrics,
+    port::{Port, PortError},
+    report,
+};
+use axum::{
+    Json, Router,
+    extract::State,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use group0_core::{
+    io::{AdminReply, AdminRequest},
+    status::{Procedure, Status},
+};
+use serde_json::{Value, json};
+use std::{sync::Arc, sync::OnceLock, time::Duration};
+use tokio::net::TcpListener;
+
+/// A status takes microseconds; a driver that needs longer has a problem worth reporting.
+const STATUS_TIMEOUT: Duration = Duration::from_secs(1);
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// What the routes answer from. The port is there once the store is open.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// Whether the node is usable.
+    pub health: Health,
+    /// What was counted.
+    pub metrics: Metrics,
+    /// The way to the driver.
+    pub port: Arc<OnceLock<Port>>,
+}
+
+/// Serves one listener until the task is dropped. Both of them have all routes.
+pub async fn serve(listener: TcpListener, sources: Sources) -> std::io::Result<()> {
+    axum::serve(listener, routes(sources)).await
+}
+
+fn routes(sources: Sources) -> Router {
+    Router::new()
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+        .route("/storage_service/raft_upgrade", get(raft_upgrade))
+        .route("/storage_service/hostid/local", get(host_id))
+        .route("/storage_service/host_id", get(host_ids))
+        .route("/gossiper/endpoint/live", get(live))
+        .route("/gossiper/endpoint/live/", get(live))
+        .route("/gossiper/endpoint/down", get(down))
+        .route("/gossiper/endpoint/down/", get(down))
+        .route("/raft/leader_host", get(leader))
+        .with_state(sources)
+}
+
+impl Sources {
+    async fn status(&self) -> Result<Box<Status>, Unavailable> {
+        let asked = self.port.get().map(|port| port.admin(AdminRequest::GetStatus));
+        let mut asked = asked.ok_or_else(|| Unavailable("the node is starting".to_owned()))?.map_err(unavailable)?;
+        match tokio::time::timeout(STATUS_TIMEOUT, asked.next()).await {
+            Ok(Some(AdminReply::Status(status))) => Ok(status),
+            Ok(_) => Err(Unavailable(self.health.ready().err().unwrap_or_else(|| "the node is stopping".to_owned()))),
+            Err(_) => Err(Unavailable(format!("the node has not answered within {STATUS_TIMEOUT:?}"))),
+        }
+    }
+}
+
+/// An answer that cannot be given now.
+struct Unavailable(String);
+
+fn unavailable(error: PortError) -> Unavailable {
+    Unavailable(error.to_string())
+}
+
+impl IntoResponse for Unavailable {
+    fn into_response(self) -> Response {
+        (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "message": self.0, "code": 503 }))).into_response()
+    }
+}
+
+type Answer = Result<Json<Value>, Unavailable>;
+
+async fn readyz(State(sources): State<Sources>) -> Response {
+    match sources.health.ready() {
+        Ok(()) => "ready\n".into_response(),
+        Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {reason}\n")).into_response(),
+    }
+}
+
+async fn metrics(State(sources): State<Sources>) -> Response {
+    let status = sources.status().await.ok();
+    let text = sources.metrics.text(status.as_deref(), sources.health.ready().is_ok());
+    ([(header::CONTENT_TYPE, OPEN_METRICS)], text).into_response()
+}
+
+async fn raft_upgrade(State(sources): State<Sources>) -> Answer {
+    Ok(Json(upgrade_json(&*sources.status().await?)))
+}
+
+fn upgrade_json(status: &Status) -> Value {
+    let mut answer = json!({
+        "state": status.stage.name(),
+        "feature_enabled": status.feature_enabled,
+        "held": status.held,
+        "group_id": status.group.as_ref().map(|group| group.group.to_string()),
+    });
+    let (phase, step) = match &status.procedure {
+        Procedure::Idle => ("idle", None),
+        Procedure::Running { step, .. } => ("running", Some(*step)),
+        Procedure::Failed { step, .. } => ("failed", Some(*step)),
+        Procedure::Done => ("done", None),
+    };
+    answer["phase"] = json!(phase);
+    answer["step"] = json!(step.map(|step| json!({ "number": report::step_number(step), "name": report::step_name(step) })));
+    if let Procedure::Running { waiting, since, .. } = &status.procedure {
+        answer["waiting"] = waiting.iter().map(|waiting| json!(waiting.to_string())).collect();
+        answer["since_micros"] = json!(since.0);
+    }
+    if let Procedure::Failed { cause, .. } = &status.procedure {
+        answer["cause"] = json!(cause);
+    }
+    answer
+}
+
+async fn host_id(State(sources): State<Sources>) -> Answer {
+    Ok(Json(json!(sources.status().await?.host.to_string())))
+}
+
+async fn host_ids(State(sources): State<Sources>) -> Answer {
+    let status = sources.status().await?;
+    let own = (status.address, status.host);
+    let all = status.peers.iter().map(|(host, peer)| (peer.address, *host)).chain([own]);
+    let pairs: Vec<_> = all.map(|(address, host)| json!({ "key": address.ip(), "value": host.to_string() })).collect();
+    Ok(Json(json!(pairs)))
+}
+
+async fn live(State(sources): State<Sources>) -> Answer {
+    let status = sources.status().await?;
+    let up = status.peers.values().filter(|peer| peer.up).map(|peer| peer.address);
+    Ok(Json(json!([status.address].into_iter().chain(up).map(|address| address.ip()).collect::<Vec<_>>())))
+}
+
+async fn down(State(sources): State<Sources>) -> Answer {
+    let status = sources.status().await?;
+    let down = status.peers.values().filter(|peer| !peer.up).map(|peer| peer.address.ip());
+    Ok(Json(json!(down.collect::<Vec<_>>())))
+}
+
+async fn leader(State(sources): State<Sources>) -> Answer {
+    let leader = sources.status().await?.group.as_ref().and_then(|group| group.leader);
+    Ok(Json(json!(leader.map(|host| host.to_string()).unwrap_or_default())))
+}

@@ -1,0 +1,218 @@
+//! Puts a node together, in the order in which its parts can fail, and takes it apart.
+
+use crate::{
+    admin,
+    config::{Config, ConfigError},
+    cost::RoundTrips,
+    disk::{Disk, DiskError},
+    driver::{Clock, Driver, Machine, Surroundings},
+    http::{self, Sources},
+    injection::Injections,
+    listeners::{Addresses, Back, Front, ListenError},
+    port::{self, Port},
+    rpc::{client::Network, server},
+    seeds::{self, Seeds},
+    settings,
+};
+use group0_core::{
+    ids::Now,
+    io::{Apply, Effects, Image, Input, Settings},
+};
+use std::{fmt, io, net::SocketAddr, thread, time::Duration};
+use tokio::{
+    runtime::Handle,
+    sync::{mpsc, watch},
+    task::JoinSet,
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+
+/// How long a shutdown may be announced before the process ends anyway.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// Why a node does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The store cannot be used.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// A port cannot be listened on.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The core refuses what it is started with.
+    #[error("{0}")]
+    Refused(String),
+    /// The operating system refused something else.
+    #[error("the operating system refused a thread or an address: {0}")]
+    System(#[from] io::Error),
+}
+
+/// How a node has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// As asked, the shutdown announced.
+    Drained,
+    /// As asked, though the shutdown could not be announced in time.
+    Undrained,
+    /// As the core demands, with its reason.
+    Fatal(String),
+}
+
+/// A node that runs until it is stopped or dropped.
+#[derive(Debug)]
+pub struct Running {
+    /// Where it listens.
+    pub addresses: Addresses,
+    /// To ask it in this process.
+    pub port: Port,
+    /// Its health and metrics.
+    pub sources: Sources,
+    ended: watch::Receiver<Option<Ended>>,
+    stop: CancellationToken,
+    tasks: JoinSet<()>,
+    driver: Option<thread::JoinHandle<()>>,
+}
+
+/// Starts a node whose machine `make` makes of settings, store and time.
+pub async fn start<M: Machine>(
+    config: Config,
+    make: impl FnOnce(Settings, Image, Now) -> Result<(M, Effects), String>,
+) -> Result<Running, StartError> {
+    let (sources, mut tasks) = (Sources::default(), JoinSet::new());
+    let front = Front::open(&config).await?;
+    let shown = front.addresses()?;
+    serve_front(&mut tasks, front, &sources);
+    let (disk, image) = open_disk(&config).await?;
+    settings::check_schema_commit_log(&config, &image)?;
+    let back = Back::open(&config).await?;
+    let addresses = Addresses::of(shown, &back)?;
+    let own = SocketAddr::new(config.broadcast, addresses.peer.port());
+    let seeds = resolve(&config, own, &image).await?;
+    let clock = Clock::start();
+    let settings = settings::of(&config, own, seeds);
+    let (machine, first) = make(settings, image, clock.now()).map_err(StartError::Refused)?;
+    let (port, inbox) = port::open();
+    let (apply, applied) = mpsc::unbounded_channel();
+    let (stop, round_trips) = (CancellationToken::new(), RoundTrips::default());
+    let outgoing = Network::new(port.clone(), sources.metrics.clone(), round_trips.clone(), own, config.seeds);
+    let around = Surroundings {
+        clock,
+        disk,
+        outgoing,
+        inbox,
+        applied: apply,
+        health: sources.health.clone(),
+        metrics: sources.metrics.clone(),
+        round_trips,
+        injections: Injections::new(config.injections),
+        stop: stop.clone(),
+    };
+    let driver = run_driver(Driver::new(machine, around), first)?;
+    drop(sources.port.set(port.clone()));
+    serve_back(&mut tasks, back, &port);
+    let (end, ended) = watch::channel(None);
+    tasks.spawn(attend(applied, end));
+    Ok(Running { addresses, port, sources, ended, stop, tasks, driver: Some(driver) })
+}
+
+async fn open_disk(config: &Config) -> Result<(Disk, Image), StartError> {
+    let workdir = config.workdir.clone();
+    let opened = tokio::task::spawn_blocking(move || {
+        let disk = Disk::open(&workdir)?;
+        let image = disk.load()?;
+        Ok::<_, DiskError>((disk, image))
+    });
+    Ok(opened.await.map_err(io::Error::other)??)
+}
+
+async fn resolve(config: &Config, own: SocketAddr, image: &Image) -> Result<Seeds, ConfigError> {
+    let seeds = seeds::resolve(&config.seeds, own).await;
+    seeds::check(&seeds, image)?;
+    Ok(seeds)
+}
+
+/// The driver's thread: a transaction blocks it and nothing else.
+fn run_driver<M: Machine>(driver: Driver<M, Network>, first: Effects) -> io::Result<thread::JoinHandle<()>> {
+    let runtime = Handle::current();
+    thread::Builder::new().name("driver".to_owned()).spawn(move || runtime.block_on(driver.run(first)))
+}
+
+fn serve_front(tasks: &mut JoinSet<()>, front: Front, sources: &Sources) {
+    let Front { api, prometheus } = front;
+    spawn(tasks, "REST", http::serve(api, sources.clone()));
+    spawn(tasks, "metrics", http::serve(prometheus, sources.clone()));
+}
+
+fn serve_back(tasks: &mut JoinSet<()>, back: Back, port: &Port) {
+    let Back { peer, admin } = back;
+    spawn(tasks, "Peer", server::serve(peer, port.clone()));
+    spawn(tasks, "Admin", admin::serve(admin, port.clone()));
+}
+
+fn spawn<E: fmt::Display>(
+    tasks: &mut JoinSet<()>,
+    name: &'static str,
+    service: impl Future<Output = Result<(), E>> + Send + 'static,
+) {
+    tasks.spawn(async move {
+        if let Err(error) = service.await {
+            tracing::error!(target: "rpc", service = name, %error, "a service has ended");
+        }
+    });
+}
+
+/// Does what the core applies outside of itself, until it ends.
+async fn attend(mut applied: mpsc::UnboundedReceiver<Apply>, end: watch::Sender<Option<Ended>>) {
+    while let Some(apply) = applied.recv().await {
+        match apply {
+            Apply::Drained => drop(end.send(Some(Ended::Drained))),
+            Apply::Fatal(reason) => drop(end.send(Some(Ended::Fatal(reason)))),
+            Apply::Ready(Ok(())) => tracing::info!("the node is ready"),
+            Apply::Ready(Err(reason)) => tracing::info!(reason, "the node is not ready"),
+            Apply::SchemaChanged(_) | Apply::HostChanged { .. } | Apply::RingChanged { .. } => {}
+        }
+    }
+    // The store has failed or the node is being stopped: who waits for the end goes on waiting.
+    end.closed().await;
+}
+
+impl Running {
+    /// Waits until the node ends by itself.
+    pub async fn ended(&self) -> Ended {
+        let mut ended = self.ended.clone();
+        match ended.wait_for(Option::is_some).await.map(|end| end.clone()) {
+            Ok(Some(end)) => end,
+            Ok(None) | Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// Announces the shutdown, as long as that takes no longer than [`DRAIN`], and stops.
+    pub async fn shutdown(self) -> Ended {
+        self.port.tell(Input::Shutdown);
+        let ended = if self.sources.health.is_broken() {
+            Ended::Undrained
+        } else {
+            timeout(DRAIN, self.ended()).await.unwrap_or(Ended::Undrained)
+        };
+        self.stop().await;
+        ended
+    }
+
+    /// Stops at once, as a crash would; the store is closed when this returns.
+    pub async fn stop(mut self) {
+        self.stop.cancel();
+        if let Some(driver) = self.driver.take() {
+            drop(tokio::task::spawn_blocking(move || driver.join()).await);
+        }
+        self.tasks.shutdown().await;
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}

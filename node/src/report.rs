@@ -1,0 +1,140 @@
+//! The status of the node in the words of the Admin service.
+
+use group0_api::v1;
+use group0_core::{
+    status::{Boot, GroupStatus, PeerStatus, Procedure, Status, UpgradeFigures},
+    upgrade::{Step, WaitingOn},
+};
+use std::time::Duration;
+
+/// The number of a step, as documented.
+pub const fn step_number(step: Step) -> u32 {
+    match step {
+        Step::AskPeers => 0,
+        Step::JoinGroup0 => 1,
+        Step::AwaitPeersInGroup0 => 2,
+        Step::PullSchema => 3,
+        Step::AskMembers => 4,
+        Step::EnterSynchronize => 5,
+        Step::AwaitMembers => 6,
+        Step::SynchronizeSchema => 7,
+        Step::Finish => 8,
+        Step::EarlyFinish => 9,
+    }
+}
+
+/// The name of a step.
+pub const fn step_name(step: Step) -> &'static str {
+    match step {
+        Step::AskPeers => "ask_peers",
+        Step::JoinGroup0 => "join_group0",
+        Step::AwaitPeersInGroup0 => "await_peers_in_group0",
+        Step::PullSchema => "pull_schema",
+        Step::AskMembers => "ask_members",
+        Step::EnterSynchronize => "enter_synchronize",
+        Step::AwaitMembers => "await_members",
+        Step::SynchronizeSchema => "synchronize_schema",
+        Step::Finish => "finish",
+        Step::EarlyFinish => "early_finish",
+    }
+}
+
+/// The whole status.
+pub fn status(status: &Status) -> v1::Status {
+    v1::Status {
+        sequence: status.sequence,
+        cluster_name: status.cluster_name.clone(),
+        host_id: status.host.to_string(),
+        generation: status.generation.0,
+        address: status.address.to_string(),
+        release: status.release.clone(),
+        clock_micros: status.clock.0,
+        ready: status.ready.is_ok(),
+        not_ready_reason: status.ready.clone().err().unwrap_or_default(),
+        bootstrapped: status.boot == Boot::Completed,
+        boot_waiting: boot_waiting(&status.boot),
+        flag: status.flag,
+        held: status.held,
+        proceed: status.proceed,
+        feature_enabled: status.feature_enabled,
+        upgrade_state: status.stage.name().to_owned(),
+        procedure: Some(procedure(&status.procedure)),
+        group: status.group.as_ref().map(group),
+        schema_version: status.schema_version.to_string(),
+        peers: status.peers.iter().map(|(host, status)| peer(host.to_string(), status)).collect(),
+        upgrade_figures: status.upgrade_figures.as_ref().map(figures),
+        round_trip_nanos: nanos(status.cost.round_trip),
+        fsync_nanos: nanos(status.cost.fsync),
+    }
+}
+
+fn boot_waiting(boot: &Boot) -> String {
+    match boot {
+        Boot::Joining(waiting) => waiting.clone(),
+        Boot::Completed => String::new(),
+    }
+}
+
+fn procedure(procedure: &Procedure) -> v1::Procedure {
+    use v1::procedure::Phase;
+    let at = |phase: Phase, step: Step| v1::Procedure {
+        phase: phase.into(),
+        step: step_number(step),
+        step_name: step_name(step).to_owned(),
+        ..v1::Procedure::default()
+    };
+    match procedure {
+        Procedure::Idle => v1::Procedure { phase: Phase::Idle.into(), ..v1::Procedure::default() },
+        Procedure::Running { step, waiting, since } => v1::Procedure {
+            waiting: waiting.iter().map(WaitingOn::to_string).collect(),
+            since_micros: since.0,
+            ..at(Phase::Running, *step)
+        },
+        Procedure::Failed { step, cause } => v1::Procedure { cause: cause.clone(), ..at(Phase::Failed, *step) },
+        Procedure::Done => v1::Procedure { phase: Phase::Done.into(), ..v1::Procedure::default() },
+    }
+}
+
+fn group(group: &GroupStatus) -> v1::Group {
+    v1::Group {
+        id: group.group.to_string(),
+        incarnation: group.incarnation.0,
+        term: group.term,
+        leader: group.leader.map(|host| host.to_string()).unwrap_or_default(),
+        commit_index: group.commit,
+        applied_index: group.applied,
+        log_length: group.log_length,
+        voters: group.voters.iter().map(ToString::to_string).collect(),
+        learners: group.learners.iter().map(ToString::to_string).collect(),
+        joint: group.joint,
+        state_id: group.state_id.map(|state| state.to_string()).unwrap_or_default(),
+    }
+}
+
+fn peer(host_id: String, peer: &PeerStatus) -> v1::PeerStatus {
+    v1::PeerStatus {
+        host_id,
+        address: peer.address.to_string(),
+        up: peer.up,
+        status: peer.status.clone(),
+        generation: peer.generation.0,
+        schema_version: peer.schema_version.map(|version| version.to_string()).unwrap_or_default(),
+        pulled_from_generation: peer.pulled_from_generation.map_or(0, |generation| generation.0),
+    }
+}
+
+fn figures(figures: &UpgradeFigures) -> v1::UpgradeFigures {
+    v1::UpgradeFigures {
+        started_micros: figures.started.0,
+        synchronize_micros: figures.synchronize.0,
+        finished_micros: figures.finished.0,
+        hops: figures.path.hops,
+        fsyncs: figures.path.fsyncs,
+        refused_hops: figures.refused_path.hops,
+        refused_fsyncs: figures.refused_path.fsyncs,
+    }
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
