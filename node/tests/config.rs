@@ -32,11 +32,11 @@ fn nothing_at_all_is_a_configuration() {
     shows(
         "",
         &[],
-        r#"Test Cluster in /var/lib/group0 (datacenter1/rack1)
+        r"Test Cluster in /var/lib/group0 (datacenter1/rack1)
         peers 127.0.0.1:7000 as 127.0.0.1, cql 127.0.0.1:9042 as 127.0.0.1
         admin 127.0.0.1:7001, api 127.0.0.1:10000, prometheus 127.0.0.1:9180
         seeds [], flag None, hold false, injections {}
-        unknown []"#,
+        unknown []",
     );
 }
 
