@@ -11,25 +11,29 @@ use super::{
 use protobuf::ProtobufEnum;
 use raft::eraftpb::MessageType;
 
+/// Terms and indexes beyond it are no honest ones: a count of one a nanosecond takes 292 years. Adding to those below is safe.
+const MAX_COUNT: u64 = u64::MAX / 2;
+
 /// The kind, if it is one that crosses the network and the message is one that `raft-rs` can bear.
 pub fn admitted(message: &RaftMessage, last_index: u64) -> Option<MessageType> {
     let kind = MessageType::from_i32(message.kind.0.into())?;
+    let has_term = (1..MAX_COUNT).contains(&message.term);
     let fine = match kind {
         MessageType::MsgPropose => message.term == 0 && is_proposal(message),
         MessageType::MsgReadIndex => message.term == 0 && is_read(message),
-        MessageType::MsgReadIndexResp => message.term > 0 && is_read(message),
-        MessageType::MsgAppend => message.term > 0 && is_contiguous(message),
-        MessageType::MsgAppendResponse => message.term > 0 && is_within(message, last_index),
-        MessageType::MsgHeartbeat => message.term > 0 && message.commit <= last_index,
+        MessageType::MsgReadIndexResp => has_term && is_read(message),
+        MessageType::MsgAppend => has_term && is_contiguous(message),
+        MessageType::MsgAppendResponse => has_term && is_within(message, last_index),
+        MessageType::MsgHeartbeat => has_term && message.commit <= last_index,
         MessageType::MsgSnapshot => {
-            message.term > 0 && message.snapshot.as_ref().is_some_and(|snapshot| is_sound(snapshot, message.term))
+            has_term && message.snapshot.as_ref().is_some_and(|snapshot| is_sound(snapshot, message.term))
         }
         MessageType::MsgHeartbeatResponse
         | MessageType::MsgRequestVote
         | MessageType::MsgRequestVoteResponse
         | MessageType::MsgRequestPreVote
         | MessageType::MsgRequestPreVoteResponse
-        | MessageType::MsgTimeoutNow => message.term > 0,
+        | MessageType::MsgTimeoutNow => has_term,
         MessageType::MsgHup
         | MessageType::MsgBeat
         | MessageType::MsgUnreachable
@@ -50,10 +54,12 @@ fn is_read(message: &RaftMessage) -> bool {
     matches!(message.entries.as_slice(), [entry] if entry.data.len() == READ_CONTEXT_BYTES)
 }
 
+/// Term 0 belongs to index 0 only: `raft-rs` takes it for the term of any index that it does not have.
 fn is_contiguous(message: &RaftMessage) -> bool {
-    let indexes = message.index.saturating_add(1)..u64::MAX;
-    let follow = message.entries.iter().zip(indexes).all(|(entry, index)| entry.index == index && entry.term <= message.term);
-    follow && message.index < u64::MAX / 2
+    let indexes = message.index.saturating_add(1)..MAX_COUNT;
+    let mut follow = message.entries.iter().zip(indexes);
+    let placed = message.index < MAX_COUNT && (message.index == 0) == (message.log_term == 0);
+    placed && follow.all(|(entry, index)| entry.index == index && (1..=message.term).contains(&entry.term))
 }
 
 /// Nobody can have more of the leader's log than the leader.
@@ -63,6 +69,6 @@ fn is_within(message: &RaftMessage, last_index: u64) -> bool {
 }
 
 fn is_sound(snapshot: &Snapshot, term: u64) -> bool {
-    let placed = snapshot.index > 0 && snapshot.index < u64::MAX / 2 && snapshot.term > 0 && snapshot.term <= term;
+    let placed = snapshot.index > 0 && snapshot.index < MAX_COUNT && snapshot.term > 0 && snapshot.term <= term;
     placed && snapshot.configuration.is_valid() && !collide(&snapshot.configuration.members())
 }

@@ -196,6 +196,9 @@ impl Group {
     /// Add a command to the log, through the leader. It may be lost on the way. An empty one is never reported as committed.
     pub fn propose(&mut self, data: Bytes) -> Result<(), Dropped> {
         self.has_leader()?;
+        if self.node.raft.lead_transferee.is_some() {
+            return Err(Dropped::Transferring);
+        }
         if data.len() > MAX_COMMAND_BYTES {
             return Err(Dropped::TooLarge);
         }
@@ -345,11 +348,7 @@ impl Group {
     }
 
     fn has_leader(&self) -> Result<(), Dropped> {
-        match &self.node.raft {
-            raft if raft.leader_id == 0 => Err(Dropped::NoLeader),
-            raft if raft.lead_transferee.is_some() => Err(Dropped::Transferring),
-            _ => Ok(()),
-        }
+        if self.node.raft.leader_id == 0 { Err(Dropped::NoLeader) } else { Ok(()) }
     }
 
     fn may_change(&self) -> Result<(), Dropped> {

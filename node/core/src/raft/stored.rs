@@ -74,9 +74,10 @@ impl Stored {
         }
     }
 
-    /// Of a joiner: nothing, not even a configuration. It waits for the leader's snapshot.
+    /// Of a joiner: nothing, not even a configuration. It waits for the leader's snapshot. Its term is the first one, since
+    /// `raft-rs` panics when it must refuse a vote in term 0.
     pub fn joining() -> Self {
-        Self::default()
+        Self { hard: HardState { term: 1, ..HardState::default() }, ..Self::default() }
     }
 
     /// All rows of it, for a store that has none of this group.
@@ -137,7 +138,7 @@ impl Stored {
             corrupt("the commit index is outside the log")
         } else if !(self.snapshot.index..=self.hard.commit).contains(&self.applied) {
             corrupt("the applied index is outside the decided log")
-        } else if self.hard.term < last_term {
+        } else if self.hard.term < last_term.max(1) {
             corrupt("the term is older than the log")
         } else if self.applied > 0 && !self.configuration.is_valid() {
             corrupt("the configuration contradicts itself")

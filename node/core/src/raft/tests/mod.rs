@@ -1,7 +1,10 @@
 //! Tests of the group as its caller sees it.
 #![allow(clippy::unwrap_used)]
 
+mod hostile;
 mod oracle;
+mod pair;
+mod rows;
 mod world;
 
 use super::{Dropped, Group, Member, Stored};

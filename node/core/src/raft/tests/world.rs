@@ -2,12 +2,12 @@
 //! durable and come back from the rows that it wrote; the membership changes all the time.
 
 use super::{
-    super::{Group, Member, Output, RaftMessage, Stored},
+    super::{Corrupt, Group, Member, Output, RaftMessage, Stored},
     GROUP, TICK, member,
     oracle::{Machine, Oracle},
 };
 use crate::{
-    ids::HostId,
+    ids::{GroupId, HostId},
     io::{Table, Write},
     random::Random,
 };
@@ -20,8 +20,9 @@ use std::{
 /// One crash in so many turns, before as well as after persisting.
 const CRASH_ONE_IN: u64 = 2_000;
 
+/// A store of rows, and the state that is persisted with them.
 #[derive(Default)]
-struct Disk {
+pub struct Disk {
     rows: BTreeMap<(Table, Vec<u8>), Vec<u8>>,
     machine: Machine,
 }
@@ -41,9 +42,19 @@ impl Disk {
         }
     }
 
-    fn load(&self) -> Stored {
+    pub fn write_all(&mut self, writes: Vec<Write>) {
+        for write in writes {
+            self.write(write);
+        }
+    }
+
+    pub fn load_group(&self, group: GroupId) -> Result<Option<Stored>, Corrupt> {
         let image: Vec<_> = self.rows.iter().map(|((table, key), value)| (*table, key.clone(), value.clone())).collect();
-        Stored::load(GROUP, &image).unwrap().unwrap()
+        Stored::load(group, &image)
+    }
+
+    fn load(&self) -> Stored {
+        self.load_group(GROUP).unwrap().unwrap()
     }
 }
 
@@ -101,9 +112,7 @@ impl World {
         for number in 1..=members {
             let stored = if number == 1 { Group::founding(member(1)) } else { Group::joining() };
             let mut disk = Disk::default();
-            for write in stored.writes(GROUP) {
-                disk.write(write);
-            }
+            disk.write_all(stored.writes(GROUP));
             world.disks.insert(HostId::of(number.into()), disk);
             world.restart(HostId::of(number.into()));
         }
@@ -159,9 +168,7 @@ impl World {
             return self.crash(host);
         }
         let disk = self.disks.get_mut(&host).unwrap();
-        for write in persist.into_iter().flat_map(|write| write.into_writes(GROUP)) {
-            disk.write(write);
-        }
+        disk.write_all(persist.into_iter().flat_map(|write| write.into_writes(GROUP)).collect());
         if let Some(snapshot) = snapshot {
             disk.machine = self.pulled[&(host, snapshot.index)];
             self.oracle.seen.snapshots += 1;
