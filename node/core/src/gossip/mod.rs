@@ -287,11 +287,8 @@ impl Gossip {
         let live: BTreeSet<_> = self.detector.active().map(|identity| identity.host).filter(is_known).collect();
         let down = self.live.difference(&live).copied().map(GossipEvent::Down);
         let events = down.chain(live.difference(&self.live).copied().map(GossipEvent::Up)).collect();
-        for host in std::mem::replace(&mut self.live, live) {
-            if !self.live.contains(&host) {
-                self.seen_by.remove(&host);
-            }
-        }
+        let before = std::mem::replace(&mut self.live, live);
+        self.seen_by.retain(|host| self.live.contains(host) || !before.contains(host));
         events
     }
 

@@ -94,12 +94,12 @@ fn peers_remembered_from_before_do_for_seeds() {
 
 #[test]
 fn healthy_hosts_stay_up() {
-    (0..3).for_each(|seed| {
+    (0..2).for_each(|seed| {
         let mut world = World::of(seed, 5);
         world.delay = 100..150;
         world.run(millis(1_000));
         (1..=5).for_each(|number| drop(world.events(number)));
-        world.run(millis(15_000));
+        world.run(millis(8_000));
         (1..=5).for_each(|number| assert_eq!(world.events(number), [], "seed {seed}, node {number}"));
     });
 }
@@ -112,7 +112,7 @@ fn a_shutdown_is_seen_at_once() {
         world.run(millis(20));
         assert!(world.nobody_else_sees(2), "seed {seed}");
         assert_eq!(world.node(4).endpoints()[&host(2)].status, RingStatus::Shutdown);
-        world.run(millis(10_000));
+        world.run(millis(3_000));
         assert!(world.nobody_else_sees(2), "seed {seed}");
         world.start(endpoint(2, 2), &[1]);
         assert!(world.run_until(LIMIT, World::all_meet) < millis(1_500));
@@ -159,7 +159,7 @@ fn hosts_cut_off_go_down_and_come_back_by_themselves() {
         let mut world = World::of(seed, 5);
         world.cut(2, &[1, 3, 4, 5]);
         world.run_until(LIMIT, |world| world.nobody_else_sees(2) && world.node(2).live().count() == 0);
-        world.run(millis(10_000));
+        world.run(millis(3_000));
         world.give(1, GossipInput::Update(changed(&world, 1, 5)));
         world.cuts.clear();
         let time = world.run_until(LIMIT, World::all_meet);
@@ -175,7 +175,7 @@ fn two_halves_unite() {
         let mut world = World::of(seed, 6);
         (1..=3).for_each(|one| world.cut(one, &[4, 5, 6]));
         world.run_until(LIMIT, |world| world.nodes.values().all(|node| node.gossip.live().count() == 2));
-        world.run(millis(10_000));
+        world.run(millis(3_000));
         world.cuts.clear();
         let time = world.run_until(LIMIT, World::all_meet);
         assert!(time < millis(5_000), "seed {seed}: {time:?}");
@@ -188,7 +188,7 @@ fn a_cut_between_two_takes_neither_down() {
         let mut world = World::of(seed, 4);
         (1..=4).for_each(|number| drop(world.events(number)));
         world.cut(2, &[3]);
-        world.run(millis(10_000));
+        world.run(millis(3_000));
         world.give(2, GossipInput::Update(changed(&world, 2, 5)));
         let me = world.node(2).me().clone();
         world.run_until(millis(6_000), |world| world.node(3).endpoints()[&host(2)] == me);
@@ -204,11 +204,11 @@ fn a_removed_host_stays_out_of_those_who_removed_it() {
         let mut world = World::of(seed, 4);
         world.give(1, GossipInput::Remove(host(2)));
         assert_eq!(world.events(1).last(), Some(&GossipEvent::Down(host(2))));
-        world.run(millis(5_000));
+        world.run(millis(2_000));
         world.kill(2);
         world.start(endpoint(2, 2), &[1, 3]);
         world.start_with(endpoint(5, 1), &[3], &[2], BTreeSet::from([host(2)]));
-        world.run(millis(6_000));
+        world.run(millis(3_000));
         for number in [1, 5] {
             assert!(!world.node(number).endpoints().contains_key(&host(2)) && !world.node(number).is_up(host(2)));
             assert_eq!(world.node(number).live().count(), 3, "seed {seed}");
@@ -260,11 +260,11 @@ fn two_processes_of_one_host_do_not_storm() {
         let zombie = world.nodes.remove(&host(2)).unwrap();
         world.nodes.insert(host(99), zombie);
         world.start(Endpoint { address: address(9), ..endpoint(2, 2) }, &[1]);
-        world.run(millis(10_000));
+        world.run(millis(3_000));
         let before: usize = world.nodes.values().map(|node| node.sent).sum();
-        world.run(millis(10_000));
+        world.run(millis(3_000));
         let sent = world.nodes.values().map(|node| node.sent).sum::<usize>() - before;
-        assert!(sent < 1_000, "seed {seed}: {sent} datagrams in 10 s");
+        assert!(sent < 400, "seed {seed}: {sent} datagrams in 3 s");
         assert!(world.node(1).is_up(host(2)));
     });
 }
@@ -291,7 +291,7 @@ fn junk_is_counted_and_ignored() {
 #[test]
 fn a_large_cluster_with_many_tokens_meets() {
     let mut world = World::new(3);
-    for number in 1..=20 {
+    for number in 1..=12 {
         let tokens = (0..256).map(|token| i64::MAX / (token + i64::from(number) * 1_000)).collect();
         world.start(Endpoint { tokens, ..endpoint(number, 1) }, &[1, 2, 3]);
     }
