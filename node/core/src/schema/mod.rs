@@ -1,13 +1,18 @@
 //! The schema.
 //!
 //! [`Rows`] are the data and how they merge; [`Schema`] is a whole schema with its digest, which `store` encodes for disk and
-//! `lookup` reads as tables and columns; [`ddl`] makes statements into changes.
+//! `lookup` reads as tables and columns; [`ddl`] makes statements into changes, and `creation` a schema into statements, with
+//! which [`describe()`] answers.
 
+mod creation;
 pub mod ddl;
+mod describe;
 mod lookup;
 mod rows;
 mod store;
 
+pub use creation::{Creation, Ids};
+pub use describe::{ClusterDescription, describe};
 pub use lookup::{Column, ColumnRole, Index, Table};
 pub use rows::{Cell, Merged, RowKey, Rows, SchemaTable};
 pub use store::CorruptSchema;

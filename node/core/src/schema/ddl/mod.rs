@@ -18,7 +18,9 @@ use crate::{
     io::{CqlError, SchemaChange, SchemaEvent, SchemaTarget},
     value::Value,
 };
+pub(super) use options::{EXTENSIONS, option_columns};
 pub use table::TABLES_MAX;
+pub(super) use types::named_in;
 use uuid::Uuid;
 
 /// What a statement is prepared with, besides the schema.
@@ -158,7 +160,11 @@ impl Draft<'_> {
     }
 
     fn put<const N: usize>(&mut self, table: SchemaTable, parts: [&str; N], column: &str, value: Value) {
-        self.rows.put(&RowKey::new(table, parts), column, Cell::of(self.context.at, value));
+        self.put_at(&RowKey::new(table, parts), column, value);
+    }
+
+    fn put_at(&mut self, key: &RowKey, column: &str, value: Value) {
+        self.rows.put(key, column, Cell::of(self.context.at, value));
     }
 
     fn delete<const N: usize>(&mut self, table: SchemaTable, parts: [&str; N]) {
@@ -169,7 +175,7 @@ impl Draft<'_> {
     fn touch(&mut self, keyspace: &str, table: &str) {
         let key = RowKey::new(SchemaTable::ScyllaTables, [keyspace, table]);
         match self.context.version {
-            Some(version) => self.rows.put(&key, "version", Cell::of(self.context.at, Value::Uuid(version))),
+            Some(version) => self.put_at(&key, "version", Value::Uuid(version)),
             None if self.schema.rows().value(&key, "version").is_some() => {
                 self.rows.put(&key, "version", Cell::tombstone(self.context.at));
             }

@@ -55,6 +55,11 @@ pub(in crate::schema) const EXTENSIONS: [&str; 11] = [
     "tombstone_gc",
 ];
 
+/// The names of the options that have a column of their own.
+pub(in crate::schema) fn option_columns() -> impl Iterator<Item = &'static str> {
+    COLUMNS.iter().map(|(name, _)| *name)
+}
+
 /// What a new table has where its statement says nothing.
 pub(super) fn defaults() -> Vec<(&'static str, Value)> {
     let (real, text) = (|number: f64| Value::Double(number.into()), |text: &str| Value::text(text));
@@ -85,7 +90,7 @@ pub(super) fn write(draft: &mut Draft, key: &RowKey, options: &[(String, Term)])
     let stored = extensions.len();
     for (name, term) in options {
         if let Some((name, shape)) = COLUMNS.iter().find(|(column, _)| column == name) {
-            put(draft, key, name, value(name, *shape, term)?);
+            draft.put_at(key, name, value(name, *shape, term)?);
         } else if name == "extensions" {
             extensions.extend(extension_map(term)?);
         } else {
@@ -94,13 +99,9 @@ pub(super) fn write(draft: &mut Draft, key: &RowKey, options: &[(String, Term)])
     }
     if !extensions.is_empty() || stored > 0 {
         let blobs = extensions.into_iter().map(|(name, blob)| (Value::Text(name), Value::Blob(blob)));
-        put(draft, key, "extensions", Value::Map(blobs.collect()));
+        draft.put_at(key, "extensions", Value::Map(blobs.collect()));
     }
     check_intervals(draft, key)
-}
-
-fn put(draft: &mut Draft, key: &RowKey, column: &str, value: Value) {
-    draft.rows.put(key, column, crate::schema::Cell::of(draft.context.at, value));
 }
 
 fn stored_extensions(draft: &Draft, key: &RowKey) -> BTreeMap<String, Vec<u8>> {

@@ -62,10 +62,10 @@ pub(super) fn check_room(draft: &Draft, keyspace: &str, name: &str) -> Result<()
 pub(super) fn write(draft: &mut Draft, table: &Table, id: Uuid, options: &[(String, Term)]) -> Result<(), CqlError> {
     let key = table.key();
     for (column, value) in options::defaults() {
-        draft.rows.put(&key, column, crate::schema::Cell::of(draft.context.at, value));
+        draft.put_at(&key, column, value);
     }
     options::write(draft, &key, options)?;
-    draft.rows.put(&key, "id", crate::schema::Cell::of(draft.context.at, Value::Uuid(id)));
+    draft.put_at(&key, "id", Value::Uuid(id));
     for column in &table.columns {
         write_column(draft, &table.keyspace, &table.name, column);
     }

@@ -105,7 +105,7 @@ fn mentions(kind: &CqlType, name: &str) -> bool {
 }
 
 /// The user types that the text of a type names.
-fn named_in(kind: &CqlType) -> BTreeSet<String> {
+pub(in crate::schema) fn named_in(kind: &CqlType) -> BTreeSet<String> {
     match kind {
         CqlType::UserType(user_type) => BTreeSet::from([user_type.clone()]),
         CqlType::List(inner) | CqlType::Set(inner) | CqlType::Frozen(inner) | CqlType::Vector(inner, _) => named_in(inner),

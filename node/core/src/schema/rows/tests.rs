@@ -32,7 +32,7 @@ fn canonical(rows: &Rows) -> Rows {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1000))]
+    #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
     fn merging_is_a_semilattice(a in any_rows(), b in any_rows(), c in any_rows()) {
