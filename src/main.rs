@@ -2,15 +2,19 @@
 
 use clap::Parser as _;
 use group0_operator::{
-    args::{Arguments, Command, CrdArguments},
+    args::{Arguments, Command, CrdArguments, LocalArguments},
     crd,
     error::Error,
+    local,
 };
 use std::{fs, io::Write as _, process::ExitCode};
+use tokio::runtime::Builder;
+use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Crd(arguments) => write_crd(&arguments),
+        Command::Local(arguments) => run_local(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -19,6 +23,14 @@ fn main() -> ExitCode {
             ExitCode::from(error.exit_code())
         }
     }
+}
+
+fn run_local(arguments: &LocalArguments) -> Result<(), Error> {
+    let filter = EnvFilter::builder().with_default_directive(LevelFilter::WARN.into()).from_env_lossy();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let runtime = Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|e| Error::failure(format!("the runtime cannot be started: {e}")))?;
+    runtime.block_on(local::run(arguments))
 }
 
 fn write_crd(CrdArguments { dir }: &CrdArguments) -> Result<(), Error> {

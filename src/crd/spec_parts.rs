@@ -6,8 +6,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::time;
 
-const DURATION: &str = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$";
-const HOUR: &str = "^([01][0-9]|2[0-3]):[0-5][0-9]$";
+/// The pattern of a duration.
+pub const DURATION: &str = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$";
+/// The pattern of a time of the day.
+pub const HOUR: &str = "^([01][0-9]|2[0-3]):[0-5][0-9]$";
+/// The pattern of a host id.
+pub const HOST_ID: &str = "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$";
 
 /// One cluster and the way to its nodes.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -237,7 +241,7 @@ pub enum RecoveryMode {
 pub struct ConfirmedDead {
     /// Its host id.
     #[serde(rename = "hostID")]
-    #[schemars(regex(pattern = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"), length(max = 36))]
+    #[schemars(regex(pattern = HOST_ID), length(max = 36))]
     pub host_id: String,
     /// Why it will not come back.
     #[schemars(length(min = 1, max = 1024))]

@@ -1,1 +1,108 @@
-//! The border to the nodes: their answers, parsed.
+//! The border to the nodes: the answer of the Admin service → [`NodeSeen`]. What cannot be parsed is a reason, not a guess.
+
+use super::{Figures, Group, HostId, NodeSeen, Peer, Procedure, UpgradeState};
+use group0_api::v1::{self, procedure::Phase};
+use k8s_openapi::jiff::Timestamp;
+use std::collections::{BTreeMap, BTreeSet};
+use uuid::Uuid;
+
+/// What a node said, at `now` of our clock.
+pub fn node_seen(status: &v1::Status, now: Timestamp) -> Result<NodeSeen, String> {
+    Ok(NodeSeen {
+        sequence: status.sequence,
+        host: host(&status.host_id)?,
+        generation: status.generation,
+        release: status.release.clone(),
+        clock_offset: time(status.clock_micros)?.duration_since(now),
+        ready: unless(status.ready, &status.not_ready_reason),
+        bootstrapped: unless(status.bootstrapped, &status.boot_waiting),
+        flag: status.flag == Some(true),
+        proceed: status.proceed,
+        held: status.held,
+        feature_enabled: status.feature_enabled,
+        state: UpgradeState::from(status.upgrade_state.as_str()),
+        procedure: procedure(status.procedure.as_ref())?,
+        group: status.group.as_ref().map(group).transpose()?,
+        schema_version: status.schema_version.clone(),
+        peers: status.peers.iter().map(peer).collect::<Result<BTreeMap<_, _>, _>>()?,
+        figures: status.upgrade_figures.as_ref().map(figures).transpose()?,
+    })
+}
+
+fn unless(holds: bool, why_not: &str) -> Result<(), String> {
+    match (holds, why_not) {
+        (true, _) => Ok(()),
+        (false, "") => Err("it does not say why".into()),
+        (false, why) => Err(why.into()),
+    }
+}
+
+fn uuid(text: &str) -> Result<Uuid, String> {
+    Uuid::parse_str(text).map_err(|error| format!("'{text}' in its answer is no UUID: {error}"))
+}
+
+fn host(text: &str) -> Result<HostId, String> {
+    uuid(text).map(HostId)
+}
+
+fn hosts(texts: &[String]) -> Result<BTreeSet<HostId>, String> {
+    texts.iter().map(|text| host(text)).collect()
+}
+
+fn time(micros: i64) -> Result<Timestamp, String> {
+    Timestamp::from_microsecond(micros).map_err(|error| format!("'{micros}' in its answer is no time: {error}"))
+}
+
+fn procedure(procedure: Option<&v1::Procedure>) -> Result<Procedure, String> {
+    let Some(procedure) = procedure else { return Ok(Procedure::Idle) };
+    let step = procedure.step_name.clone();
+    match Phase::try_from(procedure.phase) {
+        Ok(Phase::Idle) => Ok(Procedure::Idle),
+        Ok(Phase::Running) => {
+            let since = time(procedure.since_micros)?;
+            Ok(Procedure::Running { step, waiting: procedure.waiting.clone(), since })
+        }
+        Ok(Phase::Failed) => Ok(Procedure::Failed { step, cause: procedure.cause.clone() }),
+        Ok(Phase::Done) => Ok(Procedure::Done),
+        Ok(Phase::Unspecified) | Err(_) => Err(format!("its procedure is in a phase that is not known: {}", procedure.phase)),
+    }
+}
+
+fn group(group: &v1::Group) -> Result<Group, String> {
+    let leader = if group.leader.is_empty() { None } else { Some(host(&group.leader)?) };
+    Ok(Group { id: uuid(&group.id)?, leader, voters: hosts(&group.voters)?, joint: group.joint })
+}
+
+fn peer(peer: &v1::PeerStatus) -> Result<(HostId, Peer), String> {
+    let seen = Peer {
+        up: peer.up,
+        status: peer.status.clone(),
+        generation: peer.generation,
+        pulled_from_generation: peer.pulled_from_generation,
+    };
+    Ok((host(&peer.host_id)?, seen))
+}
+
+fn figures(figures: &v1::UpgradeFigures) -> Result<Figures, String> {
+    Ok(Figures {
+        started: time(figures.started_micros)?,
+        synchronize: time(figures.synchronize_micros)?,
+        finished: time(figures.finished_micros)?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_parsed_is_named() {
+        let status = v1::Status { host_id: "nobody".into(), ..v1::Status::default() };
+        let why = node_seen(&status, Timestamp::UNIX_EPOCH).unwrap_err();
+        assert!(why.contains("'nobody' in its answer is no UUID"), "{why}");
+        let procedure = v1::Procedure { phase: 77, ..v1::Procedure::default() };
+        let status = v1::Status { host_id: Uuid::nil().to_string(), procedure: Some(procedure), ..v1::Status::default() };
+        let why = node_seen(&status, Timestamp::UNIX_EPOCH).unwrap_err();
+        assert_eq!(why, "its procedure is in a phase that is not known: 77");
+    }
+}

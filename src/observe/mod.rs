@@ -1,9 +1,10 @@
 //! What was seen: one plain value, made by reading only.
 //!
 //! Each part is [`Part::Known`] with its age, or [`Part::Unknown`] with the reason; the planner treats Unknown as unsafe.
-//! How the parts are read is in [`admin`] (the nodes); nothing here decides.
+//! How a node is read is in [`follow`] and [`admin`]; nothing here decides.
 
 pub mod admin;
+pub mod follow;
 mod node;
 
 pub use node::{Figures, Group, NodeSeen, Peer, Pod, PodState, Procedure, UpgradeState};

@@ -1,0 +1,85 @@
+//! The folder of a local cluster: who may use it, and what lies where.
+//!
+//! `lock`, `subnet`, `status.yaml`, and for each node `nodes/<i>/` with `node.yaml`, `data`, `log`, `pid` and `env`. A file is
+//! replaced as a whole or not at all.
+
+use crate::error::Error;
+use rustix::fs::{FlockOperation, flock};
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+};
+
+/// The folder, locked for as long as this lives.
+#[derive(Debug)]
+pub struct Folder {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl Folder {
+    /// Makes the folder if it is not there, and locks it.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        let cannot = |error: io::Error| Error::mistake(format!("--dir {}: cannot be used: {error}", path.display()));
+        fs::create_dir_all(path).map_err(cannot)?;
+        let path = path.canonicalize().map_err(cannot)?;
+        let lock_path = path.join("lock");
+        let lock = OpenOptions::new().create(true).append(true).open(&lock_path).map_err(cannot)?;
+        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Self { path, _lock: lock }),
+            Err(rustix::io::Errno::WOULDBLOCK) => Err(Error::mistake(format!(
+                "--dir {}: the folder is in use by another run of group0-operator local; end that one or name another folder",
+                path.display()
+            ))),
+            Err(error) => Err(Error::failure(format!("{}: cannot be locked: {error}", lock_path.display()))),
+        }
+    }
+
+    /// Where it is, without symbolic links.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where the status is.
+    pub fn status(&self) -> PathBuf {
+        self.path.join("status.yaml")
+    }
+
+    /// Where the subnet is recorded.
+    pub fn subnet(&self) -> PathBuf {
+        self.path.join("subnet")
+    }
+
+    /// The folder of a node.
+    pub fn node(&self, index: u32) -> PathBuf {
+        self.path.join("nodes").join(index.to_string())
+    }
+
+    /// How many nodes it holds: those numbered from 0 without a gap.
+    pub fn nodes(&self) -> u32 {
+        (0..u32::MAX).find(|index| !self.node(*index).is_dir()).unwrap_or(u32::MAX)
+    }
+}
+
+/// The text of a file; `None` if there is no such file.
+pub fn read(path: &Path) -> Result<Option<String>, Error> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::failure(format!("{}: cannot be read: {error}", path.display()))),
+    }
+}
+
+/// Replaces a file, durably, as a whole.
+pub fn replace(path: &Path, text: &str) -> Result<(), Error> {
+    let new = path.with_extension("new");
+    let write = || -> io::Result<()> {
+        let mut file = File::create(&new)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_data()?;
+        fs::rename(&new, path)?;
+        path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+    };
+    write().map_err(|error| Error::failure(format!("{}: cannot be written: {error}", path.display())))
+}

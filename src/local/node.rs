@@ -1,0 +1,234 @@
+//! One node of a local cluster: its files, its process, and its template, which stands for the pod template.
+
+use super::{
+    folder,
+    process::{Identity, Launch, Process},
+    subnet::Subnet,
+};
+use crate::{
+    error::Error,
+    observe::{NodeView, Part, Pod, PodName, PodState, follow::Follow},
+};
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+use std::{
+    fs,
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::sync::Notify;
+
+/// The environment variable of the flag.
+pub const FLAG: &str = "GROUP0_CONSISTENT_CLUSTER_MANAGEMENT";
+/// The environment variable of the hold.
+pub const HOLD: &str = "GROUP0_CONSISTENT_CLUSTER_MANAGEMENT_HOLD";
+/// A process that ends by itself after having answered is started again so often, as a kubelet would.
+const MAX_RESTARTS: u32 = 5;
+
+/// What all nodes of a cluster share.
+#[derive(Clone, Debug)]
+pub struct Cluster {
+    /// `cluster_name`
+    pub name: String,
+    /// Where they listen.
+    pub subnet: Subnet,
+    /// The port of the Admin service.
+    pub admin_port: u16,
+    /// The program.
+    pub program: PathBuf,
+    /// How long one call may take.
+    pub limit: Duration,
+    /// Told of every change.
+    pub changed: Arc<Notify>,
+}
+
+/// One node.
+#[derive(Debug)]
+pub struct Node {
+    index: u32,
+    name: PodName,
+    folder: PathBuf,
+    cluster: Cluster,
+    process: Process,
+    since: Timestamp,
+    follow: Follow,
+    restarts: u32,
+}
+
+/// The node's configuration file. Keys as in scylla.yaml.
+#[derive(Serialize)]
+struct Config<'a> {
+    cluster_name: &'a str,
+    workdir: &'a Path,
+    listen_address: Ipv4Addr,
+    rpc_address: Ipv4Addr,
+    admin_address: Ipv4Addr,
+    admin_port: u16,
+    api_address: Ipv4Addr,
+    prometheus_address: Ipv4Addr,
+    seeds: [Ipv4Addr; 1],
+}
+
+/// The process that runs in this node's folder, if one does.
+pub fn running(folder: &Path) -> Result<Option<Identity>, Error> {
+    let recorded = folder::read(&folder.join("pid"))?;
+    Ok(recorded.and_then(|text| text.parse::<Identity>().ok()).filter(|identity| identity.is_alive()))
+}
+
+impl Cluster {
+    fn admin(&self, index: u32) -> SocketAddr {
+        SocketAddr::from((self.subnet.address(index), self.admin_port))
+    }
+}
+
+impl Node {
+    /// Attaches to the node's process, or starts it with the flag as its template has it: off at first.
+    pub fn open(index: u32, name: PodName, folder: PathBuf, cluster: Cluster) -> Result<Self, Error> {
+        let address = cluster.admin(index);
+        write_config(&folder, &cluster, index)?;
+        let changed = cluster.changed.clone();
+        let process = match running(&folder)? {
+            Some(identity) => Process::attach(identity, move || changed.notify_one()),
+            None => start(&folder, &cluster)?,
+        };
+        let follow = Follow::start(address, cluster.limit, cluster.changed.clone());
+        Ok(Self { index, name, folder, cluster, process, since: Timestamp::now(), follow, restarts: 0 })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> Ipv4Addr {
+        self.cluster.subnet.address(self.index)
+    }
+
+    /// Where its Admin service listens.
+    pub fn admin(&self) -> SocketAddr {
+        self.cluster.admin(self.index)
+    }
+
+    /// Whether its process was started by this run.
+    pub fn is_ours(&self) -> bool {
+        self.process.ours
+    }
+
+    /// What is to be seen of it.
+    pub fn view(&self) -> NodeView {
+        let identity = self.process.identity();
+        let environment = identity.has_in_environment(FLAG).zip(identity.has_in_environment(HOLD));
+        let pod = match (self.process.ended(), environment) {
+            (None, Some((flag, hold))) => self.pod(PodState::Running, flag, hold),
+            (None, None) => Part::Unknown(format!("the environment of process {identity} cannot be read")),
+            (Some(how), _) => match self.template() {
+                Ok((flag, hold)) => self.pod(PodState::Down(how), flag, hold),
+                Err(error) => Part::Unknown(error.to_string()),
+            },
+        };
+        NodeView { pod, node: self.follow.last() }
+    }
+
+    fn pod(&self, state: PodState, flag: bool, hold: bool) -> Part<Pod> {
+        let uid = self.process.identity().to_string();
+        Part::Known { value: Pod { uid, state, since: self.since, flag, hold }, age: SignedDuration::ZERO }
+    }
+
+    fn template(&self) -> Result<(bool, bool), Error> {
+        let template = folder::read(&self.folder.join("env"))?.unwrap_or_default();
+        let has = |variable: &str| template.lines().any(|line| line == format!("{variable}=true"));
+        Ok((has(FLAG), has(HOLD)))
+    }
+
+    /// Ends the process with this identity and starts one with this template. The template is durable first: whoever starts
+    /// the node next, starts it so.
+    pub async fn recreate(&mut self, uid: &str, flag: bool, hold: bool) -> Result<(), Error> {
+        if self.process.identity().to_string() != uid {
+            return Ok(());
+        }
+        let variables = [(FLAG, flag), (HOLD, hold)];
+        let template: String = variables.iter().filter(|(_, on)| *on).flat_map(|(variable, _)| [variable, "=true\n"]).collect();
+        folder::replace(&self.folder.join("env"), &template)?;
+        self.process.terminate();
+        self.process.gone(&self.name.name).await?;
+        self.restart()
+    }
+
+    /// Plays the kubelet: a process that has ended by itself is started again. One that never answered is not: it would end
+    /// for the same reason.
+    pub fn tend(&mut self) -> Result<(), Error> {
+        let Some(how) = self.process.ended() else { return Ok(()) };
+        if !self.follow.ever_answered() || self.restarts >= MAX_RESTARTS {
+            return Err(self.does_not_run(&how));
+        }
+        tracing::warn!(node = %self.name, how, "ended by itself, starting it again");
+        self.restarts += 1;
+        self.restart()
+    }
+
+    fn restart(&mut self) -> Result<(), Error> {
+        self.process = start(&self.folder, &self.cluster)?;
+        self.since = Timestamp::now();
+        // What the former process said is no longer known.
+        let address = self.admin();
+        self.follow = Follow::start(address, self.cluster.limit, self.cluster.changed.clone());
+        Ok(())
+    }
+
+    fn does_not_run(&self, how: &str) -> Error {
+        let log = self.folder.join("log");
+        let text = fs::read_to_string(&log).unwrap_or_default();
+        let last = text.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("its log is empty");
+        Error::failure(format!(
+            "{} does not run ({how}); it says: {last}\n  its log: {}; mend the cause and run the same command again",
+            self.name,
+            log.display()
+        ))
+    }
+
+    /// Tells it to end.
+    pub fn terminate(&self) {
+        self.process.terminate();
+    }
+
+    /// Waits until it has ended.
+    pub async fn gone(&mut self) -> Result<(), Error> {
+        self.process.gone(&self.name.name).await
+    }
+}
+
+fn write_config(folder: &Path, cluster: &Cluster, index: u32) -> Result<(), Error> {
+    let path = folder.join("node.yaml");
+    let data = folder.join("data");
+    fs::create_dir_all(&data).map_err(|error| Error::failure(format!("{}: cannot be made: {error}", data.display())))?;
+    if path.exists() {
+        return Ok(());
+    }
+    let own = cluster.subnet.address(index);
+    let config = Config {
+        cluster_name: &cluster.name,
+        workdir: &data,
+        listen_address: own,
+        rpc_address: own,
+        admin_address: own,
+        admin_port: cluster.admin_port,
+        api_address: own,
+        prometheus_address: own,
+        seeds: [cluster.subnet.address(0)],
+    };
+    let text = serde_saphyr::to_string(&config).map_err(|error| Error::failure(format!("{}: {error}", path.display())))?;
+    folder::replace(&path, &text)
+}
+
+fn start(folder: &Path, cluster: &Cluster) -> Result<Process, Error> {
+    let template = folder::read(&folder.join("env"))?.unwrap_or_default();
+    let variable = |line: &str| line.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let launch = Launch {
+        program: cluster.program.clone(),
+        config: folder.join("node.yaml"),
+        log: folder.join("log"),
+        environment: template.lines().filter_map(variable).collect(),
+    };
+    let changed = cluster.changed.clone();
+    let process = Process::start(&launch, move || changed.notify_one())?;
+    folder::replace(&folder.join("pid"), &format!("{}\n", process.identity()))?;
+    Ok(process)
+}

@@ -1,0 +1,79 @@
+//! Live progress: a table drawn anew on a terminal, a line for each change elsewhere.
+
+use crate::crd::{Group0UpgradeStatus, NodeStatus};
+use std::{
+    fmt::Write as _,
+    io::{self, IsTerminal as _, Write as _},
+    time::Instant,
+};
+
+/// Where progress goes.
+#[derive(Debug)]
+pub struct Progress {
+    started: Instant,
+    on_terminal: bool,
+    /// Lines of the table that is on the screen.
+    drawn: usize,
+    last: String,
+}
+
+impl Progress {
+    /// Onto standard output.
+    pub fn new() -> Self {
+        Self { started: Instant::now(), on_terminal: io::stdout().is_terminal(), drawn: 0, last: String::new() }
+    }
+
+    /// Shows this status, if it shows anything new.
+    pub fn show(&mut self, status: &Group0UpgradeStatus) {
+        let text = if self.on_terminal { table(status) } else { line(status) };
+        if text == self.last {
+            return;
+        }
+        let seconds = self.started.elapsed().as_secs_f64();
+        let output = if self.on_terminal {
+            let up = if self.drawn > 0 { format!("\x1b[{}F\x1b[J", self.drawn) } else { String::new() };
+            format!("{up}{text}")
+        } else {
+            format!("{seconds:7.3} s  {text}\n")
+        };
+        self.drawn = if self.on_terminal { text.lines().count() } else { 0 };
+        self.last = text;
+        // Whoever reads may be gone: the upgrade goes on.
+        let mut out = io::stdout().lock();
+        let _ = out.write_all(output.as_bytes()).and_then(|()| out.flush());
+    }
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn line(status: &Group0UpgradeStatus) -> String {
+    let Group0UpgradeStatus { phase, progress, step, message, .. } = status;
+    let nodes: Vec<_> = status.nodes.iter().map(|node| format!("{} {}", node.pod_name, node.step)).collect();
+    let because = if message.is_empty() || message == step { String::new() } else { format!(": {message}") };
+    format!("{:<13} {progress}  {step}{because}  [{}]", phase.to_string(), nodes.join(", "))
+}
+
+fn table(status: &Group0UpgradeStatus) -> String {
+    let Group0UpgradeStatus { phase, progress, step, message, .. } = status;
+    let mut text =
+        format!("{phase} {progress}  {step}\n  {:<12} {:<5} {:<26} {:<28} {}\n", "NODE", "FLAG", "STATE", "STEP", "BLOCKED BY");
+    for node in &status.nodes {
+        text += &row(node);
+    }
+    let _ = writeln!(text, "{message}");
+    text
+}
+
+fn row(node: &NodeStatus) -> String {
+    let flag = match node.flag {
+        Some(true) => "on",
+        Some(false) => "off",
+        None => "?",
+    };
+    let state = node.upgrade_state.as_deref().unwrap_or("?");
+    format!("  {:<12} {flag:<5} {state:<26} {:<28} {}\n", node.pod_name, node.step, node.blocked_by)
+}
