@@ -4,7 +4,7 @@
 //! its old id. A panic is an outage of ours for a fault of theirs, so such messages are dropped here.
 
 use super::{
-    group::{MAX_COMMAND_BYTES, READ_CONTEXT_BYTES},
+    limits::{MAX_COMMAND_BYTES, READ_CONTEXT_BYTES},
     names::collide,
     types::{EntryKind, RaftMessage, Snapshot},
 };

@@ -19,11 +19,13 @@
 //! | `names` | host ids as the numbers of `raft-rs` |
 //! | `log` | the storage that `raft-rs` reads |
 //! | `stored` | what is on disk, and the writes that put it there |
+//! | `limits` | bounds, and what `raft-rs` is told |
 //! | `output` | what comes of the calls |
 
 mod admit;
 mod convert;
 mod group;
+mod limits;
 mod log;
 mod membership;
 mod names;
@@ -34,7 +36,8 @@ mod stored;
 mod tests;
 mod types;
 
-pub use group::{Group, MAX_COMMAND_BYTES};
+pub use group::Group;
+pub use limits::MAX_COMMAND_BYTES;
 pub use membership::ChangeId;
 pub use output::{Dropped, MemberProgress, Output, RaftError, RaftStatus, RaftWrite, Role};
 pub use stored::{Corrupt, HardState, Stored};
