@@ -7,6 +7,7 @@
 pub mod admin;
 pub mod config;
 pub mod cost;
+pub mod cql;
 pub mod disk;
 pub mod driver;
 pub mod health;

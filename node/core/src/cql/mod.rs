@@ -12,3 +12,16 @@ mod lexer;
 pub mod parse;
 pub mod select;
 pub mod wire;
+
+use sha2::{Digest, Sha256};
+
+/// The id of a prepared statement: the same on every node, so that a driver may execute where it did not prepare.
+pub fn prepared_id(keyspace: Option<&str>, text: &str) -> [u8; 16] {
+    let mut digest = Sha256::new();
+    digest.update(keyspace.unwrap_or_default());
+    digest.update([0]);
+    digest.update(text);
+    let mut id = [0; 16];
+    id.iter_mut().zip(digest.finalize()).for_each(|(to, from)| *to = from);
+    id
+}

@@ -3,7 +3,7 @@
 use super::{Header, Malformed, Reader, Writer, flags, frame, opcodes};
 use crate::{
     cql::wire::{self, UserTypes},
-    io::{CqlError, ResultSet, SchemaChange, SchemaEvent, SchemaTarget},
+    io::{Apply, CqlError, ResultSet, SchemaChange, SchemaEvent, SchemaTarget},
     value::CqlType,
 };
 use std::{collections::BTreeMap, net::SocketAddr};
@@ -98,6 +98,16 @@ pub enum Event {
 }
 
 impl Event {
+    /// What clients are told of something that the node applied.
+    pub fn of(apply: &Apply) -> Option<Self> {
+        match apply {
+            Apply::SchemaChanged(event) => Some(Self::Schema(event.clone())),
+            Apply::HostChanged { up, address } => Some(Self::Status { up: *up, address: *address }),
+            Apply::RingChanged { joined, address } => Some(Self::Topology { joined: *joined, address: *address }),
+            Apply::Ready(_) | Apply::Drained | Apply::Fatal(_) => None,
+        }
+    }
+
     /// The kind that clients register for.
     pub const fn kind(&self) -> &'static str {
         match self {

@@ -1,0 +1,167 @@
+//! One connection: reads frames, has each request answered by a task of its own, writes answers and events as they come.
+
+use super::{
+    ANSWERS_QUEUED_MAX, Backend, Counts, CqlServer, DRAIN_MAX, GREETING_MAX, IN_FLIGHT_MAX,
+    codec::{Frame, FrameDecoder, FrameError},
+    session::Session,
+};
+use futures::StreamExt;
+use group0_core::cql::frame::{ErrorBody, Event, HEADER_LEN, Request, Response, VERSION, unsupported_version};
+use std::{
+    pin::pin,
+    sync::{Arc, atomic::Ordering},
+};
+use tokio::{
+    io::{AsyncWriteExt, BufWriter},
+    net::{
+        TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
+    sync::{broadcast, mpsc},
+    task::JoinSet,
+    time,
+};
+use tokio_util::{codec::FramedRead, sync::CancellationToken};
+use tracing::debug;
+
+/// Of an event.
+const NO_STREAM: i16 = -1;
+
+/// Serves `socket` until either side ends it.
+pub(super) async fn run<B: Backend>(server: Arc<CqlServer<B>>, socket: TcpStream, shutdown: CancellationToken) {
+    let (read, write) = socket.into_split();
+    let (answers, queue) = mpsc::channel(ANSWERS_QUEUED_MAX);
+    let mut writer = pin!(write_all(write, queue));
+    let connection = Connection {
+        frames: FramedRead::new(read, FrameDecoder),
+        events: server.backend.events(),
+        session: Arc::new(Session::new(server.clone())),
+        server,
+        answers,
+        tasks: JoinSet::new(),
+    };
+    let mut reader = pin!(connection.run(shutdown));
+    tokio::select! {
+        () = &mut writer => {}
+        () = &mut reader => {
+            // What was answered is still written, but not to a client that does not read.
+            let _ = time::timeout(DRAIN_MAX, writer).await;
+        }
+    }
+}
+
+/// Writes what is queued; flushes when nothing more is.
+async fn write_all(write: OwnedWriteHalf, mut queue: mpsc::Receiver<Vec<u8>>) {
+    let mut write = BufWriter::new(write);
+    while let Some(frame) = queue.recv().await {
+        let flush = queue.is_empty();
+        if write.write_all(&frame).await.is_err() || (flush && write.flush().await.is_err()) {
+            return;
+        }
+    }
+    let _ = write.shutdown().await;
+}
+
+struct Connection<B> {
+    frames: FramedRead<OwnedReadHalf, FrameDecoder>,
+    events: broadcast::Receiver<Event>,
+    session: Arc<Session<B>>,
+    server: Arc<CqlServer<B>>,
+    answers: mpsc::Sender<Vec<u8>>,
+    tasks: JoinSet<()>,
+}
+
+/// Whether there is anything more to read.
+enum Next {
+    Go,
+    Stop,
+}
+
+impl<B: Backend> Connection<B> {
+    async fn run(mut self, shutdown: CancellationToken) {
+        let mut greeting = pin!(time::sleep(GREETING_MAX));
+        loop {
+            let next = tokio::select! {
+                () = shutdown.cancelled() => break,
+                () = &mut greeting, if !self.session.has_started() => break,
+                Some(_) = self.tasks.join_next() => Next::Go,
+                frame = self.frames.next(), if self.tasks.len() < IN_FLIGHT_MAX => match frame {
+                    // Nobody waits for what is under way.
+                    None => return,
+                    Some(frame) => self.frame(frame).await,
+                },
+                event = self.events.recv() => self.event(event).await,
+            };
+            if matches!(next, Next::Stop) {
+                break;
+            }
+        }
+        let _ = time::timeout(DRAIN_MAX, async { while self.tasks.join_next().await.is_some() {} }).await;
+    }
+
+    async fn frame(&mut self, frame: Result<Frame, FrameError>) -> Next {
+        let Frame { header, body } = match frame {
+            Ok(frame) => frame,
+            Err(error) => return self.unreadable(error).await,
+        };
+        self.server.counts.bytes_received.fetch_add((HEADER_LEN + body.len()) as u64, Ordering::Relaxed);
+        if header.version != VERSION {
+            return self.refuse(header.stream, unsupported_version(header.version)).await;
+        }
+        match Request::read(&header, &body) {
+            Ok(request) => {
+                self.start(header.stream, request);
+                Next::Go
+            }
+            Err(reason) => self.refuse(header.stream, ErrorBody::Protocol(reason.to_string())).await,
+        }
+    }
+
+    /// Answers `request` beside everything else.
+    fn start(&mut self, stream: i16, request: Request) {
+        let (session, answers, counts) = (self.session.clone(), self.answers.clone(), self.server.counts.clone());
+        self.tasks.spawn(async move {
+            let response = session.answer(request).await;
+            Counts::add(&counts.requests);
+            if matches!(response, Response::Error(_)) {
+                Counts::add(&counts.errors);
+            }
+            let _ = answers.send(response.write(stream)).await;
+        });
+    }
+
+    async fn refuse(&mut self, stream: i16, error: ErrorBody) -> Next {
+        Counts::add(&self.server.counts.errors);
+        match self.answers.send(Response::Error(error).write(stream)).await {
+            Ok(()) => Next::Go,
+            Err(_) => Next::Stop,
+        }
+    }
+
+    async fn unreadable(&mut self, error: FrameError) -> Next {
+        debug!(target: "cql", %error, "closing a connection");
+        match error {
+            FrameError::Io(_) => {}
+            FrameError::OldVersion(version) => {
+                self.refuse(0, unsupported_version(version)).await;
+            }
+            FrameError::Malformed { stream, reason } => {
+                self.refuse(stream, ErrorBody::Protocol(reason.to_string())).await;
+            }
+        }
+        Next::Stop
+    }
+
+    /// A client that has missed events would go on with an old picture: it is better off connecting anew.
+    async fn event(&mut self, event: Result<Event, broadcast::error::RecvError>) -> Next {
+        match event {
+            Ok(event) if self.session.wants(event.kind()) => {
+                let frame = Response::Event(event).write(NO_STREAM);
+                if self.answers.send(frame).await.is_ok() { Next::Go } else { Next::Stop }
+            }
+            Ok(_) => Next::Go,
+            Err(broadcast::error::RecvError::Lagged(_)) if !self.session.wants_any() => Next::Go,
+            Err(_) => Next::Stop,
+        }
+    }
+}

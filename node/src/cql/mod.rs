@@ -1,0 +1,34 @@
+//! Serves CQL clients: connections, sessions, prepared statements and pages around a [`Backend`] that answers single statements.
+//!
+//! What bytes and statements mean is `group0_core::cql`'s matter; what a statement does is the node's. `server` accepts,
+//! `connection` reads and writes frames, `session` answers requests, `prepared` remembers statements, `client` is the other side.
+
+pub mod client;
+mod codec;
+mod connection;
+mod prepared;
+mod server;
+mod session;
+
+pub use server::{Backend, Counts, CqlServer};
+
+/// Connections to one node. Each costs a socket and some kilobytes; drivers open a few a client.
+pub const CONNECTIONS_MAX: usize = 4096;
+
+/// Requests of one connection that wait for their answers. Reading pauses while there are so many.
+pub const IN_FLIGHT_MAX: usize = 1024;
+
+/// Answers of one connection that wait to be written; what comes more waits in its request.
+const ANSWERS_QUEUED_MAX: usize = 64;
+
+/// Prepared statements that a node remembers. A forgotten one is prepared again by the driver.
+pub const PREPARED_MAX: usize = 10_000;
+
+/// Bytes of text of the remembered statements; parsed they take about ten times as much.
+const PREPARED_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Until a client must have sent STARTUP: a socket that says nothing is not kept.
+const GREETING_MAX: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// For answers under way when the node shuts down.
+const DRAIN_MAX: std::time::Duration = std::time::Duration::from_secs(5);
