@@ -49,7 +49,7 @@ deny:
 
 .PHONY: generate
 generate: ## write the generated files anew (crds/)
-	$(CARGO) run --quiet -p group0-operator -- crd > crds/group0upgrades.yaml
+	$(CARGO) run --quiet -p group0-operator -- crd --dir crds
 
 .PHONY: clients
 clients: ## cqlsh (two kinds) and the Python driver against an upgrading cluster

@@ -1,0 +1,127 @@
+//! Real processes, killed at every persisted step of booting and upgrading, before and after the step is durable: the upgrade always
+//! completes, nothing acknowledged is lost, and the schema is the same everywhere.
+//!
+//! Each test runs `GROUP0_CRASH_ROUNDS` rounds, 1 unless told; `make crash` takes five.
+
+mod harness;
+
+use group0_core::io::Point;
+use harness::{Cluster, Start, workload::Workload};
+use std::{collections::BTreeSet, env};
+
+const NODES: usize = 3;
+/// Acknowledged on each node before and after the upgrade, at least.
+const CHANGES_MIN: usize = 5;
+
+/// Which side of the transaction the process dies on.
+#[derive(Clone, Copy)]
+enum Side {
+    Before,
+    After,
+}
+
+/// Names each point once as a test on either side, and all of them for [`no_point_is_forgotten`].
+macro_rules! points {
+    ($($name:ident),* $(,)?) => {
+        const TESTED: &[&str] = &[$(stringify!($name)),*];
+        mod before { $(#[test] #[ignore = "until the node serves"] fn $name() { super::run(stringify!($name), super::Side::Before); })* }
+        mod after { $(#[test] #[ignore = "until the node serves"] fn $name() { super::run(stringify!($name), super::Side::After); })* }
+    };
+}
+points! {
+    first_boot,
+    bootstrapped,
+    proceed,
+    feature_enabled,
+    discovery_peers,
+    group0_founded,
+    group0_joining,
+    group0_configuration,
+    group0_snapshot,
+    group0_synchronize,
+    group0_final,
+    group0_command,
+}
+
+#[test]
+fn no_point_is_forgotten() {
+    let all: BTreeSet<&str> = Point::ALL.iter().map(|point| point.name()).collect();
+    assert_eq!(all, TESTED.iter().copied().collect(), "every point of the core is a test here");
+}
+
+fn run(name: &str, side: Side) {
+    let point = *Point::ALL.iter().find(|point| point.name() == name).expect("the name of a point");
+    let rounds = env::var("GROUP0_CRASH_ROUNDS").map_or(1, |rounds| rounds.parse().expect("GROUP0_CRASH_ROUNDS is a number"));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    for round in 0..rounds {
+        runtime.block_on(crash(point, side, round));
+    }
+}
+
+async fn crash(point: Point, side: Side, round: usize) {
+    let injection = match side {
+        Side::Before => format!("before_{}", point.name()),
+        Side::After => format!("after_{}", point.name()),
+    };
+    let mut cluster = Cluster::new(NODES);
+    let at_first_boot = matches!(point, Point::FirstBoot | Point::Bootstrapped);
+    boot(&mut cluster, at_first_boot.then_some((round % NODES, injection.as_str()))).await;
+    let workload = Workload::start(cluster.nodes()).await;
+    workload.each_acknowledged(CHANGES_MIN).await;
+
+    let victim = if at_first_boot { None } else { Some(victim_of(&cluster, point, round).await) };
+    for index in 0..NODES {
+        let injection = (victim == Some(index)).then(|| injection.clone());
+        cluster.roll(index, &Start { flag_and_hold: true, injection }).await;
+    }
+    proceed(&mut cluster, victim).await;
+
+    cluster.complete().await;
+    workload.each_acknowledged(CHANGES_MIN).await;
+    let acknowledged = workload.stop().await;
+    cluster.same_schema().await;
+    for node in cluster.nodes() {
+        acknowledged.assert_on(node).await;
+    }
+}
+
+/// Starts all nodes, the flag off. A victim dies in it and is started again.
+async fn boot(cluster: &mut Cluster, victim: Option<(usize, &str)>) {
+    for index in 0..NODES {
+        let injection = victim.filter(|(victim, _)| *victim == index).map(|(_, injection)| injection.to_owned());
+        cluster.node(index).start(&Start { flag_and_hold: false, injection });
+    }
+    if let Some((victim, _)) = victim {
+        cluster.node(victim).killed().await;
+        cluster.node(victim).start(&Start::default());
+    }
+    cluster.settled().await;
+}
+
+/// A node that will come by the point: only the smallest host id founds the group, and only the others join it.
+async fn victim_of(cluster: &Cluster, point: Point, round: usize) -> usize {
+    let mut hosts = Vec::new();
+    for (index, node) in cluster.nodes().iter().enumerate() {
+        hosts.push((node.status().await.expect("a settled node answers").host_id, index));
+    }
+    hosts.sort();
+    match point {
+        Point::Founded => hosts[0].1,
+        Point::Joining | Point::Snapshot => hosts[1 + round % (NODES - 1)].1,
+        _ => hosts[round % NODES].1,
+    }
+}
+
+/// Lifts the hold everywhere. The victim dies in the course of it, or when its first command is applied, and is started again.
+async fn proceed(cluster: &mut Cluster, victim: Option<usize>) {
+    for index in 0..NODES {
+        let told = cluster.nodes()[index].proceed().await;
+        assert!(told.is_ok() || victim == Some(index), "proceed: {told:?}");
+    }
+    if let Some(victim) = victim {
+        cluster.node(victim).killed().await;
+        cluster.node(victim).start(&Start { flag_and_hold: true, injection: None });
+        cluster.nodes()[victim].until("to serve again", |status| status.bootstrapped).await;
+        cluster.nodes()[victim].proceed().await.expect("a node that runs takes Proceed, again too");
+    }
+}

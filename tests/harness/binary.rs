@@ -1,0 +1,26 @@
+//! Where the node's program is. It belongs to another package, so Cargo does not say.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::OnceLock,
+};
+
+/// The program: `GROUP0_NODE` if set, else built once and found beside the operator's.
+pub fn group0_node() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| env::var_os("GROUP0_NODE").map_or_else(build, PathBuf::from))
+}
+
+fn build() -> PathBuf {
+    let folder = Path::new(env!("CARGO_BIN_EXE_group0-operator")).parent().expect("programs are in a folder");
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["build", "--quiet", "-p", "group0-node", "--bin", "group0-node"]).current_dir(env!("CARGO_MANIFEST_DIR"));
+    cargo.arg("--target-dir").arg(folder.parent().expect("a profile's folder is in the target folder"));
+    if folder.ends_with("release") {
+        cargo.arg("--release");
+    }
+    assert!(cargo.status().expect("cargo runs").success(), "group0-node does not build");
+    folder.join("group0-node")
+}
