@@ -20,10 +20,11 @@ use tonic::{
 /// Lines of one message of `GetSchema`: some hundred KiB.
 const LINES: usize = 1000;
 
-/// Serves the operator until the task is dropped.
+/// Serves the operator until the driver stops or the task is dropped.
 pub async fn serve(listener: TcpListener, port: Port) -> Result<(), tonic::transport::Error> {
-    let service = admin_server::AdminServer::new(Admin { port });
-    Server::builder().add_service(service).serve_with_incoming(TcpIncoming::from(listener).with_nodelay(Some(true))).await
+    let service = admin_server::AdminServer::new(Admin { port: port.clone() });
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    Server::builder().add_service(service).serve_with_incoming_shutdown(incoming, async move { port.stopped().await }).await
 }
 
 struct Admin {

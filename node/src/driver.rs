@@ -42,6 +42,18 @@ pub trait Outgoing: std::marker::Send + 'static {
     fn carry_out(&mut self, send: Send);
 }
 
+/// Where the driver's transactions go.
+pub trait Store: std::marker::Send + 'static {
+    /// Returns when it is durable.
+    fn commit(&mut self, persist: &Persist) -> Result<(), DiskError>;
+}
+
+impl Store for Disk {
+    fn commit(&mut self, persist: &Persist) -> Result<(), DiskError> {
+        Self::commit(self, persist)
+    }
+}
+
 /// The time since the process started, and the wall clock.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
@@ -66,11 +78,11 @@ impl Clock {
 }
 
 /// What the driver works with.
-pub struct Surroundings<O> {
+pub struct Surroundings<S, O> {
     /// The clock that the first effects were made by.
     pub clock: Clock,
     /// The store.
-    pub disk: Disk,
+    pub store: S,
     /// The network.
     pub outgoing: O,
     /// The inputs.
@@ -90,18 +102,18 @@ pub struct Surroundings<O> {
 }
 
 /// The loop.
-pub struct Driver<M, O> {
+pub struct Driver<M, S, O> {
     machine: M,
-    around: Surroundings<O>,
+    around: Surroundings<S, O>,
     askers: BTreeMap<RequestId, Asker>,
     wake_at: Option<Duration>,
     fsyncs: Window,
     measured: Duration,
 }
 
-impl<M: Machine, O: Outgoing> Driver<M, O> {
+impl<M: Machine, S: Store, O: Outgoing> Driver<M, S, O> {
     /// A driver that has done nothing yet.
-    pub fn new(machine: M, around: Surroundings<O>) -> Self {
+    pub fn new(machine: M, around: Surroundings<S, O>) -> Self {
         Self { machine, around, askers: BTreeMap::new(), wake_at: None, fsyncs: Window::default(), measured: Duration::ZERO }
     }
 
@@ -207,7 +219,7 @@ impl<M: Machine, O: Outgoing> Driver<M, O> {
         self.around.injections.strike("before", &persist.points);
         if !persist.writes.is_empty() {
             let begin = Instant::now();
-            self.around.disk.commit(persist)?;
+            self.around.store.commit(persist)?;
             let took = begin.elapsed();
             self.fsyncs.record(took);
             self.around.metrics.fsync(took);

@@ -29,6 +29,8 @@ use tokio_util::sync::CancellationToken;
 
 /// How long a shutdown may be announced before the process ends anyway.
 const DRAIN: Duration = Duration::from_secs(5);
+/// How long connections have to be told that they end.
+const FAREWELL: Duration = Duration::from_millis(100);
 
 /// Why a node does not start.
 #[derive(Debug, thiserror::Error)]
@@ -100,7 +102,7 @@ pub async fn start<M: Machine>(
     let outgoing = Network::new(port.clone(), sources.metrics.clone(), round_trips.clone(), own, config.seeds);
     let around = Surroundings {
         clock,
-        disk,
+        store: disk,
         outgoing,
         inbox,
         applied: apply,
@@ -135,7 +137,7 @@ async fn resolve(config: &Config, own: SocketAddr, image: &Image) -> Result<Seed
 }
 
 /// The driver's thread: a transaction blocks it and nothing else.
-fn run_driver<M: Machine>(driver: Driver<M, Network>, first: Effects) -> io::Result<thread::JoinHandle<()>> {
+fn run_driver<M: Machine>(driver: Driver<M, Disk, Network>, first: Effects) -> io::Result<thread::JoinHandle<()>> {
     let runtime = Handle::current();
     thread::Builder::new().name("driver".to_owned()).spawn(move || runtime.block_on(driver.run(first)))
 }
@@ -176,7 +178,6 @@ async fn attend(mut applied: mpsc::UnboundedReceiver<Apply>, end: watch::Sender<
         }
     }
     // The store has failed or the node is being stopped: who waits for the end goes on waiting.
-    end.closed().await;
 }
 
 impl Running {
@@ -207,6 +208,8 @@ impl Running {
         if let Some(driver) = self.driver.take() {
             drop(tokio::task::spawn_blocking(move || driver.join()).await);
         }
+        let farewell = async { while self.tasks.join_next().await.is_some() {} };
+        drop(timeout(FAREWELL, farewell).await);
         self.tasks.shutdown().await;
     }
 }

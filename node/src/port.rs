@@ -91,6 +91,11 @@ impl Port {
         drop(self.own.send(Delivery { input, asker: None }));
     }
 
+    /// Returns when the driver has stopped.
+    pub async fn stopped(&self) {
+        self.asks.closed().await;
+    }
+
     /// A message of a peer. Lost if too many wait.
     pub fn message(&self, header: Header, message: Message) {
         drop(self.asks.try_send(Delivery { input: Input::Message { header, message }, asker: None }));

@@ -14,9 +14,9 @@ use tonic::{
 /// Calls of one connection at once: a node has a few for each purpose.
 const STREAMS: u32 = 1024;
 
-/// Serves peers until the task is dropped.
+/// Serves peers until the driver stops or the task is dropped.
 pub async fn serve(listener: TcpListener, port: Port) -> Result<(), tonic::transport::Error> {
-    let service = peer_server::PeerServer::new(Peer { port })
+    let service = peer_server::PeerServer::new(Peer { port: port.clone() })
         .max_decoding_message_size(MESSAGE_BYTES)
         .max_encoding_message_size(MESSAGE_BYTES);
     Server::builder()
@@ -26,7 +26,7 @@ pub async fn serve(listener: TcpListener, port: Port) -> Result<(), tonic::trans
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_concurrent_streams(STREAMS)
         .add_service(service)
-        .serve_with_incoming(TcpIncoming::from(listener).with_nodelay(Some(true)))
+        .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), async move { port.stopped().await })
         .await
 }
 
@@ -46,6 +46,14 @@ struct Peer {
 impl Peer {
     fn start(&self, header: Option<v1::Header>, request: PeerRequest) -> Result<Asked<PeerAnswer>, Status> {
         Ok(self.port.peer(wire::header_from(header)?, request)?)
+    }
+
+    /// A stream may last as long as the node; it must not last longer.
+    async fn next<M>(&self, messages: &mut Streaming<M>) -> Result<Option<M>, Status> {
+        tokio::select! {
+            message = messages.message() => message,
+            () = self.port.stopped() => Err(PortError::Stopped.into()),
+        }
     }
 
     async fn ask(&self, header: Option<v1::Header>, request: PeerRequest) -> Result<(PeerReply, Path), Status> {
@@ -161,7 +169,7 @@ impl peer_server::Peer for Peer {
 
     async fn gossip(&self, request: Request<Streaming<v1::GossipMessage>>) -> Result<Response<v1::StreamEnd>, Status> {
         let mut messages = request.into_inner();
-        while let Some(message) = messages.message().await? {
+        while let Some(message) = self.next(&mut messages).await? {
             let header = wire::header_from(message.header)?;
             self.port.message(header, Message::Gossip(wire::bytes_from_versioned(&message.versioned)?));
         }
@@ -170,7 +178,7 @@ impl peer_server::Peer for Peer {
 
     async fn raft(&self, request: Request<Streaming<v1::RaftBatch>>) -> Result<Response<v1::StreamEnd>, Status> {
         let mut batches = request.into_inner();
-        while let Some(batch) = batches.message().await? {
+        while let Some(batch) = self.next(&mut batches).await? {
             for envelope in batch.envelopes {
                 let header = wire::header_from(envelope.header)?;
                 let message = envelope.message.ok_or(wire::WireError::Missing("a message of Raft"))?;

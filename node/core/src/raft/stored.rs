@@ -130,10 +130,13 @@ impl Stored {
     pub fn check(&self, group: GroupId) -> Result<(), Corrupt> {
         let corrupt = |what| Err(Corrupt { group, what });
         let gapless = self.entries.iter().zip(self.snapshot.index + 1..).all(|(entry, index)| entry.index == index);
+        let terms = std::iter::once(self.snapshot.term).chain(self.entries.iter().map(|entry| entry.term));
         let last = self.entries.last().map_or(self.snapshot.index, |entry| entry.index);
         let last_term = self.entries.last().map_or(self.snapshot.term, |entry| entry.term);
         if !gapless {
             corrupt("the log has a gap")
+        } else if !terms.is_sorted() {
+            corrupt("the terms of the log go back")
         } else if !(self.snapshot.index..=last).contains(&self.hard.commit) {
             corrupt("the commit index is outside the log")
         } else if !(self.snapshot.index..=self.hard.commit).contains(&self.applied) {

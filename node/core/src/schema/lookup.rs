@@ -179,6 +179,12 @@ impl Schema {
         Some(texts("field_names")?.into_iter().zip(kinds).collect())
     }
 
+    /// The user types of a keyspace with their fields, as results need them to describe their columns.
+    pub fn user_types(&self, keyspace: &str) -> BTreeMap<String, Vec<(String, CqlType)>> {
+        let names = self.names(SchemaTable::Types, keyspace).into_iter();
+        names.filter_map(|name| self.user_type(keyspace, &name).map(|fields| (name, fields))).collect()
+    }
+
     /// The views of a table.
     pub fn views_of(&self, keyspace: &str, base: &str) -> Vec<Table> {
         let names = self.names(SchemaTable::Views, keyspace).into_iter();

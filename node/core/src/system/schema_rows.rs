@@ -77,6 +77,27 @@ mod tests {
     }
 
     #[test]
+    fn a_select_answers_from_them() {
+        let world = World::with(&["CREATE TYPE u (x int)", "CREATE TABLE t (k int PRIMARY KEY, v frozen<u>)"]);
+        let ask = |keyspace: &str, table: &str, text: &str| {
+            let Ok(Statement::Select(select)) = parse(text) else { unreachable!() };
+            let definition = find_table(&world.schema, keyspace, table).unwrap();
+            let below = key_prefix(&definition, &select);
+            let rows = if keyspace == "ks" { Vec::new() } else { schema_table_rows(&world.schema, table, &below) };
+            crate::cql::select::select(&crate::system::table_data(definition, rows), &select).unwrap()
+        };
+        let columns = "SELECT column_name, type FROM system_schema.columns WHERE keyspace_name = 'ks' AND table_name = 't'";
+        assert_eq!(texts(&ask("system_schema", "columns", columns).rows, &[0, 1]), ["k int", "v frozen<u>"]);
+        let empty = ask("ks", "t", "SELECT * FROM ks.t");
+        assert!(empty.rows.is_empty());
+        assert_eq!(
+            empty.columns.iter().map(|(name, kind)| format!("{name} {kind}")).collect::<Vec<_>>(),
+            ["k int", "v frozen<u>"]
+        );
+        assert_eq!(world.schema.user_types("ks").len(), 1);
+    }
+
+    #[test]
     fn a_statement_tells_which_rows_it_needs() {
         let of = |table: &str, filter: &str| {
             let Ok(Statement::Select(select)) = parse(&format!("SELECT * FROM system_schema.{table} WHERE {filter}")) else {

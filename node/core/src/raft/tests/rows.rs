@@ -1,8 +1,8 @@
 //! Disk: what is written is what is loaded, whatever else is there.
 
 use super::{
-    super::{Configuration, Corrupt, Entry, EntryKind, HardState, RaftWrite, Snapshot, Stored},
-    GROUP, member,
+    super::{Configuration, Corrupt, Entry, EntryKind, HardState, MessageKind, RaftMessage, RaftWrite, Snapshot, Stored},
+    GROUP, member, start,
     world::Disk,
 };
 use crate::ids::{GroupId, HostId};
@@ -10,6 +10,10 @@ use bytes::Bytes;
 use proptest::{collection::vec, prelude::*};
 
 const OTHER: GroupId = GroupId::of(78);
+
+fn entry(index: u64, term: u64) -> Entry {
+    Entry { index, term, kind: EntryKind::Normal, data: Bytes::new(), context: Bytes::new() }
+}
 
 fn stored() -> impl Strategy<Value = Stored> {
     let log = vec((0..3_u64, vec(any::<u8>(), 0..40)), 0..20);
@@ -57,7 +61,7 @@ proptest! {
         disk.write_all(stored.writes(GROUP));
         stored.entries.truncate(keep.max(usize::try_from(stored.hard.commit - stored.snapshot.index).unwrap()));
         let next = stored.snapshot.index + 1 + stored.entries.len() as u64;
-        let entry = Entry { index: next, term: stored.hard.term, kind: EntryKind::Normal, data: Bytes::new(), context: Bytes::new() };
+        let entry = entry(next, stored.hard.term);
         stored.entries.push(entry.clone());
         let through = (stored.snapshot.index + cut).min(stored.applied);
         stored.entries.retain(|entry| entry.index > through);
@@ -87,7 +91,6 @@ proptest! {
 #[test]
 fn parts_that_do_not_fit_together_are_corrupt() {
     let good = Stored::founding(member(1));
-    let entry = |index, term| Entry { index, term, kind: EntryKind::Normal, data: Bytes::new(), context: Bytes::new() };
     let bad = [
         Stored { entries: vec![entry(3, 1)], ..good.clone() },
         Stored { entries: vec![entry(2, 9)], ..good.clone() },
@@ -102,4 +105,32 @@ fn parts_that_do_not_fit_together_are_corrupt() {
         disk.write_all(stored.writes(GROUP));
         assert!(matches!(disk.load_group(GROUP), Err(Corrupt { group: GROUP, .. })), "{stored:?}");
     }
+}
+
+#[test]
+fn entries_that_give_way_leave_no_rows() {
+    let append = |from, term, count| RaftMessage {
+        kind: MessageKind(3),
+        from: HostId::of(from),
+        to: HostId::of(1),
+        term,
+        log_term: 0,
+        index: 0,
+        entries: (1..=count).map(|index| entry(index, term)).collect(),
+        commit: 0,
+        commit_term: 0,
+        snapshot: None,
+        request_snapshot: 0,
+        reject: false,
+        reject_hint: 0,
+        context: Bytes::new(),
+        priority: 0,
+    };
+    let (mut group, mut disk) = (start(1, Stored::joining(), 1), Disk::default());
+    disk.write_all(Stored::joining().writes(GROUP));
+    for message in [append(2, 2, 3), append(3, 3, 1)] {
+        group.step(message);
+        disk.write_all(group.take().persist.into_iter().flat_map(|write| write.into_writes(GROUP)).collect());
+    }
+    assert_eq!(disk.load_group(GROUP).unwrap().unwrap().entries, [entry(1, 3)]);
 }

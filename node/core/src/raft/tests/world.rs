@@ -25,6 +25,8 @@ const CRASH_ONE_IN: u64 = 2_000;
 pub struct Disk {
     rows: BTreeMap<(Table, Vec<u8>), Vec<u8>>,
     machine: Machine,
+    /// Where the log of the member ended when it wrote last.
+    last_index: u64,
 }
 
 impl Disk {
@@ -113,6 +115,7 @@ impl World {
             let stored = if number == 1 { Group::founding(member(1)) } else { Group::joining() };
             let mut disk = Disk::default();
             disk.write_all(stored.writes(GROUP));
+            disk.last_index = stored.snapshot.index;
             world.disks.insert(HostId::of(number.into()), disk);
             world.restart(HostId::of(number.into()));
         }
@@ -140,6 +143,8 @@ impl World {
     fn restart(&mut self, host: HostId) {
         let stored = self.disks[&host].load();
         assert!(stored.applied >= self.disks[&host].machine.index, "applied more than Raft remembers");
+        let last_index = stored.entries.last().map_or(stored.snapshot.index, |entry| entry.index);
+        assert_eq!(last_index, self.disks[&host].last_index, "rows of entries that the member has dropped");
         let (seed, now) = (self.random.fork(), Duration::from_millis(self.now_millis));
         let group = Group::start(GROUP, host, stored, seed, now, TICK).unwrap();
         self.groups.insert(host, Some(group));
@@ -178,6 +183,7 @@ impl World {
             self.oracle.applied(index, (term, command), disk.machine);
         }
         let group = self.groups[&host].as_ref().unwrap();
+        disk.last_index = group.status().last_index;
         self.oracle.at_rest(group.applied_snapshot());
         if self.faults.disasters && self.one_in(CRASH_ONE_IN) {
             return self.crash(host);

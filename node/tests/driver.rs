@@ -1,0 +1,137 @@
+//! The driver's order, and what it does when the store fails.
+
+use group0_core::{
+    ids::Now,
+    io::{AdminReply, AdminRequest, Apply, Effects, Input, Persist, Reply, Send, Table, Write},
+};
+use group0_node::{
+    cost::RoundTrips,
+    disk::DiskError,
+    driver::{Clock, Driver, Machine, Outgoing, Store, Surroundings},
+    health::Health,
+    injection::Injections,
+    metrics::Metrics,
+    port::{self, Port, PortError},
+};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+use tokio::{sync::mpsc, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+type Log = Arc<Mutex<Vec<&'static str>>>;
+
+fn note(log: &Log, line: &'static str) {
+    log.lock().expect("no test panics with it").push(line);
+}
+
+struct Recorded {
+    log: Log,
+    is_full: bool,
+}
+
+impl Store for Recorded {
+    fn commit(&mut self, _: &Persist) -> Result<(), DiskError> {
+        note(&self.log, "persist");
+        if self.is_full { Err(DiskError::Full { path: "/x/group0.redb".into() }) } else { Ok(()) }
+    }
+}
+
+impl Outgoing for Recorded {
+    fn carry_out(&mut self, _: Send) {
+        note(&self.log, "send");
+    }
+}
+
+/// Writes, sends, applies and replies at `Proceed`; at `GetStatus` only replies, and wants to be woken.
+struct Busy(Log);
+
+impl Machine for Busy {
+    fn step(&mut self, now: Now, input: Input) -> Effects {
+        let done = |id| vec![Reply::Admin { id, reply: AdminReply::Done }];
+        match input {
+            Input::Admin { id, request: AdminRequest::Proceed } => {
+                let persist = Persist { writes: vec![Write::Delete(Table::Local, vec![1])], points: vec![] };
+                Effects { persist, send: vec![Send::Resolve], apply: vec![Apply::Ready(Ok(()))], reply: done(id), wake_at: None }
+            }
+            Input::Admin { id, .. } => {
+                note(&self.0, "asked");
+                Effects { reply: done(id), wake_at: Some(now.elapsed + Duration::from_millis(30)), ..Effects::default() }
+            }
+            Input::Wake => {
+                note(&self.0, "woken");
+                Effects::default()
+            }
+            _ => Effects::default(),
+        }
+    }
+}
+
+struct World {
+    log: Log,
+    port: Port,
+    health: Health,
+    applied: mpsc::UnboundedReceiver<Apply>,
+    stop: CancellationToken,
+    driver: JoinHandle<()>,
+}
+
+fn world(is_full: bool) -> World {
+    let (log, health, stop) = (Log::default(), Health::default(), CancellationToken::new());
+    let (port, inbox) = port::open();
+    let (apply, applied) = mpsc::unbounded_channel();
+    let around = Surroundings {
+        clock: Clock::start(),
+        store: Recorded { log: Arc::clone(&log), is_full },
+        outgoing: Recorded { log: Arc::clone(&log), is_full },
+        inbox,
+        applied: apply,
+        health: health.clone(),
+        metrics: Metrics::default(),
+        round_trips: RoundTrips::default(),
+        injections: Injections::default(),
+        stop: stop.clone(),
+    };
+    let driver = tokio::spawn(Driver::new(Busy(Arc::clone(&log)), around).run(Effects::default()));
+    World { log, port, health, applied, stop, driver }
+}
+
+#[tokio::test]
+async fn what_is_persisted_is_durable_before_anything_leaves() {
+    let mut world = world(false);
+    let mut asked = world.port.admin(AdminRequest::Proceed).expect("the driver runs");
+    assert!(matches!(asked.next().await, Some(AdminReply::Done)));
+    assert_eq!(*world.log.lock().expect("no panic"), ["persist", "send"]);
+    assert_eq!(world.applied.recv().await, Some(Apply::Ready(Ok(()))));
+    assert_eq!(world.health.ready(), Ok(()));
+    world.stop.cancel();
+    world.driver.await.expect("it ends");
+}
+
+#[tokio::test]
+async fn after_a_failed_transaction_nothing_leaves_any_more() {
+    let world = world(true);
+    let mut asked = world.port.admin(AdminRequest::Proceed).expect("the driver runs");
+    assert!(asked.next().await.is_none());
+    world.driver.await.expect("it ends by itself");
+    assert_eq!(*world.log.lock().expect("no panic"), ["persist"]);
+    let reason = world.health.ready().expect_err("it is broken");
+    assert!(reason.contains("no space left") && reason.contains("/x/group0.redb"), "{reason}");
+    world.health.set(Ok(()));
+    assert!(world.health.ready().is_err());
+    assert_eq!(world.port.admin(AdminRequest::GetStatus).expect_err("nobody listens"), PortError::Stopped);
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_wakes_the_machine_when_asked_to() {
+    let world = world(false);
+    let mut asked = world.port.admin(AdminRequest::GetStatus).expect("the driver runs");
+    asked.next().await;
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert_eq!(*world.log.lock().expect("no panic"), ["asked"]);
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert_eq!(*world.log.lock().expect("no panic"), ["asked", "woken"]);
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    assert_eq!(*world.log.lock().expect("no panic"), ["asked", "woken"]);
+}

@@ -1,0 +1,5 @@
+//! Whole nodes with scripts for machines, in one process on 127.x.
+
+mod rpc;
+mod show;
+mod toy;

@@ -1,0 +1,105 @@
+//! What operators and tools see of a node: REST, metrics, the Admin service.
+
+use group0_api::v1::{GetStatusRequest, ProceedRequest, WatchStatusRequest, admin_client::AdminClient};
+use group0_core::{
+    ids::{Generation, HostId, Micros},
+    io::{AdminReply, AdminRequest, Apply, Effects, Input, Reply},
+    status::{Boot, Cost, Procedure, Status},
+    upgrade::{Stage, Step, WaitingOn},
+};
+use std::net::SocketAddr;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
+use crate::toy::Toy;
+
+fn status() -> Status {
+    let waiting = vec![WaitingOn::Synchronize(HostId::of(5))];
+    Status {
+        sequence: 1,
+        cluster_name: "c".to_owned(),
+        host: HostId::of(2),
+        generation: Generation(3),
+        address: SocketAddr::from(([127, 22, 0, 1], 7000)),
+        release: "0.1.0".to_owned(),
+        clock: Micros(9_000_000),
+        ready: Ok(()),
+        boot: Boot::Completed,
+        flag: Some(true),
+        held: false,
+        proceed: true,
+        feature_enabled: true,
+        stage: Stage::Synchronize,
+        procedure: Procedure::Running { step: Step::AwaitMembers, waiting, since: Micros(2_000_000) },
+        group: None,
+        schema_version: uuid::Uuid::from_u128(4),
+        peers: [].into(),
+        upgrade_figures: None,
+        cost: Cost::default(),
+    }
+}
+
+fn operator(input: &Input) -> Vec<Reply> {
+    let Input::Admin { id, request } = input else { return vec![] };
+    let reply = match request {
+        AdminRequest::GetStatus | AdminRequest::WatchStatus => AdminReply::Status(Box::new(status())),
+        AdminRequest::Proceed => AdminReply::Done,
+        AdminRequest::RetryUpgrade | AdminRequest::GetSchema => AdminReply::Refused("not now".to_owned()),
+    };
+    vec![Reply::Admin { id: *id, reply }]
+}
+
+async fn get(address: SocketAddr, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.expect("it listens");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.expect("it reads");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("it answers");
+    answer
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rest_says_what_the_node_does_and_why_it_is_not_ready() {
+    let workdir = tempfile::tempdir().expect("a directory");
+    let node = Toy::start("127.22.0.1", workdir.path(), operator).await;
+    let (api, prometheus) = (node.running.addresses.api, node.running.addresses.prometheus);
+    assert!(get(api, "/healthz").await.starts_with("HTTP/1.1 200"));
+    let answer = get(api, "/readyz").await;
+    assert!(answer.starts_with("HTTP/1.1 503") && answer.ends_with("not ready: starting\n"), "{answer}");
+    node.hand(Effects { apply: vec![Apply::Ready(Ok(()))], ..Effects::default() });
+    while !get(prometheus, "/readyz").await.starts_with("HTTP/1.1 200") {}
+    let answer = get(api, "/storage_service/raft_upgrade").await;
+    assert!(answer.contains(r#""state":"synchronize""#) && answer.contains("to enter synchronize"), "{answer}");
+    assert!(get(api, "/storage_service/hostid/local").await.ends_with(&format!("\"{}\"", HostId::of(2))));
+    assert!(get(api, "/gossiper/endpoint/live").await.ends_with(r#"["127.22.0.1"]"#));
+    assert!(get(api, "/gossiper/endpoint/down/").await.ends_with("[]"));
+    let metrics = get(prometheus, "/metrics").await;
+    for line in [
+        "group0_upgrade_state{state=\"synchronize\"} 1",
+        "group0_upgrade_state{state=\"recovery\"} 0",
+        "group0_upgrade_step 6",
+        "group0_upgrade_step_seconds 7",
+        "group0_ready 1",
+        "group0_fsync_seconds_count 0",
+        "group0_cql_connections 0",
+        "# EOF",
+    ] {
+        assert!(metrics.contains(line), "{line}:\n{metrics}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_admin_service_shows_and_changes() {
+    let workdir = tempfile::tempdir().expect("a directory");
+    let node = Toy::start("127.22.0.2", workdir.path(), operator).await;
+    let mut client = AdminClient::connect(format!("http://{}", node.running.addresses.admin)).await.expect("it listens");
+    let shown = client.get_status(GetStatusRequest {}).await.expect("a status").into_inner();
+    assert_eq!((shown.upgrade_state.as_str(), shown.generation), ("synchronize", 3));
+    assert_eq!(shown.procedure.expect("it runs").step_name, "await_members");
+    let mut watch = client.watch_status(WatchStatusRequest {}).await.expect("a watch").into_inner();
+    assert!(watch.message().await.expect("no error").is_some());
+    client.proceed(ProceedRequest {}).await.expect("from this machine");
+    let refused = client.retry_upgrade(group0_api::v1::RetryUpgradeRequest {}).await.expect_err("refused");
+    assert_eq!((refused.code(), refused.message()), (tonic::Code::FailedPrecondition, "not now"));
+}

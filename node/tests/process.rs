@@ -1,0 +1,48 @@
+//! The program: exit codes and what it says before it ends.
+
+use std::{
+    net::TcpListener,
+    process::{Command, Output},
+};
+
+fn run(config: &str) -> Output {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("node.yaml");
+    let text = config.replace("WORKDIR", &directory.path().join("data").display().to_string());
+    std::fs::write(&path, text).expect("written");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_group0-node"));
+    command.arg("--config").arg(&path).env_clear().output().expect("it starts")
+}
+
+fn says(output: &Output, code: i32, text: &str) {
+    let log = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{log}");
+    assert!(log.contains(text), "{log}");
+}
+
+#[test]
+fn mistakes_in_the_configuration_are_code_2() {
+    let quiet = "{api_port: 0, prometheus_port: 0, storage_port: 0, admin_port: 0, workdir: WORKDIR, listen_address: 127.23.0.1";
+    says(&run("storage_port: many"), 2, "Bad configuration: storage_port");
+    let text = "Bad configuration: consistent_cluster_management requires schema commit log to be enabled";
+    says(&run(&format!("{quiet}, consistent_cluster_management: true, force_schema_commit_log: false}}")), 2, text);
+    let text = "Bad configuration: invalid value in 'seeds'";
+    says(&run(&format!("{quiet}, seeds: ['nowhere.invalid']}}")), 2, text);
+}
+
+#[test]
+fn a_port_that_is_taken_is_named() {
+    let taken = TcpListener::bind("127.23.0.2:0").expect("a port");
+    let port = taken.local_addr().expect("bound").port();
+    let output = run(&format!("{{listen_address: 127.23.0.2, api_port: {port}, workdir: WORKDIR}}"));
+    says(&output, 1, &format!("cannot listen on 127.23.0.2:{port} (api_address and api_port)"));
+}
+
+#[test]
+fn a_damaged_database_says_what_to_do() {
+    let directory = tempfile::tempdir().expect("a directory");
+    std::fs::write(directory.path().join("group0.redb"), "no database".repeat(1000)).expect("written");
+    let config =
+        format!("{{api_port: 0, prometheus_port: 0, listen_address: 127.23.0.3, workdir: '{}'}}", directory.path().display());
+    says(&run(&config), 1, "is corrupt");
+}
