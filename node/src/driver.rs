@@ -206,7 +206,7 @@ impl<M: Machine, S: Store, O: Outgoing> Driver<M, S, O> {
             self.around.outgoing.carry_out(send);
         }
         for apply in apply {
-            self.apply(apply);
+            drop(self.around.applied.send(apply));
         }
         for reply in reply {
             self.reply(reply);
@@ -226,13 +226,6 @@ impl<M: Machine, S: Store, O: Outgoing> Driver<M, S, O> {
         }
         self.around.injections.strike("after", &persist.points);
         Ok(())
-    }
-
-    fn apply(&self, apply: Apply) {
-        if let Apply::Ready(ready) = &apply {
-            self.around.health.set(ready.clone());
-        }
-        drop(self.around.applied.send(apply));
     }
 
     fn reply(&mut self, reply: Reply) {

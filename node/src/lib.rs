@@ -1,10 +1,12 @@
 //! The metadata node: what `group0-core` decides, carried out on disk and network.
 //!
 //! [`node::start`] puts it together: [`config`] → [`listeners`] → [`disk`] → the core → [`driver`], the one loop. Inputs reach
-//! the loop through [`port`]; its sends leave through [`rpc`]. [`admin`] and [`http`] show the status; [`telemetry`] logs.
+//! the loop through [`port`]; its sends leave through [`rpc`]. [`clients`] serve CQL; [`admin`] and [`http`] show the
+//! status; [`telemetry`] logs.
 //! Only this crate knows files, sockets, clocks and the environment, and it decides nothing.
 
 pub mod admin;
+pub mod clients;
 pub mod config;
 pub mod cost;
 pub mod cql;

@@ -1,6 +1,6 @@
 //! What Prometheus reads: counted where things happen, and gauges made of the status when they are asked for.
 
-use crate::report;
+use crate::{cql::Counts, report};
 use group0_core::{
     io::CallError,
     status::{Procedure, Status},
@@ -17,7 +17,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
     time::Duration,
 };
 
@@ -38,12 +38,27 @@ pub struct Metrics {
     registry: Arc<Mutex<Registry>>,
     calls: Family<CallLabels, Counter>,
     fsync: Histogram,
-    /// Open connections of CQL clients.
-    pub cql_connections: Gauge,
-    /// Requests of CQL clients.
-    pub cql_requests: Counter,
+    cql: Cql,
     states: Family<StateLabels, Gauge>,
     gauges: Gauges,
+}
+
+/// The CQL server counts by itself.
+#[derive(Clone, Debug, Default)]
+struct Cql {
+    counts: Arc<Mutex<Arc<Counts>>>,
+    connections: Gauge,
+    requests: Counter,
+    errors: Counter,
+}
+
+impl Cql {
+    fn show(&self) {
+        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        self.connections.set(number(counts.open.load(Ordering::Relaxed)));
+        self.requests.inner().store(counts.requests.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.errors.inner().store(counts.errors.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
 }
 
 macro_rules! gauges {
@@ -82,15 +97,15 @@ impl Default for Metrics {
             registry: Arc::default(),
             calls: Family::default(),
             fsync: Histogram::new(exponential_buckets(0.000_1, 2.0, 16)),
-            cql_connections: Gauge::default(),
-            cql_requests: Counter::default(),
+            cql: Cql::default(),
             states: Family::default(),
             gauges: Gauges::default(),
         };
         registry.register("rpc_calls", "Calls to peers, by verb and result", metrics.calls.clone());
         registry.register_with_unit("fsync", "Transactions made durable", Unit::Seconds, metrics.fsync.clone());
-        registry.register("cql_connections", "Open connections of CQL clients", metrics.cql_connections.clone());
-        registry.register("cql_requests", "Requests of CQL clients", metrics.cql_requests.clone());
+        registry.register("cql_connections", "Open connections of CQL clients", metrics.cql.connections.clone());
+        registry.register("cql_requests", "Requests of CQL clients", metrics.cql.requests.clone());
+        registry.register("cql_errors", "Requests of CQL clients answered with an error", metrics.cql.errors.clone());
         registry.register("upgrade_state", "1 for the state of the upgrade that the node is in", metrics.states.clone());
         metrics.gauges.register(&mut registry);
         *metrics.registry.lock().unwrap_or_else(PoisonError::into_inner) = registry;
@@ -111,6 +126,11 @@ impl Metrics {
         self.calls.get_or_create(&CallLabels { verb, result }).inc();
     }
 
+    /// From now on these are the counts of CQL.
+    pub fn show_cql(&self, counts: Arc<Counts>) {
+        *self.cql.counts.lock().unwrap_or_else(PoisonError::into_inner) = counts;
+    }
+
     /// A transaction took so long.
     pub fn fsync(&self, took: Duration) {
         self.fsync.observe(took.as_secs_f64());
@@ -118,6 +138,7 @@ impl Metrics {
 
     /// The text for Prometheus. Without a status the gauges keep what they were.
     pub fn text(&self, status: Option<&Status>, is_ready: bool) -> String {
+        self.cql.show();
         self.gauges.ready.set(i64::from(is_ready));
         if let Some(status) = status {
             self.show(status);

@@ -2,10 +2,12 @@
 
 use crate::{
     admin,
+    clients::Clients,
     config::{Config, ConfigError},
     cost::RoundTrips,
     disk::{Disk, DiskError},
     driver::{Clock, Driver, Machine, Surroundings},
+    health::Health,
     http::{self, Sources},
     injection::Injections,
     listeners::{Addresses, Back, Front, ListenError},
@@ -112,11 +114,13 @@ pub async fn start<M: Machine>(
         injections: Injections::new(config.injections),
         stop: stop.clone(),
     };
+    let cql = config.cql;
     let driver = run_driver(Driver::new(machine, around), first)?;
     drop(sources.port.set(port.clone()));
     serve_back(&mut tasks, back, &port);
     let (end, ended) = watch::channel(None);
-    tasks.spawn(attend(applied, end));
+    let clients = Clients::new(cql, port.clone(), sources.metrics.clone());
+    tasks.spawn(attend(applied, Audience { clients, health: sources.health.clone(), end }));
     Ok(Running { addresses, port, sources, ended, stop, tasks, driver: Some(driver) })
 }
 
@@ -166,18 +170,43 @@ fn spawn<E: fmt::Display>(
     });
 }
 
-/// Does what the core applies outside of itself, until it ends.
-async fn attend(mut applied: mpsc::UnboundedReceiver<Apply>, end: watch::Sender<Option<Ended>>) {
+/// What the core applies concerns these.
+struct Audience {
+    clients: Clients,
+    health: Health,
+    end: watch::Sender<Option<Ended>>,
+}
+
+/// Does what the core applies outside of itself, until the driver stops.
+async fn attend(mut applied: mpsc::UnboundedReceiver<Apply>, mut audience: Audience) {
     while let Some(apply) = applied.recv().await {
+        audience.hear(apply).await;
+    }
+    audience.clients.close().await;
+}
+
+impl Audience {
+    async fn hear(&mut self, apply: Apply) {
+        self.clients.tell(&apply);
         match apply {
-            Apply::Drained => drop(end.send(Some(Ended::Drained))),
-            Apply::Fatal(reason) => drop(end.send(Some(Ended::Fatal(reason)))),
-            Apply::Ready(Ok(())) => tracing::info!("the node is ready"),
-            Apply::Ready(Err(reason)) => tracing::info!(reason, "the node is not ready"),
+            Apply::Drained => self.end(Ended::Drained),
+            Apply::Fatal(reason) => self.end(Ended::Fatal(reason)),
+            Apply::Ready(Ok(())) => match self.clients.open().await {
+                Ok(()) => self.health.set(Ok(())),
+                Err(error) => self.end(Ended::Fatal(error.to_string())),
+            },
+            Apply::Ready(Err(reason)) => {
+                tracing::info!(target: "cql", reason, "CQL cannot be used");
+                self.health.set(Err(reason));
+                self.clients.close().await;
+            }
             Apply::SchemaChanged(_) | Apply::HostChanged { .. } | Apply::RingChanged { .. } => {}
         }
     }
-    // The store has failed or the node is being stopped: who waits for the end goes on waiting.
+
+    fn end(&self, ended: Ended) {
+        self.end.send_replace(Some(ended));
+    }
 }
 
 impl Running {

@@ -1,5 +1,6 @@
 //! Two nodes with scripts for machines on 127.x: what one calls, the other is asked; how calls end.
 
+use crate::toy::{Replies, Toy, header, silent};
 use bytes::Bytes;
 use group0_core::{
     gossip::{Endpoint, RingStatus},
@@ -16,7 +17,6 @@ use std::{
     net::SocketAddr,
     time::{Duration, Instant},
 };
-use crate::toy::{Replies, Toy, header, silent};
 
 const PATH: Path = Path { hops: 5, fsyncs: 6 };
 const SECOND: Duration = Duration::from_secs(1);

@@ -1,18 +1,20 @@
 //! What operators and tools see of a node: REST, metrics, the Admin service.
 
+use crate::toy::Toy;
 use group0_api::v1::{GetStatusRequest, ProceedRequest, WatchStatusRequest, admin_client::AdminClient};
 use group0_core::{
+    cql::frame::Event,
     ids::{Generation, HostId, Micros},
-    io::{AdminReply, AdminRequest, Apply, Effects, Input, Reply},
+    io::{AdminReply, AdminRequest, Apply, ClientReply, Effects, Input, Reply, SchemaChange, SchemaEvent, SchemaTarget},
     status::{Boot, Cost, Procedure, Status},
     upgrade::{Stage, Step, WaitingOn},
 };
+use group0_node::cql::client::CqlClient;
 use std::net::SocketAddr;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
 };
-use crate::toy::Toy;
 
 fn status() -> Status {
     let waiting = vec![WaitingOn::Synchronize(HostId::of(5))];
@@ -48,6 +50,13 @@ fn operator(input: &Input) -> Vec<Reply> {
         AdminRequest::RetryUpgrade | AdminRequest::GetSchema => AdminReply::Refused("not now".to_owned()),
     };
     vec![Reply::Admin { id: *id, reply }]
+}
+
+fn everyone(input: &Input) -> Vec<Reply> {
+    match input {
+        Input::Client { id, .. } => vec![Reply::Client { id: *id, reply: ClientReply::SetKeyspace("ks".to_owned()) }],
+        input => operator(input),
+    }
 }
 
 async fn get(address: SocketAddr, path: &str) -> String {
@@ -102,4 +111,29 @@ async fn the_admin_service_shows_and_changes() {
     client.proceed(ProceedRequest {}).await.expect("from this machine");
     let refused = client.retry_upgrade(group0_api::v1::RetryUpgradeRequest {}).await.expect_err("refused");
     assert_eq!((refused.code(), refused.message()), (tonic::Code::FailedPrecondition, "not now"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cql_is_open_while_the_node_is_ready() {
+    let workdir = tempfile::tempdir().expect("a directory");
+    let node = Toy::start("127.22.0.3", workdir.path(), everyone).await;
+    let (address, api) = (SocketAddr::from(([127, 22, 0, 3], 9042)), node.running.addresses.api);
+    assert!(CqlClient::connect(address).await.is_err());
+    node.hand(Effects { apply: vec![Apply::Ready(Ok(()))], ..Effects::default() });
+    while !get(api, "/readyz").await.starts_with("HTTP/1.1 200") {}
+    let mut client = CqlClient::connect(address).await.expect("it is ready");
+    client.register(&["SCHEMA_CHANGE"]).await.expect("registered");
+    client.query("use ks").await.expect("an answer");
+    let event = SchemaEvent {
+        change: SchemaChange::Created,
+        target: SchemaTarget::Table,
+        keyspace: "ks".to_owned(),
+        name: "t".to_owned(),
+    };
+    node.hand(Effects { apply: vec![Apply::SchemaChanged(event.clone())], ..Effects::default() });
+    assert_eq!(client.event().await.expect("an event"), Event::Schema(event));
+    assert!(get(api, "/metrics").await.contains("group0_cql_connections 1"));
+    node.hand(Effects { apply: vec![Apply::Ready(Err("draining".to_owned()))], ..Effects::default() });
+    while get(api, "/readyz").await.starts_with("HTTP/1.1 200") {}
+    assert!(client.query("use ks").await.is_err());
 }

@@ -1,0 +1,101 @@
+//! CQL's place in the node: its listener is open while the node says that it is ready, its statements go to the driver, and
+//! what the node applies becomes events.
+
+use crate::{
+    cql::{Backend, CqlServer},
+    listeners::{ListenError, listen},
+    metrics::Metrics,
+    port::Port,
+};
+use group0_core::{
+    cql::frame::Event,
+    io::{Apply, ClientReply, ClientRequest, CqlError},
+};
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::{sync::broadcast, task::JoinHandle, time::timeout};
+use tokio_util::sync::CancellationToken;
+
+/// Events that wait for one connection; one that is further behind misses some, as drivers expect.
+const EVENTS: usize = 1024;
+
+/// How long requests under way are waited for; they go on after it.
+const CLOSING: Duration = Duration::from_secs(1);
+
+/// The listener, if it is open, and what it needs to be.
+#[derive(Debug)]
+pub struct Clients {
+    address: SocketAddr,
+    port: Port,
+    metrics: Metrics,
+    events: broadcast::Sender<Event>,
+    open: Option<Open>,
+}
+
+#[derive(Debug)]
+struct Open {
+    shutdown: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Clients {
+    /// Not open yet.
+    pub fn new(address: SocketAddr, port: Port, metrics: Metrics) -> Self {
+        Self { address, port, metrics, events: broadcast::Sender::new(EVENTS), open: None }
+    }
+
+    /// Opens the listener, unless it is open.
+    pub async fn open(&mut self) -> Result<(), ListenError> {
+        if self.open.is_some() {
+            return Ok(());
+        }
+        let listener = listen(self.address, "rpc_address and native_transport_port").await?;
+        let server = CqlServer::new(Statements { port: self.port.clone(), events: self.events.clone() });
+        self.metrics.show_cql(server.counts());
+        tracing::info!(target: "cql", address = %self.address, "Starting listening for CQL clients");
+        let shutdown = CancellationToken::new();
+        let task = tokio::spawn(server.serve(listener, shutdown.clone()));
+        self.open = Some(Open { shutdown, task });
+        Ok(())
+    }
+
+    /// Lets requests under way finish and closes the listener and all connections.
+    pub async fn close(&mut self) {
+        if let Some(Open { shutdown, task }) = self.open.take() {
+            shutdown.cancel();
+            drop(timeout(CLOSING, task).await);
+        }
+    }
+
+    /// Tells connections, if it concerns them.
+    pub fn tell(&self, apply: &Apply) {
+        if let Some(event) = Event::of(apply) {
+            // Without connections there is nobody to tell.
+            drop(self.events.send(event));
+        }
+    }
+}
+
+impl Drop for Clients {
+    fn drop(&mut self) {
+        if let Some(open) = &self.open {
+            open.shutdown.cancel();
+        }
+    }
+}
+
+/// The driver, as connections see it.
+struct Statements {
+    port: Port,
+    events: broadcast::Sender<Event>,
+}
+
+impl Backend for Statements {
+    async fn query(&self, request: ClientRequest) -> ClientReply {
+        self.port.client(request).await.unwrap_or_else(|error| ClientReply::Error(CqlError::Server(error.to_string())))
+    }
+
+    fn events(&self) -> broadcast::Receiver<Event> {
+        self.events.subscribe()
+    }
+}
