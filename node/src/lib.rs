@@ -28,18 +28,16 @@ pub mod telemetry;
 use group0_core::{
     ids::Now,
     io::{Effects, Input},
+    node::Node,
 };
 
 /// Starts the node that the configuration describes.
 pub async fn run(config: config::Config) -> Result<node::Running, node::StartError> {
-    node::start(config, |_, _, _| Err::<(NoCore, _), _>("this build has no core yet".to_owned())).await
+    node::start(config, |settings, image, now| Node::new(settings, &image, now).map_err(|error| error.to_string())).await
 }
 
-/// Stands for the core until it is there.
-enum NoCore {}
-
-impl driver::Machine for NoCore {
-    fn step(&mut self, _: Now, _: Input) -> Effects {
-        match *self {}
+impl driver::Machine for Node {
+    fn step(&mut self, now: Now, input: Input) -> Effects {
+        Self::step(self, now, input)
     }
 }

@@ -105,6 +105,11 @@ impl Joining {
         &self.discovery
     }
 
+    /// Whether it looks for a group, or for members of its own.
+    pub const fn is_searching(&self) -> bool {
+        matches!(self.phase, Phase::Searching)
+    }
+
     /// Whether it is under way.
     pub const fn is_active(&self) -> bool {
         matches!(self.phase, Phase::Searching | Phase::Adding(_) | Phase::Awaiting)

@@ -1,1 +1,268 @@
-//! To come.
+//! The node: one step function over everything that it knows.
+//!
+//! [`Node::step`] dispatches an [`Input`] to the part that it is for and then settles: whatever one part's effects mean for
+//! another is carried on until nothing moves. The parts:
+//! - [`start`]: from what the store holds to a node; refusals;
+//! - [`membership`]: gossip, `system.peers`, the feature; [`boot`]: the first boot;
+//! - [`procedure`]: carries out the actions of the upgrade and joining machines;
+//! - [`consensus`]: Raft, read barriers, membership changes, snapshots, what committed commands do;
+//! - [`operations`]: schema changes of clients; [`sync`]: pushes and pulls of schema between nodes;
+//! - [`serve`]: verbs of peers; [`calls`]: answers to ours; [`admin`]: the operator; [`tables`]: what `SELECT` sees;
+//! - [`local`], [`peers`]: small durable tables; [`timers`]: who wants to be woken.
+//!
+//! The lock between old-style schema changes and `synchronize` is the step itself: an old-style change reads the stage,
+//! validates, merges and is handed over for persisting within one step, so none is ever in flight when a later step
+//! persists `synchronize`.
+
+mod admin;
+mod boot;
+mod calls;
+mod consensus;
+mod local;
+mod membership;
+mod operations;
+mod peers;
+mod procedure;
+mod serve;
+mod start;
+mod sync;
+mod tables;
+mod timers;
+
+#[cfg(test)]
+mod tests;
+
+pub use start::StartError;
+
+use crate::{
+    gossip::Gossip,
+    group0::{History, joining::Joining},
+    ids::{Generation, GroupId, HostId, Now},
+    io::{Apply, CallId, ClientRequest, Destination, Effects, Header, Input, Path, PeerRequest, Reply, RequestId, Send, Settings},
+    raft::Group,
+    random::Random,
+    schema::Schema,
+    status::{Cost, UpgradeFigures},
+    upgrade::{Stage, machine::Upgrade},
+};
+use calls::{Calls, Purpose};
+use std::{net::SocketAddr, time::Duration};
+use timers::{Timer, Timers};
+use uuid::Uuid;
+
+/// How long a verb between nodes may take.
+const RPC_LIMIT: Duration = Duration::from_secs(5);
+
+/// One node of the cluster.
+pub struct Node {
+    settings: Settings,
+    now: Now,
+    random: Random,
+    host: HostId,
+    generation: Generation,
+    local: local::Local,
+    peers: peers::Peers,
+    schema: Schema,
+    history: History,
+    gossip: Gossip,
+    group: Option<(GroupId, Group)>,
+    upgrade: Upgrade,
+    joining: Joining,
+    boot: boot::Boot,
+    procedure: procedure::Context,
+    consensus: consensus::Context,
+    operations: operations::Operations,
+    sync: sync::Sync,
+    serve: serve::Context,
+    watchers: admin::Watchers,
+    calls: Calls,
+    timers: Timers,
+    effects: Effects,
+    /// The longest chain of causes so far, and that of the present step.
+    path: Path,
+    step_path: Path,
+    figures: UpgradeFigures,
+    figures_are_complete: bool,
+    cost: Cost,
+    stopping: bool,
+}
+
+impl Node {
+    /// Takes one input and says what is to be done.
+    pub fn step(&mut self, now: Now, input: Input) -> Effects {
+        self.now = now;
+        self.step_path = self.path;
+        match input {
+            Input::Wake => {}
+            Input::Message { header, message } => self.message(&header, message),
+            Input::Request { id, header, request } => self.request(id, &header, request),
+            Input::Gone(id) => self.gone(id),
+            Input::Answer { call, outcome } => self.answer(call, outcome),
+            Input::Update { call, reply } => self.update(call, reply),
+            Input::Client { id, request } => self.client(id, &request),
+            Input::Admin { id, request } => self.admin(id, &request),
+            Input::Seeds(seeds) => self.seeds_resolved(seeds),
+            Input::Measured { round_trip, fsync } => self.measured(round_trip, fsync),
+            Input::Shutdown => self.shutdown(),
+        }
+        self.settle();
+        self.finish_step()
+    }
+
+    /// The effects so far, as of the start or a step.
+    fn finish_step(&mut self) -> Effects {
+        let mut effects = std::mem::take(&mut self.effects);
+        if !effects.persist.writes.is_empty() {
+            self.step_path.fsyncs += 1;
+            if self.path_follows_step() {
+                self.path = self.step_path;
+            }
+        }
+        self.stamp(&mut effects);
+        effects.wake_at = Some(self.wake_at());
+        effects
+    }
+
+    /// Everything that leaves in a step continues the chain of causes of that step.
+    fn stamp(&self, effects: &mut Effects) {
+        for send in &mut effects.send {
+            if let Send::Message { header, .. } | Send::Call { header, .. } = send {
+                header.path = self.step_path;
+            }
+        }
+        for reply in &mut effects.reply {
+            if let Reply::Peer { outcome: Ok((_, path)), .. } = reply {
+                *path = self.step_path;
+            }
+        }
+    }
+
+    fn settle(&mut self) {
+        self.fire_timers();
+        while self.settle_group() || self.settle_view() || self.settle_operations() {}
+        self.settle_endpoint();
+        self.settle_watchers();
+    }
+
+    fn wake_at(&self) -> Duration {
+        let raft = self.group.as_ref().map(|(_, group)| group.next_tick());
+        let timers = self.timers.next().into_iter().chain(raft);
+        timers.min().unwrap_or(Duration::MAX).max(self.now.elapsed)
+    }
+
+    /// What was caused by a message continues its sender's chain.
+    fn caused_by(&mut self, path: Path) {
+        self.step_path = Path { hops: path.hops + 1, ..path };
+    }
+
+    /// The procedure got on in this step: its chain of causes is the node's from now on.
+    fn progressed(&mut self) {
+        self.procedure.progressed = true;
+        self.path = self.step_path;
+    }
+
+    fn path_follows_step(&mut self) -> bool {
+        std::mem::take(&mut self.procedure.progressed)
+    }
+
+    fn stage(&self) -> Stage {
+        self.local.stage()
+    }
+
+    /// The last state id once final, else the digest of the rows.
+    fn schema_version(&self) -> Uuid {
+        match (self.stage(), self.history.last()) {
+            (Stage::UsePostRaft, Some(state)) => state.0,
+            _ => self.schema.version(),
+        }
+    }
+
+    fn header(&self, to: Option<HostId>) -> Header {
+        Header {
+            cluster: self.settings.cluster_name.clone(),
+            from: self.host,
+            from_address: self.settings.broadcast_address,
+            to,
+            incarnation: self.local.incarnation(),
+            path: self.step_path,
+        }
+    }
+
+    /// Where a host is, as far as anyone has said.
+    fn address_of(&self, host: HostId) -> Option<SocketAddr> {
+        let gossiped = self.gossip.endpoints().get(&host).map(|endpoint| endpoint.address);
+        let stored = || self.peers.rows().get(&host).map(|endpoint| endpoint.address);
+        let hinted = || self.group.as_ref().and_then(|(_, group)| group.configuration().addresses.get(&host).copied());
+        gossiped.or_else(stored).or_else(hinted)
+    }
+
+    /// Calls a host; if nobody knows its address, the answer is that.
+    fn call(&mut self, host: HostId, request: PeerRequest, purpose: Purpose) {
+        match self.address_of(host) {
+            Some(address) => self.call_address(address, Some(host), request, purpose),
+            None => self.failed(purpose, &crate::io::CallError::Closed(format!("the address of {host} is unknown"))),
+        }
+    }
+
+    fn call_address(&mut self, address: SocketAddr, host: Option<HostId>, request: PeerRequest, purpose: Purpose) {
+        let (call, header) = (self.calls.open(purpose), self.header(host));
+        let to = Destination { address };
+        self.effects.send.push(Send::Call { call, to, header, request, within: RPC_LIMIT });
+    }
+
+    fn forget_calls(&mut self, of: impl Fn(&Purpose) -> bool) {
+        let calls: Vec<CallId> = self.calls.forget(of);
+        self.effects.send.extend(calls.into_iter().map(Send::Abort));
+    }
+
+    fn fire_timers(&mut self) {
+        for timer in self.timers.due(self.now.elapsed) {
+            match timer {
+                Timer::Gossip => self.gossip_step(crate::gossip::GossipInput::Wake),
+                Timer::ProcedureRetry => self.upgrade_event(crate::upgrade::machine::Event::Retry),
+                Timer::JoiningRetry => self.joining_event(crate::group0::joining::Event::Retry),
+                Timer::WatchRetry(host) => self.watch_retry(host),
+                Timer::SlowWarning => self.warn_slow(),
+                Timer::BootRetry => self.boot_retry(),
+                Timer::BarrierRetry => self.barrier_retry(),
+                Timer::ModifyExpired(id) => self.modify_expired(id),
+                Timer::SnapshotSent(host) => self.snapshot_report_overdue(host),
+                Timer::OperationSilent(id) => self.operation_silent(id),
+                Timer::OperationExpired(id) => self.operation_expired(id),
+                Timer::AgreementExpired(id) => self.agreement_expired(id),
+                Timer::SyncCheck(host) => self.sync_check(host),
+            }
+        }
+        if let Some((_, group)) = &mut self.group {
+            group.advance_time(self.now.elapsed);
+        }
+    }
+
+    fn shutdown(&mut self) {
+        if std::mem::replace(&mut self.stopping, true) {
+            return;
+        }
+        tracing::info!(target: "gossip", "draining: announcing the shutdown");
+        self.hand_over_leadership();
+        self.forget_calls(|_| true);
+        self.end_operations("the node is shutting down");
+        self.settle_endpoint();
+        self.gossip_step(crate::gossip::GossipInput::Shutdown);
+        self.effects.apply.push(Apply::Drained);
+    }
+
+    fn measured(&mut self, round_trip: Option<Duration>, fsync: Option<Duration>) {
+        self.cost.round_trip = round_trip.unwrap_or(self.cost.round_trip);
+        self.cost.fsync = fsync.unwrap_or(self.cost.fsync);
+    }
+
+    /// A client's request: a schema change goes to the operations, all else is answered at once.
+    fn client(&mut self, id: RequestId, request: &ClientRequest) {
+        if request.statement.is_schema_change() {
+            self.schema_change(id, request);
+        } else {
+            let reply = self.answer_client(request);
+            self.effects.reply.push(Reply::Client { id, reply });
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! The operator: status and its watches, `Proceed`, `RetryUpgrade`.
+
+use super::{Node, local::key};
+use crate::{
+    gossip::Endpoint,
+    io::{AdminReply, AdminRequest, Point, RequestId, StateReply},
+    status::{Boot, GroupStatus, PeerStatus, Procedure, Status},
+    upgrade::{
+        Stage, Step,
+        machine::{Event, Phase},
+    },
+};
+use std::collections::BTreeSet;
+
+/// The release of this program.
+pub const RELEASE: &str = env!("CARGO_PKG_VERSION");
+
+/// Who watches the status, and whether it has changed.
+#[derive(Debug, Default)]
+pub struct Watchers {
+    watching: BTreeSet<RequestId>,
+    counter: u64,
+    touched: bool,
+}
+
+impl Watchers {
+    /// Something of the status has changed.
+    pub const fn touch(&mut self) {
+        self.touched = true;
+    }
+
+    /// The watcher has gone.
+    pub fn remove(&mut self, id: RequestId) {
+        self.watching.remove(&id);
+    }
+}
+
+/// What peers are told of our stage.
+pub fn state_reply(node: &Node) -> StateReply {
+    let recovery = node.stage() == Stage::Recovery;
+    StateReply {
+        stage: node.stage(),
+        host: node.host,
+        group: node.joining.group().filter(|_| !recovery),
+        incarnation: node.local.incarnation(),
+    }
+}
+
+impl Node {
+    pub(super) fn admin(&mut self, id: RequestId, request: &AdminRequest) {
+        let reply = match request {
+            AdminRequest::GetStatus => AdminReply::Status(Box::new(self.status())),
+            AdminRequest::WatchStatus => {
+                self.watchers.watching.insert(id);
+                AdminReply::Status(Box::new(self.status()))
+            }
+            AdminRequest::Proceed => self.proceed(),
+            AdminRequest::RetryUpgrade => {
+                self.upgrade_event(Event::Begin);
+                AdminReply::Done
+            }
+            AdminRequest::GetSchema => AdminReply::Schema(self.schema.rows().clone()),
+        };
+        self.reply_admin(id, reply);
+    }
+
+    fn proceed(&mut self) -> AdminReply {
+        if !self.flag().is_on() {
+            return AdminReply::Refused(
+                "consistent_cluster_management is not on: start the node with the flag (GROUP0_CONSISTENT_CLUSTER_MANAGEMENT=true) first".into(),
+            );
+        }
+        if self.local.get(key::PROCEED).is_none() {
+            tracing::info!(target: "raft_group0_upgrade", "Proceed: the hold is lifted");
+            self.local.set(&mut self.effects.persist, key::PROCEED, "true");
+            self.effects.persist.points.push(Point::Proceed);
+            self.watchers.touch();
+            self.try_enable_feature();
+        }
+        AdminReply::Done
+    }
+
+    /// Tells the watchers if anything has changed in this step.
+    pub(super) fn settle_watchers(&mut self) {
+        if !std::mem::take(&mut self.watchers.touched) {
+            return;
+        }
+        self.watchers.counter += 1;
+        if self.watchers.watching.is_empty() {
+            return;
+        }
+        let status = self.status();
+        for id in self.watchers.watching.clone() {
+            self.reply_admin(id, AdminReply::Status(Box::new(status.clone())));
+        }
+    }
+
+    /// Everything that an operator asks about.
+    pub fn status(&self) -> Status {
+        Status {
+            sequence: (self.generation.0 << 32) + self.watchers.counter,
+            cluster_name: self.settings.cluster_name.clone(),
+            host: self.host,
+            generation: self.generation,
+            address: self.settings.broadcast_address,
+            release: RELEASE.into(),
+            clock: self.now.wall,
+            ready: self.boot.waiting().map_or(Ok(()), Err),
+            boot: self.boot.waiting().map_or(Boot::Completed, Boot::Joining),
+            flag: self.settings.flag,
+            held: self.flag().is_held(),
+            proceed: self.flag().proceed,
+            feature_enabled: self.flag().enabled,
+            stage: self.stage(),
+            procedure: self.procedure_status(),
+            group: self.group_status(),
+            schema_version: self.schema_version(),
+            peers: self.peers.rows().values().map(|row| (row.host, self.peer_status(row))).collect(),
+            upgrade_figures: self.figures_are_complete.then_some(self.figures),
+            cost: self.cost,
+        }
+    }
+
+    fn procedure_status(&self) -> Procedure {
+        match (&self.upgrade.phase, self.upgrade.step()) {
+            (Phase::Done, _) => Procedure::Done,
+            (Phase::Failed(step, cause), _) => Procedure::Failed { step: *step, cause: cause.clone() },
+            (_, Some(step)) => {
+                Procedure::Running { step, waiting: self.procedure_waits_on(), since: self.procedure.since }
+            }
+            _ => Procedure::Idle,
+        }
+    }
+
+    fn group_status(&self) -> Option<GroupStatus> {
+        let (id, group) = self.group.as_ref()?;
+        let (status, configuration) = (group.status(), group.configuration());
+        Some(GroupStatus {
+            group: *id,
+            incarnation: self.local.incarnation(),
+            term: status.term,
+            leader: status.leader,
+            commit: status.commit,
+            applied: status.applied,
+            log_length: status.log_length,
+            voters: configuration.voters.iter().copied().collect(),
+            learners: configuration.learners.iter().copied().collect(),
+            joint: configuration.is_joint(),
+            state_id: self.history.last(),
+        })
+    }
+
+    fn peer_status(&self, row: &Endpoint) -> PeerStatus {
+        let known = self.gossip.endpoints().get(&row.host);
+        let newest = known.unwrap_or(row);
+        PeerStatus {
+            address: newest.address,
+            up: self.gossip.is_up(row.host),
+            status: newest.status.to_string(),
+            generation: newest.generation,
+            schema_version: known.map(|endpoint| endpoint.schema_version),
+            pulled_from_generation: self.sync.pulled_from.get(&row.host).copied(),
+        }
+    }
+
+    /// The step of the procedure, for metrics.
+    pub fn procedure_step(&self) -> Option<Step> {
+        self.upgrade.step()
+    }
+}

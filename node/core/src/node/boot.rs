@@ -1,0 +1,273 @@
+//! The first boot: found the ring, join it the old way, wait while the upgrade runs, or come in through a final member.
+
+use super::{Node, Purpose, Timer, local::key};
+use crate::{
+    gossip::{Endpoint, RingStatus},
+    ids::GroupId,
+    io::{Apply, CallError, JoinReply, Migration, PeerRequest, Point},
+    raft::Configuration,
+    upgrade::{Stage, feature::FeatureWithdrawn},
+};
+use std::{net::SocketAddr, time::Duration};
+
+/// Between two rounds of asking for leave to join.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// How far the first boot has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Boot {
+    /// Asking the seeds and whomever gossip knows.
+    Asking {
+        /// Answers outstanding.
+        outstanding: usize,
+        /// What was heard last.
+        heard: String,
+    },
+    /// Leave was given: pulling the schema the old way.
+    Pulling,
+    /// The upgrade is done: becoming a non-voter, then final, then a voter, of this group.
+    Joining(GroupId, Through),
+    /// In the ring.
+    Completed,
+}
+
+/// The way in through a final member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Through {
+    /// To be added without a vote.
+    Learner,
+    /// A read barrier, after the snapshot.
+    Barrier,
+    /// To be given a vote.
+    Voter,
+}
+
+impl Boot {
+    /// As stored.
+    pub fn new(completed: bool) -> Self {
+        if completed { Self::Completed } else { Self::Asking { outstanding: 0, heard: "nobody has answered yet".into() } }
+    }
+
+    /// Whether the node is in the ring.
+    pub const fn is_completed(&self) -> bool {
+        matches!(self, Self::Completed)
+    }
+
+    /// What gossip says of it.
+    pub const fn ring_status(&self) -> RingStatus {
+        match self {
+            Self::Completed => RingStatus::Normal,
+            Self::Pulling => RingStatus::Joining,
+            Self::Asking { .. } | Self::Joining(..) => RingStatus::Waiting,
+        }
+    }
+
+    /// What it waits for.
+    pub fn waiting(&self) -> Option<String> {
+        match self {
+            Self::Completed => None,
+            Self::Pulling => Some("joining the ring: waiting for the schema of a member".into()),
+            Self::Asking { heard, .. } => Some(format!("waiting for leave to join the ring: {heard}")),
+            Self::Joining(group, Through::Learner) => Some(format!("waiting to be added to group 0 {group}, and for its snapshot")),
+            Self::Joining(group, Through::Barrier) => Some(format!("waiting for a read barrier of group 0 {group}")),
+            Self::Joining(group, Through::Voter) => Some(format!("waiting to become a voter of group 0 {group}")),
+        }
+    }
+}
+
+impl Node {
+    pub(super) fn boot_begin(&mut self) {
+        if self.boot.is_completed() {
+            self.effects.apply.push(Apply::Ready(Ok(())));
+        } else {
+            self.ask_to_join();
+        }
+    }
+
+    fn heard(&mut self, what: impl Into<String>) {
+        if let Boot::Asking { heard, .. } = &mut self.boot {
+            let what = what.into();
+            if *heard != what {
+                tracing::info!(target: "raft_group0", "first boot: {what}");
+                *heard = what;
+                self.effects.apply.push(Apply::Ready(Err(self.boot.waiting().unwrap_or_default())));
+                self.watchers.touch();
+            }
+        }
+    }
+
+    fn ask_to_join(&mut self) {
+        self.effects.apply.push(Apply::Ready(Err(self.boot.waiting().unwrap_or_default())));
+        let known = self.gossip.endpoints().values().map(|endpoint| endpoint.address);
+        let mut addresses: Vec<SocketAddr> = self.settings.seeds.iter().copied().chain(known).collect();
+        addresses.sort_unstable();
+        addresses.dedup();
+        addresses.retain(|address| *address != self.settings.broadcast_address);
+        if addresses.is_empty() && self.settings.is_first_seed {
+            return self.complete_boot();
+        }
+        if let Boot::Asking { outstanding, .. } = &mut self.boot {
+            *outstanding = addresses.len();
+        }
+        for address in addresses {
+            let request = PeerRequest::JoinRing(self.gossip.me().clone());
+            self.call_address(address, None, request, Purpose::JoinRing(address));
+        }
+        self.timers.set(Timer::BootRetry, self.now.elapsed + RETRY);
+    }
+
+    pub(super) fn boot_retry(&mut self) {
+        match self.boot.clone() {
+            Boot::Asking { .. } => {
+                self.forget_calls(|purpose| matches!(purpose, Purpose::JoinRing(_)));
+                self.effects.send.push(crate::io::Send::Resolve);
+                self.ask_to_join();
+            }
+            Boot::Pulling => {
+                self.boot = Boot::new(false);
+                self.ask_to_join();
+            }
+            Boot::Joining(group, Through::Learner) => self.boot_into_group(group, false),
+            Boot::Joining(_, Through::Barrier) => self.barrier(super::consensus::Waiter::Boot),
+            Boot::Joining(group, Through::Voter) => self.boot_into_group(group, true),
+            Boot::Completed => {}
+        }
+    }
+
+    /// News of a peer: a waiting node need not wait for its next try.
+    pub(super) fn boot_notices(&mut self, endpoint: &Endpoint) {
+        let news = endpoint.is_final || endpoint.status == RingStatus::Normal;
+        if news && matches!(self.boot, Boot::Asking { .. }) && !self.calls.any(|purpose| matches!(purpose, Purpose::JoinRing(_))) {
+            self.timers.set(Timer::BootRetry, self.now.elapsed);
+        }
+    }
+
+    pub(super) fn join_ring_answered(&mut self, address: SocketAddr, outcome: Result<JoinReply, CallError>) {
+        let Boot::Asking { outstanding, .. } = &mut self.boot else { return };
+        *outstanding = outstanding.saturating_sub(1);
+        let is_last = *outstanding == 0;
+        match outcome {
+            Ok(JoinReply::Welcome) => self.pull_before_joining(address),
+            Ok(JoinReply::Upgrading) if self.may_have_the_feature() => {
+                self.heard(format!("{address} answers upgrading: wait. The cluster moves to group 0, and then takes this node in"));
+            }
+            Ok(JoinReply::Final { group }) if self.may_have_the_feature() => self.enter_through_final_member(group, address),
+            Ok(JoinReply::Upgrading | JoinReply::Final { .. }) => {}
+            Ok(JoinReply::Refused(cause)) => self.heard(format!("{address} refuses: {cause}")),
+            Ok(JoinReply::NotInRing) if is_last => self.found_ring_or_wait(format!("{address} is not in the ring itself")),
+            Err(error) if is_last => self.found_ring_or_wait(format!("{address} does not answer ({error})")),
+            Ok(JoinReply::NotInRing) | Err(_) => {}
+        }
+    }
+
+    /// Nobody known is in the ring: the first configured seed starts it, the others wait for that.
+    fn found_ring_or_wait(&mut self, heard: String) {
+        if self.settings.is_first_seed {
+            self.complete_boot();
+        } else {
+            self.heard(heard);
+        }
+    }
+
+    /// A node whose configuration says false must not come into a cluster that has the feature.
+    fn may_have_the_feature(&mut self) -> bool {
+        let may = self.settings.flag != Some(false);
+        if !may {
+            self.effects.apply.push(Apply::Fatal(FeatureWithdrawn.to_string()));
+        }
+        may
+    }
+
+    fn pull_before_joining(&mut self, address: SocketAddr) {
+        let Some(host) = self.gossip.host_at(address) else { return };
+        self.forget_calls(|purpose| matches!(purpose, Purpose::JoinRing(_)));
+        self.boot = Boot::Pulling;
+        self.watchers.touch();
+        self.call_address(address, Some(host), PeerRequest::MigrationRequest { snapshot_of: None }, Purpose::BootPull);
+        self.timers.set(Timer::BootRetry, self.now.elapsed + super::RPC_LIMIT);
+    }
+
+    pub(super) fn boot_pulled(&mut self, migration: &Migration) {
+        if self.boot == Boot::Pulling {
+            self.merge_rows(&migration.rows);
+            self.complete_boot();
+        }
+    }
+
+    fn complete_boot(&mut self) {
+        self.boot = Boot::Completed;
+        self.timers.unset(Timer::BootRetry);
+        self.forget_calls(|purpose| matches!(purpose, Purpose::JoinRing(_)));
+        self.local.set(&mut self.effects.persist, key::BOOTSTRAPPED, "COMPLETED");
+        self.effects.persist.points.push(Point::Bootstrapped);
+        self.effects.apply.push(Apply::Ready(Ok(())));
+        self.watchers.touch();
+        tracing::info!(target: "raft_group0", host = %self.host, "first boot completed: in the ring");
+        let live: Vec<_> = self.gossip.live().collect();
+        for host in live {
+            self.exchange_schema(host);
+        }
+        self.try_enable_feature();
+    }
+
+    fn enter_through_final_member(&mut self, group: GroupId, address: SocketAddr) {
+        self.forget_calls(|purpose| matches!(purpose, Purpose::JoinRing(_)));
+        let incarnation = self.gossip.endpoints().values().find(|endpoint| endpoint.address == address).map(|e| e.incarnation);
+        if !self.flag().enabled {
+            self.enable_feature();
+        }
+        if self.group.is_none() {
+            self.adopt_group(group, incarnation.unwrap_or_default());
+        }
+        self.boot = Boot::Joining(group, Through::Learner);
+        self.watchers.touch();
+        self.boot_into_group(group, false);
+    }
+
+    /// Asks a final member: only such a one adds a new node.
+    fn boot_into_group(&mut self, group: GroupId, can_vote: bool) {
+        self.timers.set(Timer::BootRetry, self.now.elapsed + RETRY);
+        if self.calls.any(|purpose| matches!(purpose, Purpose::BootIntoGroup)) {
+            return;
+        }
+        let member = self.gossip.live().find(|host| self.gossip.endpoints().get(host).is_some_and(|e| e.is_final && e.group == Some(group)));
+        if let Some(host) = member {
+            let request = PeerRequest::Group0ModifyConfig { group, add: vec![(self.member(), can_vote)], remove: vec![] };
+            self.call(host, request, Purpose::BootIntoGroup);
+        }
+    }
+
+    /// The applied configuration contains us.
+    pub(super) fn boot_in_configuration(&mut self, configuration: &Configuration) {
+        match self.boot {
+            Boot::Joining(group, Through::Learner) => {
+                self.boot = Boot::Joining(group, Through::Barrier);
+                if self.stage() < Stage::Synchronize {
+                    self.local.set_stage(&mut self.effects.persist, Stage::Synchronize);
+                    self.stage_entered(Stage::Synchronize);
+                }
+                self.timers.unset(Timer::BootRetry);
+                self.barrier(super::consensus::Waiter::Boot);
+            }
+            Boot::Joining(_, Through::Voter) if configuration.voters.contains(&self.host) => {
+                self.complete_boot();
+                self.procedure_begin();
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn boot_barrier(&mut self, outcome: &Result<(), String>) {
+        if let (Boot::Joining(group, Through::Barrier), Ok(())) = (&self.boot, outcome) {
+            let group = *group;
+            if self.stage() < Stage::UsePostRaft {
+                self.local.set_stage(&mut self.effects.persist, Stage::UsePostRaft);
+                self.stage_entered(Stage::UsePostRaft);
+            }
+            self.boot = Boot::Joining(group, Through::Voter);
+            self.boot_into_group(group, true);
+        } else if outcome.is_err() {
+            self.timers.set(Timer::BootRetry, self.now.elapsed + RETRY);
+        }
+    }
+}

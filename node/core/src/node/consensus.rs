@@ -1,0 +1,396 @@
+//! Group 0 at work: what Raft puts out, read barriers, membership changes, snapshots, and what committed commands do.
+
+use super::{Node, Purpose, Timer, calls};
+use crate::{
+    group0::{Command, HistoryRow, operation},
+    ids::{GroupId, HostId},
+    io::{CallError, Destination, Message, Migration, PeerReply, PeerRequest, Point, Refusal, Reply, RequestId, Send},
+    raft::{Configuration, Member, Output, RaftMessage, Snapshot},
+    upgrade::{Stage, machine},
+};
+use bytes::Bytes;
+use std::{collections::BTreeMap, time::Duration};
+
+/// A read index can be dropped silently: it is asked for again after this, with a fresh context.
+const BARRIER_RETRY: Duration = Duration::from_millis(200);
+
+/// A snapshot of which no word came is reported as failed after this, so that the leader sends another.
+const SNAPSHOT_LIMIT: Duration = Duration::from_secs(3);
+
+/// The log is cut when this many applied entries are in it: replaying them takes a blink.
+const LOG_LENGTH_MAX: u64 = 1_000;
+
+/// Entries kept behind the cut, so that a member that was away briefly needs no snapshot.
+const LOG_KEPT: u64 = 200;
+
+/// Membership changes waiting at once: one for each of the 100 members.
+const MODIFICATIONS_MAX: usize = 100;
+
+/// Who waits for a read barrier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Waiter {
+    /// The procedure.
+    Procedure,
+    /// The first boot.
+    Boot,
+    /// Schema changes.
+    Operations,
+}
+
+/// Pending work of the group.
+#[derive(Debug, Default)]
+pub struct Context {
+    last_context: u64,
+    /// Waiting for a read index that is not asked for yet.
+    wanted: Vec<Waiter>,
+    /// Asked for: waiters, and since when.
+    asked: BTreeMap<u64, Vec<(Waiter, Duration)>>,
+    /// Answered: to be applied up to this index.
+    reached: Vec<(u64, Vec<Waiter>)>,
+    modifications: BTreeMap<RequestId, Modification>,
+    /// The state of a snapshot that Raft was given in this step.
+    pulled: Option<Migration>,
+}
+
+#[derive(Debug)]
+struct Modification {
+    add: Vec<(Member, bool)>,
+    remove: Vec<HostId>,
+}
+
+impl Modification {
+    /// Whether the configuration is as asked for. One who votes already is a member enough for whom asks for a non-voter.
+    fn is_done(&self, configuration: &Configuration) -> bool {
+        let members = configuration.members();
+        let added = |(member, can_vote): &(Member, bool)| match can_vote {
+            true => configuration.voters.contains(&member.host),
+            false => members.contains(&member.host),
+        };
+        self.add.iter().all(added) && !self.remove.iter().any(|host| members.contains(host))
+    }
+}
+
+impl Node {
+    pub(super) fn raft_message(&mut self, id: GroupId, from: HostId, message: RaftMessage) {
+        let Some((ours, group)) = &mut self.group else { return };
+        if *ours != id || message.from != from {
+            return;
+        }
+        match &message.snapshot {
+            Some(snapshot) if snapshot.index > group.status().commit => self.pull_snapshot(id, message),
+            _ => group.step(message),
+        }
+    }
+
+    /// A snapshot message brings a position only; the state is pulled from its sender first.
+    fn pull_snapshot(&mut self, id: GroupId, message: RaftMessage) {
+        if !self.calls.any(|purpose| matches!(purpose, Purpose::Snapshot(..))) {
+            let request = PeerRequest::MigrationRequest { snapshot_of: Some(id) };
+            self.call(message.from, request, Purpose::Snapshot(id, Box::new(message)));
+        }
+    }
+
+    /// Takes over the state of one moment, which is at least as new as the message that announced it.
+    pub(super) fn snapshot_pulled(&mut self, id: GroupId, mut message: RaftMessage, migration: Migration) {
+        let needs_final = !self.boot.is_completed() || self.stage() == Stage::UsePostRaft;
+        let Some(snapshot) = migration.snapshot.clone() else { return };
+        let announced = message.snapshot.as_ref().map_or(u64::MAX, |snapshot| snapshot.index);
+        let fits = snapshot.index >= announced && snapshot.configuration.members().contains(&self.host);
+        let Some((ours, group)) = self.group.as_mut().filter(|_| fits) else { return };
+        if *ours != id || (needs_final && migration.state.stage != Stage::UsePostRaft) {
+            tracing::info!(target: "raft_group0", from = %message.from, "snapshot refused: its maker is not final");
+            return;
+        }
+        tracing::info!(target: "raft_group0", from = %message.from, index = snapshot.index, "taking over a snapshot");
+        message.index = snapshot.index;
+        message.snapshot = Some(snapshot);
+        group.step(message);
+        self.consensus.pulled = Some(migration);
+    }
+
+    /// Raft has taken the position over: the state that was pulled for it comes in the same transaction.
+    fn install_snapshot(&mut self) {
+        if let Some(migration) = self.consensus.pulled.take() {
+            self.merge_rows(&migration.rows);
+            self.history.restore(&mut self.effects.persist, migration.history);
+            self.effects.persist.points.push(Point::Snapshot);
+            self.progressed();
+        }
+    }
+
+    pub(super) fn snapshot_report_overdue(&mut self, host: HostId) {
+        if let Some((_, group)) = &mut self.group {
+            group.report_snapshot(host, false);
+        }
+    }
+
+    /// Takes what Raft puts out and carries it on. Whether anything came.
+    pub(super) fn settle_group(&mut self) -> bool {
+        self.ask_read_index();
+        let Some((id, group)) = &mut self.group else { return false };
+        let (id, output) = (*id, group.take());
+        let Output { persist, send, committed, configuration, changed: _, snapshot, reads, role, lost_leadership } = output;
+        let quiet = persist.is_empty() && send.is_empty() && reads.is_empty() && role.is_none() && snapshot.is_none();
+        for write in persist {
+            self.effects.persist.writes.extend(write.into_writes(id));
+        }
+        for message in send {
+            self.send_raft(id, message);
+        }
+        if snapshot.is_some() {
+            self.install_snapshot();
+        }
+        self.consensus.pulled = None;
+        for (_, _, command) in committed {
+            self.apply_command(&command);
+        }
+        if let Some(configuration) = configuration {
+            self.configuration_changed(&configuration);
+        }
+        if let Some(role) = role {
+            tracing::info!(target: "raft", term = role.term, leader = role.leader.map(|host| host.to_string()), is_leader = role.is_leader, "role");
+            self.watchers.touch();
+            self.timers.set(Timer::BarrierRetry, self.now.elapsed);
+        }
+        if lost_leadership {
+            self.refuse_modifications("the leader of group 0 has changed");
+        }
+        for (context, index) in reads {
+            self.read_index_known(context, index);
+        }
+        self.release_barriers();
+        self.answer_modifications();
+        self.compact_log();
+        !quiet
+    }
+
+    fn send_raft(&mut self, id: GroupId, message: RaftMessage) {
+        let Some(address) = self.address_of(message.to) else { return };
+        if message.snapshot.is_some() {
+            self.timers.set(Timer::SnapshotSent(message.to), self.now.elapsed + SNAPSHOT_LIMIT);
+        }
+        let header = self.header(Some(message.to));
+        self.effects.send.push(Send::Message { to: Destination { address }, header, message: Message::Raft(id, message) });
+    }
+
+    fn compact_log(&mut self) {
+        let Some((_, group)) = &mut self.group else { return };
+        let (applied, length) = (group.status().applied, group.status().log_length);
+        if length > LOG_LENGTH_MAX {
+            group.compact(applied.saturating_sub(LOG_KEPT));
+        }
+    }
+
+    // Commands.
+
+    fn apply_command(&mut self, bytes: &Bytes) {
+        let command: Command = match postcard::from_bytes(bytes) {
+            Ok(command) => command,
+            Err(error) => return tracing::error!(target: "raft_group0", %error, "a command of the log cannot be read and is skipped"),
+        };
+        let took_effect = self.history.admits(&command);
+        if took_effect {
+            self.merge_rows(&command.rows);
+            let row = HistoryRow { state: command.state, description: command.description };
+            self.history.append(&mut self.effects.persist, row);
+            self.effects.persist.points.push(Point::Command);
+            self.watchers.touch();
+        }
+        let known = took_effect || self.history.contains(command.state);
+        self.command_applied(command.state, if known { operation::Event::Applied } else { operation::Event::Lost });
+    }
+
+    // Read barriers. All of one turn share one read index.
+
+    pub(super) fn barrier(&mut self, waiter: Waiter) {
+        self.consensus.wanted.push(waiter);
+        if !self.timers.is_set(Timer::BarrierRetry) {
+            self.timers.set(Timer::BarrierRetry, self.now.elapsed + BARRIER_RETRY);
+        }
+    }
+
+    pub(super) fn forget_barriers(&mut self, waiter: Waiter) {
+        let context = &mut self.consensus;
+        context.wanted.retain(|wanted| *wanted != waiter);
+        context.asked.values_mut().for_each(|waiters| waiters.retain(|(of, _)| *of != waiter));
+        context.reached.iter_mut().for_each(|(_, waiters)| waiters.retain(|of| *of != waiter));
+    }
+
+    fn ask_read_index(&mut self) {
+        let Some((_, group)) = self.group.as_mut().filter(|_| !self.consensus.wanted.is_empty()) else { return };
+        let context = self.consensus.last_context + 1;
+        if group.read_index(context).is_ok() {
+            self.consensus.last_context = context;
+            let waiters = std::mem::take(&mut self.consensus.wanted);
+            self.consensus.asked.insert(context, waiters.into_iter().map(|waiter| (waiter, self.now.elapsed)).collect());
+        }
+    }
+
+    /// What was asked for and not answered is asked for again; what waited too long fails.
+    pub(super) fn barrier_retry(&mut self) {
+        let limit = self.settings.raft_operation_timeout;
+        let mut expired = Vec::new();
+        let now = self.now.elapsed;
+        for (waiter, since) in std::mem::take(&mut self.consensus.asked).into_values().flatten() {
+            if now.saturating_sub(since) >= limit { expired.push(waiter) } else { self.consensus.wanted.push(waiter) }
+        }
+        expired.sort_unstable();
+        expired.dedup();
+        for waiter in expired {
+            let cause = self.quorum_report();
+            self.barrier_done(waiter, Err(cause));
+        }
+        if !self.consensus.wanted.is_empty() {
+            self.timers.set(Timer::BarrierRetry, now + BARRIER_RETRY);
+        }
+    }
+
+    fn read_index_known(&mut self, context: u64, index: u64) {
+        if let Some(waiters) = self.consensus.asked.remove(&context) {
+            self.consensus.reached.push((index, waiters.into_iter().map(|(waiter, _)| waiter).collect()));
+        }
+    }
+
+    fn release_barriers(&mut self) {
+        let applied = self.group.as_ref().map_or(0, |(_, group)| group.status().applied);
+        let reached = std::mem::take(&mut self.consensus.reached);
+        let (done, waiting): (Vec<_>, Vec<_>) = reached.into_iter().partition(|(index, _)| *index <= applied);
+        self.consensus.reached = waiting;
+        for waiter in done.into_iter().flat_map(|(_, waiters)| waiters) {
+            self.barrier_done(waiter, Ok(()));
+        }
+    }
+
+    fn barrier_done(&mut self, waiter: Waiter, outcome: Result<(), String>) {
+        match waiter {
+            Waiter::Procedure => {
+                self.progressed();
+                self.upgrade_event(machine::Event::Barrier(outcome));
+            }
+            Waiter::Boot => self.boot_barrier(&outcome),
+            Waiter::Operations => self.operations_barrier(outcome),
+        }
+    }
+
+    /// Why a call to the group does not succeed: how many voters there are, and which seem dead.
+    pub(super) fn quorum_report(&self) -> String {
+        let Some((_, group)) = &self.group else { return "this node has no group 0".into() };
+        let voters = &group.configuration().voters;
+        let dead: Vec<_> = voters.iter().filter(|host| **host != self.host && !self.gossip.is_up(**host)).collect();
+        let names: Vec<_> = dead.iter().map(ToString::to_string).collect();
+        let leader = group.status().leader.map_or("no leader is known".into(), |host| format!("the leader is {host}"));
+        format!(
+            "group 0 did not answer in {:?}: {} voters, {} alive, {leader}; seem dead: [{}]",
+            self.settings.raft_operation_timeout,
+            voters.len(),
+            voters.len() - dead.len(),
+            names.join(", ")
+        )
+    }
+
+    // Membership changes.
+
+    pub(super) fn modify_config(&mut self, id: RequestId, group: GroupId, add: Vec<(Member, bool)>, remove: Vec<HostId>) {
+        let refuse = |refusal| Reply::Peer { id, outcome: Err(refusal) };
+        let Some((ours, raft)) = self.group.as_ref().filter(|(ours, _)| *ours == group) else {
+            let ours = self.group.as_ref().map(|(id, _)| *id);
+            return self.effects.reply.push(refuse(Refusal::OtherGroup { ours, theirs: group }));
+        };
+        let _ = ours;
+        let status = raft.status();
+        if !status.is_leader {
+            match status.leader.filter(|leader| *leader != self.host) {
+                Some(leader) => {
+                    let request = PeerRequest::Group0ModifyConfig { group, add, remove };
+                    self.call(leader, request, Purpose::ForwardModify(id));
+                }
+                None => self.effects.reply.push(refuse(Refusal::NotNow("group 0 has no leader at the moment".into()))),
+            }
+        } else if self.consensus.modifications.len() >= MODIFICATIONS_MAX {
+            self.effects.reply.push(refuse(Refusal::NotNow("too many membership changes are waiting".into())));
+        } else {
+            self.lead_modification(id, Modification { add, remove });
+        }
+    }
+
+    fn lead_modification(&mut self, id: RequestId, modification: Modification) {
+        let Some((_, group)) = &mut self.group else { return };
+        if !modification.is_done(group.configuration())
+            && let Err(dropped) = group.change(&modification.add, &modification.remove)
+        {
+            let refusal = Refusal::NotNow(dropped.to_string());
+            return self.effects.reply.push(Reply::Peer { id, outcome: Err(refusal) });
+        }
+        self.consensus.modifications.insert(id, modification);
+        self.timers.set(Timer::ModifyExpired(id), self.now.elapsed + super::RPC_LIMIT);
+    }
+
+    /// A change has taken place when the applied configuration shows it.
+    fn answer_modifications(&mut self) {
+        let Some((_, group)) = self.group.as_ref().filter(|_| !self.consensus.modifications.is_empty()) else { return };
+        let configuration = group.configuration();
+        let done = self.consensus.modifications.iter().filter(|(_, modification)| modification.is_done(configuration));
+        let done: Vec<_> = done.map(|(id, _)| *id).collect();
+        for id in done {
+            self.end_modification(id, Ok((PeerReply::Modified, self.step_path)));
+        }
+    }
+
+    fn end_modification(&mut self, id: RequestId, outcome: Result<(PeerReply, crate::io::Path), Refusal>) {
+        if self.consensus.modifications.remove(&id).is_some() {
+            self.timers.unset(Timer::ModifyExpired(id));
+            self.effects.reply.push(Reply::Peer { id, outcome });
+        }
+    }
+
+    pub(super) fn modify_expired(&mut self, id: RequestId) {
+        let cause = self.quorum_report();
+        self.end_modification(id, Err(Refusal::NotNow(cause)));
+    }
+
+    fn refuse_modifications(&mut self, cause: &str) {
+        let ids: Vec<_> = self.consensus.modifications.keys().copied().collect();
+        for id in ids {
+            self.end_modification(id, Err(Refusal::NotNow(cause.into())));
+        }
+    }
+
+    pub(super) fn forwarded_modify_answered(&mut self, id: RequestId, outcome: Result<PeerReply, CallError>) {
+        let outcome = match outcome {
+            Ok(reply) => Ok((reply, self.step_path)),
+            Err(CallError::Refused(refusal)) => Err(refusal),
+            Err(error) => Err(Refusal::NotNow(format!("the leader did not answer: {error}"))),
+        };
+        self.effects.reply.push(Reply::Peer { id, outcome });
+    }
+
+    pub(super) fn group_join_answered(&mut self, outcome: Result<PeerReply, CallError>) {
+        let outcome = outcome.map(drop).map_err(|error| calls::modify_failure(&error));
+        self.joining_event(crate::group0::joining::Event::Modified(outcome));
+    }
+
+    pub(super) fn boot_into_group_answered(&mut self, outcome: &Result<PeerReply, CallError>) {
+        if let (Ok(_), Some((_, group))) = (outcome, &self.group) {
+            let configuration = group.configuration().clone();
+            if configuration.members().contains(&self.host) {
+                self.boot_in_configuration(&configuration);
+            }
+        }
+    }
+
+    /// A leader that ends hands over, so that the others need no election timeout.
+    pub(super) fn hand_over_leadership(&mut self) {
+        let live: Vec<_> = self.gossip.live().collect();
+        if let Some((_, group)) = &mut self.group {
+            let successor = group.configuration().voters.iter().find(|host| live.contains(host)).copied();
+            if let Some(successor) = successor {
+                group.transfer_leadership(successor);
+            }
+        }
+    }
+
+    /// The state of this moment, for a member that needs a snapshot.
+    pub(super) fn make_snapshot(&self, of: GroupId) -> Option<Snapshot> {
+        self.group.as_ref().filter(|(id, _)| *id == of).and_then(|(_, group)| group.applied_snapshot())
+    }
+}

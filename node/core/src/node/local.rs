@@ -1,0 +1,194 @@
+//! `system.scylla_local` and `system.local`: what a node remembers of itself, in memory as on disk.
+
+use crate::{
+    ids::{Generation, GroupId, HostId, Incarnation},
+    io::{Persist, Table, Write},
+    upgrade::Stage,
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Keys of the table. Those of `system.scylla_local` have the reference's names.
+pub mod key {
+    /// Host id.
+    pub const HOST_ID: &str = "host_id";
+    /// Restart generation.
+    pub const GENERATION: &str = "gossip_generation";
+    /// NEEDS_BOOTSTRAP or COMPLETED.
+    pub const BOOTSTRAPPED: &str = "bootstrapped";
+    /// Tokens, comma-separated.
+    pub const TOKENS: &str = "tokens";
+    /// Cluster name that the data belongs to.
+    pub const CLUSTER_NAME: &str = "cluster_name";
+    /// Stage of the upgrade.
+    pub const UPGRADE_STATE: &str = "group0_upgrade_state";
+    /// Group id.
+    pub const GROUP_ID: &str = "raft_group0_id";
+    /// Equal to the host id.
+    pub const SERVER_ID: &str = "raft_server_id";
+    /// Comma-separated.
+    pub const ENABLED_FEATURES: &str = "enabled_features";
+    /// founder or joiner.
+    pub const ROLE: &str = "group0_role";
+    /// Group id and the highest stage reached in it.
+    pub const REACHED: &str = "group0_reached";
+    /// Of the group.
+    pub const INCARNATION: &str = "group0_incarnation";
+    /// Comma-separated, for ever.
+    pub const REMOVED: &str = "removed_host_ids";
+    /// The operator's leave to advertise the feature.
+    pub const PROCEED: &str = "proceed";
+}
+
+/// The table.
+#[derive(Clone, Debug, Default)]
+pub struct Local {
+    entries: BTreeMap<String, String>,
+}
+
+/// A stored value that is not what it must be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the stored value of '{key}' is damaged: '{value}'")]
+pub struct DamagedSetting {
+    key: String,
+    value: String,
+}
+
+impl Local {
+    /// From its stored rows.
+    pub fn load<'a>(rows: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Self {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Self { entries: rows.map(|(key, value)| (text(key), text(value))).collect() }
+    }
+
+    /// The stored text.
+    pub fn get(&self, key: &str) -> Option<&str> {
+        self.entries.get(key).map(String::as_str)
+    }
+
+    /// All entries, for `system.scylla_local`.
+    pub fn entries(&self) -> &BTreeMap<String, String> {
+        &self.entries
+    }
+
+    /// Stores, unless it is there already.
+    pub fn set(&mut self, persist: &mut Persist, key: &str, value: impl Into<String>) {
+        let value = value.into();
+        if self.get(key) != Some(&value) {
+            persist.writes.push(Write::Put(Table::Local, key.into(), value.clone().into_bytes()));
+            self.entries.insert(key.into(), value);
+        }
+    }
+
+    /// Removes.
+    pub fn erase(&mut self, persist: &mut Persist, key: &str) {
+        if self.entries.remove(key).is_some() {
+            persist.writes.push(Write::Delete(Table::Local, key.into()));
+        }
+    }
+
+    fn parsed<T: std::str::FromStr>(&self, key: &str) -> Result<Option<T>, DamagedSetting> {
+        let damaged = |value: &str| DamagedSetting { key: key.into(), value: value.into() };
+        self.get(key).map(|value| value.parse().map_err(|_| damaged(value))).transpose()
+    }
+
+    fn list(&self, key: &str) -> impl Iterator<Item = &str> {
+        self.get(key).unwrap_or_default().split(',').filter(|part| !part.is_empty())
+    }
+
+    /// The host id, unless this is the first boot.
+    pub fn host(&self) -> Result<Option<HostId>, DamagedSetting> {
+        self.parsed(key::HOST_ID)
+    }
+
+    /// The generation of the former process.
+    pub fn generation(&self) -> Result<Generation, DamagedSetting> {
+        Ok(Generation(self.parsed(key::GENERATION)?.unwrap_or_default()))
+    }
+
+    /// Whether the first boot is completed.
+    pub fn is_bootstrapped(&self) -> bool {
+        self.get(key::BOOTSTRAPPED) == Some("COMPLETED")
+    }
+
+    /// The group id.
+    pub fn group(&self) -> Result<Option<GroupId>, DamagedSetting> {
+        self.parsed(key::GROUP_ID)
+    }
+
+    /// Of the group that the node is or was in.
+    pub fn incarnation(&self) -> Incarnation {
+        Incarnation(self.get(key::INCARNATION).and_then(|text| text.parse().ok()).unwrap_or_default())
+    }
+
+    /// The stage of the upgrade. With the key absent and the group still stored, a node that had reached `synchronize` goes on
+    /// there; text that is none of the four names counts as `recovery`.
+    pub fn stage(&self) -> Stage {
+        let stored = self.get(key::UPGRADE_STATE);
+        match stored.map(Stage::parse) {
+            Some(Some(stage)) => stage,
+            Some(None) => {
+                let names = Stage::ALL.map(Stage::name).join(", ");
+                tracing::error!(target: "raft_group0_upgrade", stored, "unknown group0_upgrade_state; it must be one of {names}; behaving as recovery");
+                Stage::Recovery
+            }
+            None if self.has_reached_synchronize() => Stage::Synchronize,
+            None => Stage::UsePreRaft,
+        }
+    }
+
+    fn has_reached_synchronize(&self) -> bool {
+        let reached = self.get(key::REACHED).and_then(|text| text.split_once(' '));
+        let same_group = reached.is_some_and(|(group, _)| self.get(key::GROUP_ID) == Some(group));
+        same_group && reached.and_then(|(_, stage)| Stage::parse(stage)) >= Some(Stage::Synchronize)
+    }
+
+    /// Stores the stage together with how far this group has ever come.
+    pub fn set_stage(&mut self, persist: &mut Persist, stage: Stage) {
+        self.set(persist, key::UPGRADE_STATE, stage.name());
+        if let Some(group) = self.get(key::GROUP_ID).map(String::from) {
+            self.set(persist, key::REACHED, format!("{group} {stage}"));
+        }
+    }
+
+    /// Enabled features.
+    pub fn enabled_features(&self) -> BTreeSet<String> {
+        self.list(key::ENABLED_FEATURES).map(String::from).collect()
+    }
+
+    /// Hosts that were removed for good.
+    pub fn removed(&self) -> BTreeSet<HostId> {
+        self.list(key::REMOVED).filter_map(|text| text.parse().ok()).collect()
+    }
+
+    /// Tokens of this node.
+    pub fn tokens(&self) -> BTreeSet<i64> {
+        self.list(key::TOKENS).filter_map(|text| text.parse().ok()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(entries: &[(&str, &str)]) -> Local {
+        let mut local = Local::default();
+        for (key, value) in entries {
+            local.set(&mut Persist::default(), key, *value);
+        }
+        local
+    }
+
+    #[test]
+    fn a_node_that_reached_synchronize_never_goes_back_to_pre() {
+        let group = GroupId::of(1).to_string();
+        let reached = format!("{group} use_post_raft_procedures");
+        assert_eq!(with(&[]).stage(), Stage::UsePreRaft);
+        assert_eq!(with(&[(key::GROUP_ID, &group), (key::REACHED, &reached)]).stage(), Stage::Synchronize);
+        assert_eq!(with(&[(key::REACHED, &reached)]).stage(), Stage::UsePreRaft);
+    }
+
+    #[test]
+    fn unknown_text_is_recovery() {
+        assert_eq!(with(&[(key::UPGRADE_STATE, "sideways")]).stage(), Stage::Recovery);
+    }
+}

@@ -1,0 +1,180 @@
+//! Gossip, what it means for `system.peers`, and the feature.
+
+use super::{Node, Timer, local::key};
+use crate::{
+    gossip::{Endpoint, GossipEvent, GossipInput, RingStatus},
+    ids::HostId,
+    io::{Apply, Destination, Message, Path, Point, Send},
+    upgrade::{Stage, feature, machine},
+};
+use bytes::Bytes;
+use std::{collections::BTreeSet, net::SocketAddr};
+
+impl Node {
+    pub(super) fn gossip_step(&mut self, input: GossipInput) {
+        let effects = self.gossip.step(self.now.elapsed, input);
+        self.timers.set(Timer::Gossip, effects.wake_at);
+        for (address, bytes) in effects.send {
+            self.send_gossip(address, bytes);
+        }
+        for event in effects.events {
+            match event {
+                GossipEvent::Changed(host) => self.endpoint_changed(host),
+                GossipEvent::Up(host) => self.host_up(host),
+                GossipEvent::Down(host) => self.host_down(host),
+            }
+        }
+    }
+
+    fn send_gossip(&mut self, address: SocketAddr, bytes: Bytes) {
+        let header = self.header(self.gossip.host_at(address));
+        self.effects.send.push(Send::Message { to: Destination { address }, header, message: Message::Gossip(bytes) });
+    }
+
+    pub(super) fn seeds_resolved(&mut self, seeds: Vec<SocketAddr>) {
+        self.settings.seeds.clone_from(&seeds);
+        self.gossip_step(GossipInput::Seeds(seeds));
+    }
+
+    fn endpoint_changed(&mut self, host: HostId) {
+        self.procedure.view_changed = true;
+        self.watchers.touch();
+        let Some(endpoint) = self.gossip.endpoints().get(&host).cloned() else { return };
+        if host == self.host {
+            return self.outdone(&endpoint);
+        }
+        match endpoint.status {
+            RingStatus::Left => self.host_left(host),
+            status if status.is_member() => self.member_changed(&endpoint),
+            _ => {}
+        }
+        self.try_enable_feature();
+        self.schema_version_seen(&endpoint);
+        self.group_seen(&endpoint);
+        self.watch_members();
+        self.boot_notices(&endpoint);
+    }
+
+    /// Others remember a later self of ours: gossip has jumped over it, and so do we.
+    fn outdone(&mut self, endpoint: &Endpoint) {
+        if endpoint.generation > self.generation {
+            self.generation = endpoint.generation;
+            self.local.set(&mut self.effects.persist, key::GENERATION, self.generation.0.to_string());
+        }
+    }
+
+    fn member_changed(&mut self, endpoint: &Endpoint) {
+        let is_new = self.peers.update(&mut self.effects.persist, endpoint);
+        if is_new && endpoint.status == RingStatus::Normal {
+            self.effects.apply.push(Apply::RingChanged { joined: true, address: endpoint.rpc_address });
+        }
+    }
+
+    fn host_left(&mut self, host: HostId) {
+        if let Some(row) = self.peers.remove(&mut self.effects.persist, host) {
+            self.effects.apply.push(Apply::RingChanged { joined: false, address: row.rpc_address });
+        }
+    }
+
+    fn host_up(&mut self, host: HostId) {
+        tracing::info!(target: "gossip", %host, "is now UP");
+        self.watchers.touch();
+        self.exchange_schema(host);
+        self.announce_liveness(host, true);
+        if self.timers.is_set(Timer::ProcedureRetry) {
+            self.timers.set(Timer::ProcedureRetry, self.now.elapsed);
+        }
+    }
+
+    fn host_down(&mut self, host: HostId) {
+        tracing::info!(target: "gossip", %host, "is now DOWN");
+        self.watchers.touch();
+        self.announce_liveness(host, false);
+        if let Some((_, group)) = &mut self.group {
+            group.report_unreachable(host);
+        }
+        self.agreement_changed();
+    }
+
+    fn announce_liveness(&mut self, host: HostId, up: bool) {
+        if let Some(row) = self.peers.rows().get(&host) {
+            self.effects.apply.push(Apply::HostChanged { up, address: row.rpc_address });
+        }
+    }
+
+    /// Hosts that gossip knows as members, ourselves excluded.
+    pub(super) fn gossip_members(&self) -> BTreeSet<HostId> {
+        let members = self.gossip.endpoints().values().filter(|endpoint| endpoint.status.is_member());
+        members.map(|endpoint| endpoint.host).filter(|host| *host != self.host).collect()
+    }
+
+    /// Enables the feature once every known member advertises it, and begins the procedure.
+    pub(super) fn try_enable_feature(&mut self) {
+        let flag = self.flag();
+        if flag.enabled || !self.boot.is_completed() || self.stage() == Stage::Recovery {
+            return;
+        }
+        let hosts: BTreeSet<HostId> = self.peers.hosts().union(&self.gossip_members()).copied().collect();
+        let endpoints = self.gossip.endpoints();
+        if !feature::can_enable(flag, hosts.iter().map(|host| endpoints.get(host).or_else(|| self.peers.rows().get(host)))) {
+            return;
+        }
+        tracing::info!(target: "raft_group0_upgrade", "feature {} is enabled", feature::SUPPORTS_RAFT_CLUSTER_MANAGEMENT);
+        self.enable_feature();
+        self.step_path = Path::default();
+        self.progressed();
+        self.figures.started = self.now.wall;
+        self.procedure_begin();
+    }
+
+    pub(super) fn enable_feature(&mut self) {
+        let mut features = self.local.enabled_features();
+        features.insert(feature::SUPPORTS_RAFT_CLUSTER_MANAGEMENT.into());
+        let text: Vec<_> = features.into_iter().collect();
+        self.local.set(&mut self.effects.persist, key::ENABLED_FEATURES, text.join(","));
+        self.effects.persist.points.push(Point::FeatureEnabled);
+        self.watchers.touch();
+    }
+
+    /// Says of ourselves what is true now; gossip pushes it at once if it is news.
+    pub(super) fn settle_endpoint(&mut self) {
+        let endpoint = self.own_endpoint();
+        let said = self.gossip.me();
+        let news = Endpoint { host: said.host, generation: said.generation, version: said.version, ..endpoint.clone() } != *said;
+        if news {
+            self.watchers.touch();
+            self.gossip_step(GossipInput::Update(endpoint));
+        }
+    }
+
+    fn own_endpoint(&self) -> Endpoint {
+        let features = if self.flag().advertises() { vec![feature::SUPPORTS_RAFT_CLUSTER_MANAGEMENT.into()] } else { vec![] };
+        let in_group = self.group.as_ref().filter(|(_, group)| group.configuration().members().contains(&self.host));
+        Endpoint {
+            status: if self.stopping { RingStatus::Shutdown } else { self.boot.ring_status() },
+            tokens: self.local.tokens(),
+            features: features.into_iter().collect(),
+            schema_version: self.schema_version(),
+            group: in_group.map(|(id, _)| *id),
+            incarnation: self.local.incarnation(),
+            is_final: self.stage() == Stage::UsePostRaft,
+            ..self.gossip.me().clone()
+        }
+    }
+
+    /// A peer is in a group: who looks for one need not wait for its next try.
+    fn group_seen(&mut self, endpoint: &Endpoint) {
+        if endpoint.group.is_some() && self.timers.is_set(Timer::JoiningRetry) && self.joining.is_active() {
+            self.timers.set(Timer::JoiningRetry, self.now.elapsed);
+        }
+    }
+
+    /// The procedure's view may have changed.
+    pub(super) fn settle_view(&mut self) -> bool {
+        let changed = std::mem::take(&mut self.procedure.view_changed);
+        if changed {
+            self.upgrade_event(machine::Event::Changed);
+        }
+        changed
+    }
+}

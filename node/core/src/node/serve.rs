@@ -1,0 +1,297 @@
+//! What peers ask of us, and what their answers to our questions mean.
+
+use super::{Node, Purpose, admin::state_reply};
+use crate::{
+    gossip::{Endpoint, GossipInput, RingStatus},
+    group0::joining,
+    ids::HostId,
+    io::{
+        AdminReply, CallError, CallId, DiscoveryPeer, ExchangeReply, Header, JoinReply, Message, Migration, Path, PeerReply,
+        PeerRequest, Refusal, Reply, RequestId,
+    },
+    upgrade::{
+        Stage,
+        machine::{Comparison, Event},
+    },
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Requests that are answered later, or more than once.
+#[derive(Debug, Default)]
+pub struct Context {
+    watching: BTreeSet<RequestId>,
+    held: BTreeMap<RequestId, HostId>,
+}
+
+impl Node {
+    /// A wrong destination, a foreign cluster or a removed host is refused, whatever it wants.
+    fn admit(&self, header: &Header) -> Result<(), Refusal> {
+        let ours = &self.settings.cluster_name;
+        if header.cluster != *ours {
+            return Err(Refusal::ForeignCluster { ours: ours.clone(), theirs: header.cluster.clone() });
+        }
+        if let Some(meant) = header.to.filter(|host| *host != self.host) {
+            return Err(Refusal::WrongDestination { ours: self.host, meant });
+        }
+        if self.local.removed().contains(&header.from) {
+            return Err(Refusal::RemovedHost(header.from));
+        }
+        Ok(())
+    }
+
+    pub(super) fn message(&mut self, header: &Header, message: Message) {
+        if self.admit(header).is_err() || self.stopping {
+            return;
+        }
+        match message {
+            Message::Gossip(bytes) => {
+                let input = GossipInput::Datagram { from: header.from, from_address: header.from_address, bytes };
+                self.gossip_step(input);
+            }
+            Message::Raft(group, message) => {
+                self.caused_by(header.path);
+                self.raft_message(group, header.from, message);
+            }
+        }
+    }
+
+    pub(super) fn request(&mut self, id: RequestId, header: &Header, request: PeerRequest) {
+        self.caused_by(header.path);
+        let stopping = || Refusal::NotNow("the node is shutting down".into());
+        if let Err(refusal) = self.admit(header).and_then(|()| if self.stopping { Err(stopping()) } else { Ok(()) }) {
+            return self.effects.reply.push(Reply::Peer { id, outcome: Err(refusal) });
+        }
+        match request {
+            PeerRequest::GetGroup0UpgradeState => self.reply(id, PeerReply::State(state_reply(self))),
+            PeerRequest::WatchGroup0UpgradeState => {
+                self.serve.watching.insert(id);
+                self.reply(id, PeerReply::State(state_reply(self)));
+            }
+            PeerRequest::Group0PeerExchange { peers, bootstrapped } => self.exchange(id, header.from, peers, bootstrapped),
+            PeerRequest::Group0ModifyConfig { group, add, remove } => self.modify_config(id, group, add, remove),
+            PeerRequest::SchemaCheck => {
+                let reply = PeerReply::Schema { version: self.schema_version(), state: state_reply(self) };
+                self.reply(id, reply);
+            }
+            PeerRequest::MigrationRequest { snapshot_of } => self.migrate(id, snapshot_of),
+            PeerRequest::DefinitionsUpdate(rows) => {
+                self.take_foreign_rows(&rows);
+                self.reply(id, PeerReply::Merged { version: self.schema_version() });
+            }
+            PeerRequest::JoinRing(endpoint) => self.join_ring(id, endpoint),
+        }
+    }
+
+    fn reply(&mut self, id: RequestId, reply: PeerReply) {
+        self.effects.reply.push(Reply::Peer { id, outcome: Ok((reply, self.step_path)) });
+    }
+
+    pub(super) fn gone(&mut self, id: RequestId) {
+        self.serve.watching.remove(&id);
+        self.serve.held.remove(&id);
+        self.watchers.remove(id);
+    }
+
+    /// Every peer that watches our stage is told.
+    pub(super) fn tell_watching_peers(&mut self) {
+        for id in self.serve.watching.clone() {
+            self.reply(id, PeerReply::State(state_reply(self)));
+        }
+    }
+
+    // Discovery.
+
+    /// With a group id and before we may answer with it, and while we may come to lead, the answer waits: it is neither
+    /// list nor group, and a caller that gives up has had no response.
+    fn exchange(&mut self, id: RequestId, from: HostId, peers: Vec<DiscoveryPeer>, bootstrapped: bool) {
+        if self.stage() == Stage::Recovery {
+            return self.reply(id, PeerReply::Exchange(ExchangeReply::Nothing));
+        }
+        if !bootstrapped || !self.boot.is_completed() {
+            return self.reply(id, PeerReply::Exchange(ExchangeReply::Upgrading));
+        }
+        self.joining_event(joining::Event::Discovery(crate::discovery::Event::Asked(peers)));
+        match self.exchange_reply() {
+            Some(reply) => self.reply(id, PeerReply::Exchange(reply)),
+            None => {
+                self.serve.held.insert(id, from);
+            }
+        }
+    }
+
+    fn exchange_reply(&self) -> Option<ExchangeReply> {
+        let in_group = self.group.as_ref().filter(|(_, group)| group.configuration().members().contains(&self.host));
+        match (in_group, self.joining.group()) {
+            (Some((group, _)), _) => Some(ExchangeReply::Group {
+                group: *group,
+                incarnation: self.local.incarnation(),
+                member: self.member(),
+                is_final: self.stage() == Stage::UsePostRaft,
+            }),
+            (None, Some(_)) => None,
+            (None, None) if self.joining.discovery().may_lead() => None,
+            (None, None) => Some(ExchangeReply::Peers(self.joining.discovery().known())),
+        }
+    }
+
+    pub(super) fn answer_held_exchanges(&mut self) {
+        let Some(reply) = self.exchange_reply() else { return };
+        for id in std::mem::take(&mut self.serve.held).into_keys() {
+            self.reply(id, PeerReply::Exchange(reply.clone()));
+        }
+    }
+
+    // Schema and ring.
+
+    fn migrate(&mut self, id: RequestId, snapshot_of: Option<crate::ids::GroupId>) {
+        let snapshot = snapshot_of.and_then(|group| self.make_snapshot(group));
+        if let (Some(theirs), None) = (snapshot_of, &snapshot) {
+            let refusal = Refusal::OtherGroup { ours: self.joining.group(), theirs };
+            return self.effects.reply.push(Reply::Peer { id, outcome: Err(refusal) });
+        }
+        let migration = Migration {
+            rows: self.schema.rows().clone(),
+            state: state_reply(self),
+            version: self.schema_version(),
+            history: if snapshot.is_some() { self.history.rows().cloned().collect() } else { vec![] },
+            snapshot,
+        };
+        self.reply(id, PeerReply::Migration(Box::new(migration)));
+    }
+
+    /// A new host asks for leave. Before the feature is enabled here it is recorded durably, which makes it a known member.
+    fn join_ring(&mut self, id: RequestId, endpoint: Endpoint) {
+        let reply = match (self.boot.is_completed(), self.flag().enabled, self.stage()) {
+            (false, ..) => JoinReply::NotInRing,
+            (_, _, Stage::UsePostRaft) => match self.joining.group() {
+                Some(group) => JoinReply::Final { group },
+                None => JoinReply::Upgrading,
+            },
+            (_, true, _) => JoinReply::Upgrading,
+            _ => self.welcome(endpoint),
+        };
+        self.reply(id, PeerReply::JoinRing(reply));
+    }
+
+    fn welcome(&mut self, endpoint: Endpoint) -> JoinReply {
+        let others = self.peers.rows().values().filter(|row| row.host != endpoint.host);
+        if let Some(taken) = others.map(|row| (row.host, row.address)).find(|(_, address)| *address == endpoint.address) {
+            return JoinReply::Refused(format!("address {} belongs to host {}", taken.1, taken.0));
+        }
+        let joining = Endpoint { status: RingStatus::Joining, ..endpoint };
+        self.peers.update(&mut self.effects.persist, &joining);
+        self.procedure.view_changed = true;
+        JoinReply::Welcome
+    }
+
+    // Answers to our own questions.
+
+    pub(super) fn answer(&mut self, call: CallId, outcome: Result<(PeerReply, Path), CallError>) {
+        let Some(purpose) = self.calls.close(call) else { return };
+        match outcome {
+            Ok((reply, path)) => {
+                self.caused_by(path);
+                self.answered(purpose, reply);
+            }
+            Err(error) => self.failed(purpose, &error),
+        }
+    }
+
+    pub(super) fn update(&mut self, call: CallId, (reply, path): (PeerReply, Path)) {
+        if let (Some(Purpose::WatchStage(host)), PeerReply::State(state)) = (self.calls.purpose(call), reply) {
+            let host = *host;
+            self.caused_by(path);
+            self.told_stage(host, state);
+        }
+    }
+
+    fn answered(&mut self, purpose: Purpose, reply: PeerReply) {
+        match (purpose, reply) {
+            (Purpose::AskStage(host), PeerReply::State(state)) => self.told_stage(host, state),
+            (Purpose::Compare(host), PeerReply::Schema { version, state }) => self.compare(host, version, state),
+            (Purpose::ComparePull(host), PeerReply::Migration(migration)) => {
+                let changed = self.merge_rows(&migration.rows);
+                let comparison = if changed { Comparison::Pulled } else { Comparison::Behind };
+                self.upgrade_event(Event::Compared(host, comparison));
+            }
+            (Purpose::Reconcile(host), PeerReply::Migration(migration)) => {
+                self.reconcile(host, &migration.rows, migration.state);
+            }
+            (Purpose::Exchange(address), PeerReply::Exchange(reply)) => {
+                match replier(address, &reply).or_else(|| self.gossip.host_at(address)) {
+                    Some(from) => self.exchanged(address, from, reply),
+                    None => self.exchange_unanswered("the answer names nobody at the address"),
+                }
+            }
+            (Purpose::JoinGroup, reply) => self.group_join_answered(Ok(reply)),
+            (Purpose::BootIntoGroup, reply) => self.boot_into_group_answered(&Ok(reply)),
+            (Purpose::ForwardModify(id), reply) => self.forwarded_modify_answered(id, Ok(reply)),
+            (Purpose::Exchanged(host), PeerReply::Schema { version, .. }) => self.exchange_compared(host, version),
+            (Purpose::BackgroundPull(host), PeerReply::Migration(migration)) => {
+                self.take_foreign_rows(&migration.rows);
+                self.exchange_completed(host);
+            }
+            (Purpose::BootPull, PeerReply::Migration(migration)) => self.boot_pulled(&migration),
+            (Purpose::JoinRing(address), PeerReply::JoinRing(reply)) => self.join_ring_answered(address, Ok(reply)),
+            (Purpose::Snapshot(group, message), PeerReply::Migration(migration)) => {
+                self.snapshot_pulled(group, *message, *migration);
+            }
+            (Purpose::Push(host, Some(operation)), PeerReply::Merged { .. }) => self.push_answered(operation, host),
+            (Purpose::Push(_, None), PeerReply::Merged { .. }) => {}
+            (purpose, reply) => {
+                tracing::warn!(target: "rpc", ?purpose, ?reply, "an answer to another question");
+                self.failed(purpose, &CallError::Closed("it answered another question".into()));
+            }
+        }
+    }
+
+    /// Equal versions, or a pull of what differs.
+    fn compare(&mut self, host: HostId, version: uuid::Uuid, state: crate::io::StateReply) {
+        if let Some(cause) = self.is_foreign(&state) {
+            return self.upgrade_event(Event::Silent(host, cause));
+        }
+        if state.stage == Stage::UsePostRaft {
+            self.upgrade_event(Event::Told(host, state.stage));
+        }
+        if version == self.schema_version() {
+            self.upgrade_event(Event::Compared(host, Comparison::Equal(state.stage)));
+        } else {
+            self.call(host, PeerRequest::MigrationRequest { snapshot_of: None }, Purpose::ComparePull(host));
+        }
+    }
+
+    /// A call has no answer.
+    pub(super) fn failed(&mut self, purpose: Purpose, error: &CallError) {
+        match purpose {
+            Purpose::AskStage(host) | Purpose::Compare(host) | Purpose::ComparePull(host) | Purpose::Reconcile(host) => {
+                self.upgrade_event(Event::Silent(host, error.to_string()));
+            }
+            Purpose::WatchStage(host) => self.watch_broken(host),
+            Purpose::Exchange(_) => self.exchange_unanswered(&error.to_string()),
+            Purpose::JoinGroup => self.group_join_answered(Err(error.clone())),
+            Purpose::BootIntoGroup => self.boot_into_group_answered(&Err(error.clone())),
+            Purpose::ForwardModify(id) => self.forwarded_modify_answered(id, Err(error.clone())),
+            Purpose::Exchanged(host) | Purpose::BackgroundPull(host) => self.exchange_failed(host),
+            Purpose::Push(host, Some(operation)) => self.push_answered(operation, host),
+            Purpose::Push(_, None) | Purpose::BootPull => {}
+            Purpose::JoinRing(address) => self.join_ring_answered(address, Err(error.clone())),
+            Purpose::Snapshot(_, message) => {
+                tracing::warn!(target: "raft_group0", from = %message.from, %error, "pulling a snapshot failed; the leader sends it again");
+            }
+        }
+    }
+
+    /// The operator's watch and its kin answer by this, too.
+    pub(super) fn reply_admin(&mut self, id: RequestId, reply: AdminReply) {
+        self.effects.reply.push(Reply::Admin { id, reply });
+    }
+}
+
+/// Who answered: a list contains its sender.
+fn replier(address: std::net::SocketAddr, reply: &ExchangeReply) -> Option<HostId> {
+    match reply {
+        ExchangeReply::Group { member, .. } => Some(member.host),
+        ExchangeReply::Peers(peers) => peers.iter().find(|peer| peer.address == address).and_then(|peer| peer.host),
+        ExchangeReply::Nothing | ExchangeReply::Upgrading => None,
+    }
+}

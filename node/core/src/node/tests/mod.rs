@@ -1,0 +1,129 @@
+#![allow(clippy::unwrap_used, clippy::panic)]
+//! Whole nodes in one deterministic world: from the first boot to group 0, and through a crash at each persisted step.
+
+mod world;
+
+use crate::{
+    io::{AdminRequest, ClientReply, CqlError, Point},
+    upgrade::Stage,
+};
+use std::time::Duration;
+use world::World;
+
+fn ring(hosts: u8) -> World {
+    let mut world = World::new(hosts);
+    for host in 0..usize::from(hosts) {
+        world.start(host);
+    }
+    let booted = world.run_until(Duration::from_secs(20), |world| {
+        let expected = world.hosts.len() - 1;
+        world.all(|node| node.boot.is_completed() && node.peers.hosts().len() == expected && node.gossip.live().count() == expected)
+    });
+    assert!(booted, "{:?}", world.hosts.iter().map(|host| &host.ready).collect::<Vec<_>>());
+    world
+}
+
+fn upgrade(world: &mut World) {
+    for host in 0..world.hosts.len() {
+        world.hosts[host].settings.flag = Some(true);
+        world.hosts[host].settings.hold = true;
+        world.crash(host);
+        world.start(host);
+        world.run(Duration::from_secs(4));
+    }
+    for host in 0..world.hosts.len() {
+        if world.hosts[host].node.is_some() {
+            world.admin(host, AdminRequest::Proceed);
+        }
+    }
+}
+
+fn is_final(world: &World) -> bool {
+    world.all(|node| node.stage() == Stage::UsePostRaft)
+}
+
+fn report(world: &World) -> String {
+    let one = |host: &world::Host| host.node.as_ref().map(|node| (node.stage(), node.upgrade.clone(), node.procedure_waits_on()));
+    format!("{:#?}", world.hosts.iter().map(one).collect::<Vec<_>>())
+}
+
+#[test]
+fn three_nodes_are_upgraded_and_schema_goes_on() {
+    let mut world = ring(3);
+    world.execute(0, "CREATE KEYSPACE ks WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}");
+    world.execute(1, "CREATE TABLE ks.before (a int PRIMARY KEY)");
+    upgrade(&mut world);
+    let begun = world.now;
+    assert!(world.run_until(Duration::from_secs(30), is_final), "{}", report(&world));
+    println!("upgrade took {:?} of virtual time", world.now - begun);
+    for host in 0..3 {
+        println!("{:?}", world.node(host).figures);
+        world.execute(host, &format!("CREATE TABLE ks.after{host} (a int PRIMARY KEY)"));
+    }
+    world.run(Duration::from_secs(2));
+    let rows = world.node(0).schema.rows().clone();
+    assert!(world.all(|node| *node.schema.rows() == rows && node.joining.group() == world.node(0).joining.group()));
+    assert_eq!(world.node(0).history.rows().count(), 3);
+}
+
+#[test]
+fn a_crash_at_each_persisted_step_is_survived() {
+    let points = Point::ALL.iter().filter(|point| !matches!(point, Point::FirstBoot | Point::Bootstrapped));
+    for (point, after) in points.flat_map(|point| [(*point, false), (*point, true)]) {
+        for victim in 0..3 {
+            let mut world = ring(3);
+            world.execute(0, "CREATE KEYSPACE ks WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}");
+            world.hosts[victim].crash_at = Some((point, after));
+            upgrade(&mut world);
+            world.run(Duration::from_secs(5));
+            if world.hosts[victim].node.is_none() {
+                world.hosts[victim].crash_at = None;
+                world.start(victim);
+                world.run(Duration::from_secs(2));
+                world.admin(victim, AdminRequest::Proceed);
+            }
+            let finished = world.run_until(Duration::from_secs(120), is_final);
+            assert!(finished, "crash of {victim} at {point:?}, after: {after}\n{}", report(&world));
+            world.execute(victim, "CREATE TABLE ks.t (a int PRIMARY KEY)");
+            world.run(Duration::from_secs(2));
+            let rows = world.node(0).schema.rows().clone();
+            assert!(world.all(|node| *node.schema.rows() == rows));
+        }
+    }
+}
+
+#[test]
+fn a_new_node_comes_in_through_a_final_member() {
+    let mut world = World::new(4);
+    for host in 0..3 {
+        world.start(host);
+    }
+    world.run(Duration::from_secs(5));
+    world.execute(0, "CREATE KEYSPACE ks WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}");
+    for host in 0..3 {
+        world.hosts[host].settings.flag = Some(true);
+        world.crash(host);
+        world.start(host);
+        world.run(Duration::from_secs(4));
+    }
+    let three = |world: &World| world.hosts[..3].iter().all(|host| host.node.as_ref().is_some_and(|node| node.stage() == Stage::UsePostRaft));
+    assert!(world.run_until(Duration::from_secs(30), three), "{}", report(&world));
+    world.start(3);
+    let joined = world.run_until(Duration::from_secs(30), |world| world.all(|node| node.boot.is_completed()));
+    assert!(joined, "{:?} {}", world.hosts[3].ready, report(&world));
+    assert_eq!(world.node(3).stage(), Stage::UsePostRaft);
+    world.execute(3, "CREATE TABLE ks.t (a int PRIMARY KEY)");
+    world.run(Duration::from_secs(2));
+    let rows = world.node(0).schema.rows().clone();
+    assert!(world.all(|node| *node.schema.rows() == rows && node.group.as_ref().unwrap().1.configuration().voters.len() == 4));
+}
+
+#[test]
+fn schema_changes_in_synchronize_are_refused_with_the_reason() {
+    let mut world = ring(3);
+    upgrade(&mut world);
+    assert!(world.run_until(Duration::from_secs(10), |world| world.hosts.iter().any(|h| h.node.as_ref().unwrap().stage() == Stage::Synchronize)));
+    let host = world.hosts.iter().position(|host| host.node.as_ref().unwrap().stage() == Stage::Synchronize).unwrap();
+    let id = world.client(host, "DROP KEYSPACE IF EXISTS nosuchkeyspace");
+    assert!(matches!(&world.replies[&id], ClientReply::Error(CqlError::Server(text)) if text.starts_with("Cannot perform schema")));
+}
