@@ -70,6 +70,7 @@ fn three_nodes_are_upgraded_and_schema_goes_on() {
 fn a_crash_at_each_persisted_step_is_survived() {
     let points = Point::ALL.iter().filter(|point| !matches!(point, Point::FirstBoot | Point::Bootstrapped));
     for (point, after) in points.flat_map(|point| [(*point, false), (*point, true)]) {
+        let mut reached = 0;
         for victim in 0..3 {
             let mut world = ring(3);
             world.execute(0, "CREATE KEYSPACE ks WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}");
@@ -77,18 +78,25 @@ fn a_crash_at_each_persisted_step_is_survived() {
             upgrade(&mut world);
             world.run(Duration::from_secs(5));
             if world.hosts[victim].node.is_none() {
-                world.hosts[victim].crash_at = None;
                 world.start(victim);
                 world.run(Duration::from_secs(2));
                 world.admin(victim, AdminRequest::Proceed);
             }
             let finished = world.run_until(Duration::from_secs(120), is_final);
             assert!(finished, "crash of {victim} at {point:?}, after: {after}\n{}", report(&world));
-            world.execute(victim, "CREATE TABLE ks.t (a int PRIMARY KEY)");
+            world.client(victim, "CREATE TABLE ks.t (a int PRIMARY KEY)");
+            world.run(Duration::from_secs(2));
+            if world.hosts[victim].node.is_none() {
+                world.start(victim);
+                world.run(Duration::from_secs(2));
+            }
+            world.execute(victim, "CREATE TABLE IF NOT EXISTS ks.t (a int PRIMARY KEY)");
             world.run(Duration::from_secs(2));
             let rows = world.node(0).schema.rows().clone();
             assert!(world.all(|node| *node.schema.rows() == rows));
+            reached += usize::from(world.hosts[victim].crash_at.is_none());
         }
+        assert!(reached > 0, "{point:?} was never persisted");
     }
 }
 
