@@ -139,7 +139,7 @@ impl Discovery {
 
     /// Adds what is new; whether anything was.
     fn learn(&mut self, peers: &[DiscoveryPeer]) -> bool {
-        peers.iter().fold(false, |changed, peer| self.learn_one(peer) || changed)
+        peers.iter().filter(|peer| self.learn_one(peer)).count() > 0
     }
 
     fn learn_one(&mut self, peer: &DiscoveryPeer) -> bool {

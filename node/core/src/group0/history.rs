@@ -87,8 +87,7 @@ mod tests {
         TimeUuid::new(Micros(number), 0)
     }
 
-    fn command(previous: Option<Option<TimeUuid>>, id: TimeUuid) -> Command {
-        let previous = previous.map(PreviousState);
+    fn command(previous: Option<PreviousState>, id: TimeUuid) -> Command {
         Command { rows: Rows::default(), previous, state: id, creator: HostId::of(1), description: String::new() }
     }
 
@@ -99,10 +98,10 @@ mod tests {
     #[test]
     fn a_command_on_another_state_is_skipped_and_a_merge_is_not() {
         let mut history = History::default();
-        assert!(history.admits(&command(Some(None), state(1))));
+        assert!(history.admits(&command(Some(PreviousState(None)), state(1))));
         history.append(&mut Persist::default(), row(1));
-        assert!(!history.admits(&command(Some(None), state(2))));
-        assert!(history.admits(&command(Some(Some(state(1))), state(2))));
+        assert!(!history.admits(&command(Some(PreviousState(None)), state(2))));
+        assert!(history.admits(&command(Some(PreviousState(Some(state(1)))), state(2))));
         assert!(history.admits(&command(None, state(2))));
         assert!(!history.admits(&command(None, state(1))), "applied before");
     }

@@ -74,13 +74,12 @@ impl Operation {
 
 /// The state after the event, and what is to be done.
 pub fn step(state: &Operation, event: Event) -> (Operation, Option<Action>) {
-    let with = |phase, action| (Operation { phase, ..state.clone() }, Some(action));
+    let with = |phase, action| (Operation { phase, ..*state }, Some(action));
     match (state.phase, event) {
         (Phase::Barrier, Event::Turn) => with(Phase::Preparing, Action::Prepare),
-        (Phase::Preparing, Event::Prepared) => with(Phase::Proposed, Action::Submit),
-        (Phase::Preparing, Event::Answered) => (Operation { phase: Phase::Done, ..state.clone() }, None),
+        (Phase::Preparing, Event::Prepared) | (Phase::Proposed, Event::Silence) => with(Phase::Proposed, Action::Submit),
+        (Phase::Preparing, Event::Answered) => (Operation { phase: Phase::Done, ..*state }, None),
         (Phase::Proposed, Event::Applied) => with(Phase::Done, Action::Succeed),
-        (Phase::Proposed, Event::Silence) => with(Phase::Proposed, Action::Submit),
         (Phase::Proposed, Event::Lost) if state.attempts + 1 < MAX_ATTEMPTS => {
             (Operation { attempts: state.attempts + 1, phase: Phase::Barrier }, Some(Action::Barrier))
         }

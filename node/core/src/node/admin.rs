@@ -125,9 +125,7 @@ impl Node {
         match (&self.upgrade.phase, self.upgrade.step()) {
             (Phase::Done, _) => Procedure::Done,
             (Phase::Failed(step, cause), _) => Procedure::Failed { step: *step, cause: cause.clone() },
-            (_, Some(step)) => {
-                Procedure::Running { step, waiting: self.procedure_waits_on(), since: self.procedure.since }
-            }
+            (_, Some(step)) => Procedure::Running { step, waiting: self.procedure_waits_on(), since: self.procedure.since },
             _ => Procedure::Idle,
         }
     }

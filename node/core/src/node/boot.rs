@@ -68,7 +68,9 @@ impl Boot {
             Self::Completed => None,
             Self::Pulling => Some("joining the ring: waiting for the schema of a member".into()),
             Self::Asking { heard, .. } => Some(format!("waiting for leave to join the ring: {heard}")),
-            Self::Joining(group, Through::Learner) => Some(format!("waiting to be added to group 0 {group}, and for its snapshot")),
+            Self::Joining(group, Through::Learner) => {
+                Some(format!("waiting to be added to group 0 {group}, and for its snapshot"))
+            }
             Self::Joining(group, Through::Barrier) => Some(format!("waiting for a read barrier of group 0 {group}")),
             Self::Joining(group, Through::Voter) => Some(format!("waiting to become a voter of group 0 {group}")),
         }
@@ -137,7 +139,8 @@ impl Node {
     /// News of a peer: a waiting node need not wait for its next try.
     pub(super) fn boot_notices(&mut self, endpoint: &Endpoint) {
         let news = endpoint.is_final || endpoint.status == RingStatus::Normal;
-        if news && matches!(self.boot, Boot::Asking { .. }) && !self.calls.any(|purpose| matches!(purpose, Purpose::JoinRing(_))) {
+        if news && matches!(self.boot, Boot::Asking { .. }) && !self.calls.any(|purpose| matches!(purpose, Purpose::JoinRing(_)))
+        {
             self.timers.set(Timer::BootRetry, self.now.elapsed);
         }
     }
@@ -149,14 +152,15 @@ impl Node {
         match outcome {
             Ok(JoinReply::Welcome) => self.pull_before_joining(address),
             Ok(JoinReply::Upgrading) if self.may_have_the_feature() => {
-                self.heard(format!("{address} answers upgrading: wait. The cluster moves to group 0, and then takes this node in"));
+                self.heard(format!(
+                    "{address} answers upgrading: wait. The cluster moves to group 0, and then takes this node in"
+                ));
             }
             Ok(JoinReply::Final { group }) if self.may_have_the_feature() => self.enter_through_final_member(group, address),
-            Ok(JoinReply::Upgrading | JoinReply::Final { .. }) => {}
             Ok(JoinReply::Refused(cause)) => self.heard(format!("{address} refuses: {cause}")),
             Ok(JoinReply::NotInRing) if is_last => self.found_ring_or_wait(format!("{address} is not in the ring itself")),
             Err(error) if is_last => self.found_ring_or_wait(format!("{address} does not answer ({error})")),
-            Ok(JoinReply::NotInRing) | Err(_) => {}
+            Ok(_) | Err(_) => {}
         }
     }
 
@@ -230,7 +234,10 @@ impl Node {
         if self.calls.any(|purpose| matches!(purpose, Purpose::BootIntoGroup)) {
             return;
         }
-        let member = self.gossip.live().find(|host| self.gossip.endpoints().get(host).is_some_and(|e| e.is_final && e.group == Some(group)));
+        let member = self
+            .gossip
+            .live()
+            .find(|host| self.gossip.endpoints().get(host).is_some_and(|e| e.is_final && e.group == Some(group)));
         if let Some(host) = member {
             let request = PeerRequest::Group0ModifyConfig { group, add: vec![(self.member(), can_vote)], remove: vec![] };
             self.call(host, request, Purpose::BootIntoGroup);

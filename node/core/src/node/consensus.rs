@@ -23,6 +23,10 @@ const LOG_LENGTH_MAX: u64 = 1_000;
 /// Entries kept behind the cut, so that a member that was away briefly needs no snapshot.
 const LOG_KEPT: u64 = 200;
 
+/// How long a founder waits for the rest of the ring to ask to be added: longer than their requests lie apart, shorter than a
+/// change of its own for one of them would take.
+const GATHERING: Duration = Duration::from_millis(20);
+
 /// Membership changes waiting at once: one for each of the 100 members.
 const MODIFICATIONS_MAX: usize = 100;
 
@@ -40,7 +44,7 @@ pub enum Waiter {
 /// Pending work of the group.
 #[derive(Debug, Default)]
 pub struct Context {
-    last_context: u64,
+    last_read: u64,
     /// Waiting for a read index that is not asked for yet.
     wanted: Vec<Waiter>,
     /// Asked for: waiters, and since when.
@@ -54,6 +58,7 @@ pub struct Context {
 
 #[derive(Debug)]
 struct Modification {
+    is_proposed: bool,
     add: Vec<(Member, bool)>,
     remove: Vec<HostId>,
 }
@@ -186,7 +191,9 @@ impl Node {
     fn apply_command(&mut self, bytes: &Bytes) {
         let command: Command = match postcard::from_bytes(bytes) {
             Ok(command) => command,
-            Err(error) => return tracing::error!(target: "raft_group0", %error, "a command of the log cannot be read and is skipped"),
+            Err(error) => {
+                return tracing::error!(target: "raft_group0", %error, "a command of the log cannot be read and is skipped");
+            }
         };
         let took_effect = self.history.admits(&command);
         if took_effect {
@@ -218,9 +225,9 @@ impl Node {
 
     fn ask_read_index(&mut self) {
         let Some((_, group)) = self.group.as_mut().filter(|_| !self.consensus.wanted.is_empty()) else { return };
-        let context = self.consensus.last_context + 1;
+        let context = self.consensus.last_read + 1;
         if group.read_index(context).is_ok() {
-            self.consensus.last_context = context;
+            self.consensus.last_read = context;
             let waiters = std::mem::take(&mut self.consensus.wanted);
             self.consensus.asked.insert(context, waiters.into_iter().map(|waiter| (waiter, self.now.elapsed)).collect());
         }
@@ -309,20 +316,43 @@ impl Node {
         } else if self.consensus.modifications.len() >= MODIFICATIONS_MAX {
             self.effects.reply.push(refuse(Refusal::NotNow("too many membership changes are waiting".into())));
         } else {
-            self.lead_modification(id, Modification { add, remove });
+            self.lead_modification(id, Modification { is_proposed: false, add, remove });
         }
     }
 
+    /// A founder gathers the ring's requests, which all come at about the same time, into one change.
     fn lead_modification(&mut self, id: RequestId, modification: Modification) {
-        let Some((_, group)) = &mut self.group else { return };
-        if !modification.is_done(group.configuration())
-            && let Err(dropped) = group.change(&modification.add, &modification.remove)
-        {
-            let refusal = Refusal::NotNow(dropped.to_string());
-            return self.effects.reply.push(Reply::Peer { id, outcome: Err(refusal) });
-        }
         self.consensus.modifications.insert(id, modification);
         self.timers.set(Timer::ModifyExpired(id), self.now.elapsed + super::RPC_LIMIT);
+        let Some((_, group)) = &self.group else { return };
+        let is_alone = group.configuration().members().len() == 1;
+        let awaited = self.gossip.live().filter(|host| self.peers.hosts().contains(host)).count();
+        if is_alone && self.consensus.modifications.len() < awaited {
+            if !self.timers.is_set(Timer::ModifyGathered) {
+                self.timers.set(Timer::ModifyGathered, self.now.elapsed + GATHERING);
+            }
+        } else {
+            self.propose_modifications();
+        }
+    }
+
+    /// Proposes what is asked for and not yet proposed.
+    pub(super) fn propose_modifications(&mut self) {
+        self.timers.unset(Timer::ModifyGathered);
+        let Some((_, group)) = &mut self.group else { return };
+        let waiting = self.consensus.modifications.iter_mut().filter(|(_, modification)| !modification.is_proposed);
+        let mut refused = Vec::new();
+        for (id, modification) in waiting {
+            modification.is_proposed = true;
+            if !modification.is_done(group.configuration())
+                && let Err(dropped) = group.change(&modification.add, &modification.remove)
+            {
+                refused.push((*id, Refusal::NotNow(dropped.to_string())));
+            }
+        }
+        for (id, refusal) in refused {
+            self.end_modification(id, Err(refusal));
+        }
     }
 
     /// A change has taken place when the applied configuration shows it.

@@ -38,7 +38,9 @@ use crate::{
     gossip::Gossip,
     group0::{History, joining::Joining},
     ids::{Generation, GroupId, HostId, Now},
-    io::{Apply, CallId, ClientRequest, Destination, Effects, Header, Input, Path, PeerRequest, Reply, RequestId, Send, Settings},
+    io::{
+        Apply, CallId, ClientRequest, Destination, Effects, Header, Input, Path, PeerRequest, Reply, RequestId, Send, Settings,
+    },
     raft::Group,
     random::Random,
     schema::Schema,
@@ -225,6 +227,7 @@ impl Node {
                 Timer::SlowWarning => self.warn_slow(),
                 Timer::BootRetry => self.boot_retry(),
                 Timer::BarrierRetry => self.barrier_retry(),
+                Timer::ModifyGathered => self.propose_modifications(),
                 Timer::ModifyExpired(id) => self.modify_expired(id),
                 Timer::SnapshotSent(host) => self.snapshot_report_overdue(host),
                 Timer::OperationSilent(id) => self.operation_silent(id),

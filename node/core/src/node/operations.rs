@@ -408,7 +408,8 @@ impl Node {
             Missing::Pushes(hosts) => !hosts.iter().any(live),
             Missing::Versions(state) => {
                 let endpoints = self.gossip.endpoints().values();
-                let mut others = endpoints.filter(|endpoint| endpoint.host != self.host && endpoint.is_final && live(&endpoint.host));
+                let mut others =
+                    endpoints.filter(|endpoint| endpoint.host != self.host && endpoint.is_final && live(&endpoint.host));
                 others.all(|endpoint| TimeUuid(endpoint.schema_version) >= *state)
             }
         };
@@ -450,4 +451,3 @@ fn scope(work: &Work) -> Scope {
         _ => (None, None),
     }
 }
-

@@ -3,6 +3,7 @@
 use super::{Node, Purpose, Timer, local::key};
 use crate::{
     discovery,
+    gossip::Endpoint,
     group0::joining,
     ids::{Generation, GroupId, HostId, Incarnation},
     io::{DiscoveryPeer, ExchangeReply, PeerRequest, Point, StateReply, Table, Write},
@@ -86,7 +87,7 @@ impl Node {
                 self.step_changed(before);
             }
             for action in actions {
-                events.extend(self.perform(action));
+                events.extend(self.perform(&action));
             }
         }
         self.release_aside();
@@ -96,22 +97,17 @@ impl Node {
         self.progressed();
         self.watchers.touch();
         self.procedure.since = self.now.wall;
-        match &self.upgrade.phase {
-            Phase::Failed(step, cause) => {
-                tracing::error!(target: "raft_group0_upgrade", step = step.name(), "Raft upgrade failed: {cause}");
-            }
-            _ => tracing::info!(
-                target: "raft_group0_upgrade",
-                from = before.map(Step::name),
-                step = self.upgrade.step().map(Step::name),
-                "upgrade procedure goes on"
-            ),
+        if let Phase::Failed(step, cause) = &self.upgrade.phase {
+            tracing::error!(target: "raft_group0_upgrade", step = step.name(), "Raft upgrade failed: {cause}");
+        } else {
+            let step = self.upgrade.step().map(Step::name);
+            tracing::info!(target: "raft_group0_upgrade", from = before.map(Step::name), step, "upgrade procedure goes on");
         }
     }
 
     /// Performs one action; events that follow at once are returned.
-    fn perform(&mut self, action: Action) -> Option<Event> {
-        match action {
+    fn perform(&mut self, action: &Action) -> Option<Event> {
+        match *action {
             Action::Abort => self.forget_procedure(),
             Action::Ask(host) => self.call(host, PeerRequest::GetGroup0UpgradeState, Purpose::AskStage(host)),
             Action::Join => self.joining_event(joining::Event::Begin),
@@ -309,21 +305,13 @@ impl Node {
 
     /// Discovery knows at least whom `system.peers` knows.
     fn learn_ring(&mut self) {
-        let ring: Vec<_> = self.peers.rows().values().map(|peer| self.discovery_peer(peer.host, peer.address, peer.generation)).collect();
+        let row = |peer: &Endpoint| DiscoveryPeer { host: Some(peer.host), address: peer.address, generation: peer.generation };
+        let ring: Vec<_> = self.peers.rows().values().map(row).collect();
         let (next, actions) = joining::step(&self.joining, joining::Event::Discovery(discovery::Event::Asked(ring)));
         self.joining = next;
         for action in actions {
             self.perform_joining(action);
         }
-    }
-
-    const fn discovery_peer(
-        &self,
-        host: HostId,
-        address: std::net::SocketAddr,
-        generation: Generation,
-    ) -> DiscoveryPeer {
-        DiscoveryPeer { host: Some(host), address, generation }
     }
 
     fn perform_joining(&mut self, action: joining::Action) {

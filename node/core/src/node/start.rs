@@ -1,7 +1,9 @@
 //! From what the store holds to a node, or a refusal that names the cause.
 
 use super::{
-    Node, admin, boot, calls::Calls, consensus, local,
+    Node, admin, boot,
+    calls::Calls,
+    consensus, local,
     local::{DamagedSetting, Local, key},
     operations,
     peers::Peers,
@@ -79,7 +81,8 @@ impl Node {
             }
             None => None,
         };
-        let known: Vec<DiscoveryPeer> = rows(Table::Discovery).filter_map(|(_, value)| postcard::from_bytes(value).ok()).collect();
+        let known: Vec<DiscoveryPeer> =
+            rows(Table::Discovery).filter_map(|(_, value)| postcard::from_bytes(value).ok()).collect();
         let me = DiscoveryPeer { host: Some(host), address: settings.broadcast_address, generation };
         let joining = Joining::new(local.group()?, Discovery::new(me, host, &known));
         let endpoint = first_endpoint(&settings, &local, host, generation);
@@ -133,7 +136,8 @@ impl Node {
         self.local.set(persist, key::CLUSTER_NAME, self.settings.cluster_name.clone());
         self.local.set(persist, key::GENERATION, self.generation.0.to_string());
         if self.local.get(key::TOKENS).is_none() {
-            let tokens: Vec<_> = (0..self.settings.num_tokens.max(1)).map(|_| self.random.next().cast_signed().to_string()).collect();
+            let tokens: Vec<_> =
+                (0..self.settings.num_tokens.max(1)).map(|_| self.random.next().cast_signed().to_string()).collect();
             self.local.set(persist, key::TOKENS, tokens.join(","));
         }
         if self.flag().erases_proceed() {
@@ -156,7 +160,9 @@ impl Node {
                 tracing::warn!(target: "raft_group0", "RECOVERY mode: schema changes the old way, group 0 is not started");
                 tracing::info!(target: "raft_group0", "setup_group0: Raft RECOVERY mode, skipping group 0 setup");
             }
-            stage => tracing::info!(target: "raft_group0_upgrade", %stage, host = %self.host, generation = %self.generation, "starting"),
+            stage => {
+                tracing::info!(target: "raft_group0_upgrade", %stage, host = %self.host, generation = %self.generation, "starting");
+            }
         }
     }
 

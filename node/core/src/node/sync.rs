@@ -89,7 +89,8 @@ impl Node {
 
     pub(super) fn sync_check(&mut self, host: HostId) {
         let known = self.gossip.endpoints().get(&host);
-        let differs = known.is_some_and(|endpoint| endpoint.status.is_member() && endpoint.schema_version != self.schema_version());
+        let differs =
+            known.is_some_and(|endpoint| endpoint.status.is_member() && endpoint.schema_version != self.schema_version());
         let pulls = self.stage() != Stage::UsePostRaft && self.boot.is_completed();
         let busy = self.calls.any(|purpose| matches!(purpose, Purpose::BackgroundPull(of) if *of == host));
         if differs && pulls && !busy && self.gossip.is_up(host) {

@@ -48,7 +48,9 @@ impl Node {
     }
 
     fn find_table(&self, name: &Name, session: Option<&str>) -> Result<Table, CqlError> {
-        let unnamed = || CqlError::Invalid("No keyspace has been specified. USE a keyspace, or explicitly specify keyspace.tablename".into());
+        let unnamed = || {
+            CqlError::Invalid("No keyspace has been specified. USE a keyspace, or explicitly specify keyspace.tablename".into())
+        };
         let keyspace = name.keyspace.as_deref().or(session).ok_or_else(unnamed)?;
         let unknown = || CqlError::Invalid(format!("unconfigured table {}", name.name));
         system::find_table(&self.schema, keyspace, &name.name).ok_or_else(unknown)
@@ -69,9 +71,7 @@ impl Node {
         let table = self.find_table(&select.from, session)?;
         let rows = match table.keyspace.as_str() {
             "system" => self.system_rows(&table),
-            "system_schema" => {
-                system::schema_table_rows(&self.schema, &table.name, &system::key_prefix(&table, select))
-            }
+            "system_schema" => system::schema_table_rows(&self.schema, &table.name, &system::key_prefix(&table, select)),
             _ => vec![],
         };
         select::select(&system::table_data(table, rows), select)
@@ -85,7 +85,6 @@ impl Node {
             "discovery" => self.discovery_rows(),
             "group0_history" => self.history_rows(),
             "raft" => self.raft_rows(),
-            "raft_snapshots" | "raft_snapshot_config" => vec![],
             "raft_state" => self.raft_state_rows(),
             "config" => self.config_rows(),
             "versions" => vec![Named::from([

@@ -20,6 +20,8 @@ pub enum Timer {
     BootRetry,
     /// To ask for a read index again.
     BarrierRetry,
+    /// A founder has gathered requests for long enough.
+    ModifyGathered,
     /// A membership change took too long.
     ModifyExpired(RequestId),
     /// A snapshot was sent, and no word of it came.

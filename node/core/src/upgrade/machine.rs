@@ -56,6 +56,8 @@ pub enum Phase {
 pub struct Round {
     asked: BTreeSet<HostId>,
     answered: BTreeSet<HostId>,
+    /// In step 3: whose schema was equal, at the time of an answer that said its stage, too.
+    equal: BTreeSet<HostId>,
 }
 
 /// What steps 6 and 7 have established about these members.
@@ -251,7 +253,7 @@ impl Upgrade {
             Event::Begin => self.begin(view, actions),
             Event::Changed => {}
             Event::Told(host, stage) => self.told(host, stage),
-            Event::Silent(host, cause) => self.silent(host, cause, actions),
+            Event::Silent(host, cause) => self.silent(host, &cause, actions),
             Event::Joined => self.joined(actions),
             Event::Compared(host, comparison) => self.compared(host, comparison, actions),
             Event::VersionMoved(host) => self.version_moved(host, actions),
@@ -305,7 +307,7 @@ impl Upgrade {
     }
 
     /// A pass needs everyone, except the pulls of step 3, which only make step 7 short.
-    fn silent(&mut self, host: HostId, cause: String, actions: &mut Actions) {
+    fn silent(&mut self, host: HostId, cause: &str, actions: &mut Actions) {
         match &mut self.phase {
             Phase::Pull(round) => {
                 round.answered.insert(host);
@@ -337,11 +339,19 @@ impl Upgrade {
 
     fn compared(&mut self, host: HostId, comparison: Comparison, actions: &mut Actions) {
         match (&mut self.phase, comparison) {
-            (Phase::Pull(round), _) => {
+            (Phase::Pull(round), comparison) => {
                 round.answered.insert(host);
+                if matches!(comparison, Comparison::Equal(_)) {
+                    round.equal.insert(host);
+                }
             }
             (Phase::Confirm(confirm), Comparison::Equal(Stage::Synchronize | Stage::UsePostRaft)) => {
                 confirm.equal.insert(host);
+            }
+            (Phase::Confirm(_), _) if !self.finals.is_empty() => {
+                // Someone is final and its schema has gone on: only the early finish catches up.
+                self.phase = Phase::AwaitMembers;
+                actions.push(Action::Abort);
             }
             (Phase::Confirm(confirm), Comparison::Pulled) => {
                 // Ours has changed: what was equal is not any more.
@@ -464,7 +474,9 @@ impl Upgrade {
                 actions.extend(round.ask(&view.others(), Action::Compare));
                 if round.is_complete(&view.others()) {
                     actions.extend([Action::Abort, Action::ResetBackoff]);
-                    self.phase = Phase::AskMembers(Round::default());
+                    // Where nothing was pulled, every member has said its stage in this very pass: step 4 has taken place.
+                    let told = if view.others().is_subset(&round.equal) { std::mem::take(round) } else { Round::default() };
+                    self.phase = Phase::AskMembers(told);
                     self.go_on(view, actions);
                 }
             }
@@ -498,10 +510,8 @@ impl Upgrade {
 
     /// Once a member of our group is final, nothing else is waited for.
     fn turn_early(&mut self, view: &View<'_>, actions: &mut Actions) {
-        let waiting = matches!(
-            self.phase,
-            Phase::AwaitPeers | Phase::Pull(_) | Phase::AskMembers(_) | Phase::AwaitMembers | Phase::Confirm(_)
-        );
+        // In `Confirm` the end is nearer than that of an early finish, which begins where confirming fails.
+        let waiting = matches!(self.phase, Phase::AwaitPeers | Phase::Pull(_) | Phase::AskMembers(_) | Phase::AwaitMembers);
         let Some(member) = self.finals.intersection(&view.others()).next().copied().filter(|_| waiting) else { return };
         actions.push(Action::Abort);
         self.phase = Phase::Early(Early { member, phase: EarlyPhase::Barrier });

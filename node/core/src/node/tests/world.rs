@@ -4,8 +4,8 @@ use crate::{
     cql,
     ids::{Micros, Now},
     io::{
-        AdminReply, AdminRequest, Apply, CallError, CallId, ClientReply, ClientRequest, Effects, Image, Input, Persist, Reply, RequestId,
-        Send, Settings, Table, Write,
+        AdminReply, AdminRequest, Apply, CallError, CallId, ClientReply, ClientRequest, Effects, Image, Input, Persist, Reply,
+        RequestId, Send, Settings, Table, Write,
     },
     node::Node,
 };
@@ -138,7 +138,9 @@ impl World {
             }
             None => self.persist(host, &persist),
         }
-        send.into_iter().for_each(|send| self.send(host, send));
+        for send in send {
+            self.send(host, send);
+        }
         for apply in apply {
             match apply {
                 Apply::Ready(ready) => self.hosts[host].ready = ready,
@@ -146,7 +148,9 @@ impl World {
                 _ => {}
             }
         }
-        reply.into_iter().for_each(|reply| self.reply(reply));
+        for reply in reply {
+            self.reply(reply);
+        }
         self.hosts[host].wake_at = wake_at.unwrap_or(Duration::MAX);
     }
 
@@ -184,7 +188,11 @@ impl World {
                         let watch = matches!(request, crate::io::PeerRequest::WatchGroup0UpgradeState);
                         self.post(at, host, Input::Request { id, header, request });
                         if !watch {
-                            self.post(self.now + within, from, Input::Answer { call, outcome: Err(CallError::TimedOut { sent: true }) });
+                            self.post(
+                                self.now + within,
+                                from,
+                                Input::Answer { call, outcome: Err(CallError::TimedOut { sent: true }) },
+                            );
                         }
                     }
                     None => self.post(at, from, Input::Answer { call, outcome: closed }),
@@ -221,7 +229,7 @@ impl World {
     /// The next thing that happens; false if it is after `until`.
     fn next(&mut self, until: Duration) -> bool {
         let wake = self.hosts.iter().enumerate().map(|(host, this)| (this.wake_at, host)).min().unwrap();
-        let message = self.queue.first_key_value().map(|((at, _), _)| *at).unwrap_or(Duration::MAX);
+        let message = self.queue.first_key_value().map_or(Duration::MAX, |((at, _), _)| *at);
         if wake.0.min(message) > until {
             self.now = until;
             return false;

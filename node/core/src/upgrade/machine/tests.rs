@@ -56,9 +56,8 @@ impl World {
             self.event(Event::Told(id(host), Stage::UsePreRaft));
         }
         self.join_all();
-        for host in [2, 3] {
-            self.event(Event::Compared(id(host), Comparison::Equal(Stage::UsePreRaft)));
-        }
+        self.event(Event::Compared(id(2), Comparison::Pulled));
+        self.event(Event::Compared(id(3), Comparison::Equal(Stage::UsePreRaft)));
         self.event(Event::Told(id(2), Stage::UsePreRaft));
         let actions = self.event(Event::Told(id(3), Stage::UsePreRaft));
         assert_eq!(actions, [Action::Enter { from: Stage::UsePreRaft, to: Stage::Synchronize }]);
@@ -80,6 +79,32 @@ fn the_undisturbed_way() {
     assert_eq!(actions, [Action::Enter { from: Stage::Synchronize, to: Stage::UsePostRaft }]);
     world.enter(Stage::UsePostRaft);
     assert_eq!(world.state.phase, Phase::Done);
+}
+
+#[test]
+fn step_4_has_taken_place_where_step_3_pulled_nothing() {
+    let mut world = World::new();
+    world.event(Event::Begin);
+    for host in [2, 3] {
+        world.event(Event::Told(id(host), Stage::UsePreRaft));
+    }
+    world.join_all();
+    world.event(Event::Compared(id(2), Comparison::Equal(Stage::UsePreRaft)));
+    let actions = world.event(Event::Compared(id(3), Comparison::Equal(Stage::UsePreRaft)));
+    assert!(actions.contains(&Action::Enter { from: Stage::UsePreRaft, to: Stage::Synchronize }));
+}
+
+#[test]
+fn a_final_member_whose_schema_went_on_turns_confirming_into_an_early_finish() {
+    let mut world = World::new();
+    world.synchronize();
+    for host in [2, 3] {
+        world.event(Event::Told(id(host), Stage::Synchronize));
+    }
+    world.event(Event::Told(id(2), Stage::UsePostRaft));
+    assert!(matches!(world.state.phase, Phase::Confirm(_)));
+    let actions = world.event(Event::Compared(id(2), Comparison::Behind));
+    assert!(matches!(world.state.phase, Phase::Early(_)) && actions.contains(&Action::Barrier));
 }
 
 #[test]
