@@ -71,15 +71,26 @@ pub fn read(path: &Path) -> Result<Option<String>, Error> {
     }
 }
 
-/// Replaces a file, durably, as a whole.
+/// Replaces a file as a whole; when it returns, that is durable.
 pub fn replace(path: &Path, text: &str) -> Result<(), Error> {
+    let sync_folder = || path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all());
+    let replaced = rename_over(path, text, File::sync_data).and_then(|()| sync_folder());
+    replaced.map_err(|error| cannot_write(path, &error))
+}
+
+/// Replaces a file as a whole for whoever reads it; after a failure of the machine it may be the old one.
+pub fn replace_without_waiting(path: &Path, text: &str) -> Result<(), Error> {
+    rename_over(path, text, |_| Ok(())).map_err(|error| cannot_write(path, &error))
+}
+
+fn rename_over(path: &Path, text: &str, sync: impl Fn(&File) -> io::Result<()>) -> io::Result<()> {
     let new = path.with_extension("new");
-    let write = || -> io::Result<()> {
-        let mut file = File::create(&new)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_data()?;
-        fs::rename(&new, path)?;
-        path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
-    };
-    write().map_err(|error| Error::failure(format!("{}: cannot be written: {error}", path.display())))
+    let mut file = File::create(&new)?;
+    file.write_all(text.as_bytes())?;
+    sync(&file)?;
+    fs::rename(&new, path)
+}
+
+fn cannot_write(path: &Path, error: &io::Error) -> Error {
+    Error::failure(format!("{}: cannot be written: {error}; nothing was changed", path.display()))
 }

@@ -43,6 +43,9 @@ use world::LocalWorld;
 /// Nodes of a new cluster, unless told otherwise.
 const DEFAULT_NODES: u32 = 3;
 
+/// Nodes under schema changes tell of each one; a look costs what they could use better.
+const TOGETHER: Duration = Duration::from_millis(5);
+
 /// Performs the upgrade of a file on local processes.
 pub async fn run(arguments: &LocalArguments) -> Result<(), Error> {
     let object = read_object(&arguments.file)?;
@@ -88,12 +91,14 @@ async fn upgrade(opened: &mut Opened, arguments: &LocalArguments) -> Result<(), 
     }
 }
 
-/// Until something changes, or the plan wants to look again. After an act that is at once.
+/// Until something changes, or the plan wants to look again. After an act that is at once. Changes that come together are
+/// looked at together.
 async fn wait(changed: &Notify, plan: &Plan) {
     if plan.actions.is_empty() {
         let until = Duration::try_from(plan.next_look.duration_since(Timestamp::now())).unwrap_or_default();
         // A later look is as good: the plan is made anew each time.
         let _ = tokio::time::timeout(until, changed.notified()).await;
+        tokio::time::sleep(TOGETHER).await;
     }
 }
 

@@ -53,8 +53,12 @@ impl Default for Progress {
 fn line(status: &Group0UpgradeStatus) -> String {
     let Group0UpgradeStatus { phase, progress, step, message, .. } = status;
     let nodes: Vec<_> = status.nodes.iter().map(|node| format!("{} {}", node.pod_name, node.step)).collect();
-    let because = if message.is_empty() || message == step { String::new() } else { format!(": {message}") };
-    format!("{:<13} {progress}  {step}{because}  [{}]", phase.to_string(), nodes.join(", "))
+    let what = match (step.as_str(), message.as_str()) {
+        ("", message) => message.to_owned(),
+        (step, message) if message.is_empty() || message == step => step.to_owned(),
+        (step, message) => format!("{step}: {message}"),
+    };
+    format!("{:<13} {progress}  {what}  [{}]", phase.to_string(), nodes.join(", "))
 }
 
 fn table(status: &Group0UpgradeStatus) -> String {

@@ -10,6 +10,7 @@ use crate::{
     crd::{Group0Upgrade, Group0UpgradeStatus},
     error::Error,
     observe::{Observation, PodName},
+    status::journal,
 };
 use std::{collections::BTreeMap, time::Duration};
 
@@ -75,11 +76,15 @@ impl World for LocalWorld {
         Observation { nodes: self.nodes.iter().map(|(name, node)| (name.clone(), node.view())).collect() }
     }
 
+    /// Waits for the disk only if the journal has changed: what was merely seen can be seen again, and the nodes want the disk.
     async fn record(&mut self, status: &Group0UpgradeStatus) -> Result<(), Error> {
+        let journal = |status: &Group0UpgradeStatus| journal(status, self.nodes.keys());
+        let remembers_more = self.object.status.as_ref().map(journal) != Some(journal(status));
         self.object.status = Some(status.clone());
         let path = self.folder.status();
         let text = serde_saphyr::to_string(&self.object);
-        folder::replace(&path, &text.map_err(|error| Error::failure(format!("{}: {error}", path.display())))?)
+        let text = text.map_err(|error| Error::failure(format!("{}: {error}", path.display())))?;
+        if remembers_more { folder::replace(&path, &text) } else { folder::replace_without_waiting(&path, &text) }
     }
 
     async fn recreate(&mut self, node: &PodName, uid: &str, flag: bool, hold: bool) -> Result<(), Error> {

@@ -94,3 +94,6 @@ fn has_moved(status: &Group0UpgradeStatus, before: &Group0UpgradeStatus) -> bool
 fn bounded(text: &str) -> String {
     text.chars().take(MAX_MESSAGE_CHARS).collect()
 }
+
+#[cfg(test)]
+mod tests;
