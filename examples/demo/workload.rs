@@ -181,10 +181,19 @@ impl Worker {
             }
             Ok(Err(ClientError::Server(error))) => {
                 self.client = Some(client);
-                if error.message().starts_with(REFUSED) { Outcome::Refused } else { Outcome::Error(error.message()) }
+                judge(error.code(), error.message())
             }
             Ok(Err(ClientError::Transport(_) | ClientError::Protocol(_))) | Err(_) => Outcome::Unknown,
         }
+    }
+}
+
+/// From 0x2000 on the protocol's errors are about the statement, below about the server: then it may have taken effect.
+fn judge(code: i32, message: String) -> Outcome {
+    match code {
+        _ if message.starts_with(REFUSED) => Outcome::Refused,
+        0x2000.. => Outcome::Error(message),
+        _ => Outcome::Unknown,
     }
 }
 
