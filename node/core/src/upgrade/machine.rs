@@ -451,7 +451,8 @@ impl Upgrade {
 
     /// Takes every step whose condition holds by now.
     fn go_on(&mut self, view: &View<'_>, actions: &mut Actions) {
-        if self.setback.is_some() {
+        // What failed in `Confirm` is missing there; what still arrives may make it complete before the back-off ends.
+        if self.setback.is_some() && !matches!(self.phase, Phase::Confirm(_)) {
             return;
         }
         self.turn_early(view, actions);
@@ -490,6 +491,7 @@ impl Upgrade {
             Phase::Confirm(confirm) if confirm.members != view.others() => {
                 // The configuration has changed: step 6 starts again.
                 actions.push(Action::Abort);
+                self.setback = None;
                 self.phase = Phase::AwaitMembers;
                 self.go_on(view, actions);
             }

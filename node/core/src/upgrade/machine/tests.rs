@@ -142,6 +142,21 @@ fn an_answer_before_synchronize_does_not_count_in_step_7() {
 }
 
 #[test]
+fn one_who_was_behind_and_follows_ends_the_wait_before_the_back_off() {
+    let mut world = World::new();
+    world.synchronize();
+    for host in [2, 3] {
+        world.event(Event::Told(id(host), Stage::Synchronize));
+    }
+    world.event(Event::Barrier(Ok(())));
+    world.event(Event::Compared(id(2), Comparison::Equal(Stage::Synchronize)));
+    world.event(Event::Compared(id(3), Comparison::Behind));
+    assert_eq!(world.event(Event::VersionMoved(id(3))), [Action::Compare(id(3))]);
+    let actions = world.event(Event::Compared(id(3), Comparison::Equal(Stage::Synchronize)));
+    assert_eq!(actions, [Action::Enter { from: Stage::Synchronize, to: Stage::UsePostRaft }]);
+}
+
+#[test]
 fn a_configuration_that_grew_starts_step_6_again() {
     let mut world = World::new();
     world.synchronize();
