@@ -40,7 +40,7 @@ format:
 lint:
 	$(CARGO) clippy --workspace --all-targets --quiet -- -D warnings
 doc:
-	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --workspace --no-deps --document-private-items --quiet
+	RUSTDOCFLAGS='-D warnings -A rustdoc::private_intra_doc_links' $(CARGO) doc --workspace --no-deps --document-private-items --quiet
 tidy:
 	$(CARGO) test --quiet -p group0-operator --test tidy
 deny:

@@ -48,7 +48,7 @@ const USER_TYPE: u16 = 0x30;
 const TUPLE: u16 = 0x31;
 const MARSHAL: &str = "org.apache.cassandra.db.marshal";
 
-/// Writes a type as an [option]. A user type that is not among `user_types` is a blob to the client.
+/// Writes a type as an `[option]`. A user type that is not among `user_types` is a blob to the client.
 pub fn write_type(writer: &mut Writer, kind: &CqlType, keyspace: &str, user_types: &UserTypes) {
     TypeWriter { writer, keyspace, user_types, left: TYPES_MAX }.write(kind);
 }
@@ -132,7 +132,7 @@ fn class(kind: &CqlType) -> String {
     }
 }
 
-/// Reads an [option]. Of a user type only the name is kept.
+/// Reads an `[option]`. Of a user type only the name is kept.
 pub fn read_type(reader: &mut Reader<'_>) -> Result<CqlType, Malformed> {
     read_nested(reader, DEPTH_MAX)
 }

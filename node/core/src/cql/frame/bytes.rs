@@ -35,39 +35,39 @@ impl<'b> Reader<'b> {
         self.take(N)?.try_into().map_err(|_| Malformed("it ends early"))
     }
 
-    /// [byte]
+    /// `[byte]`
     pub fn byte(&mut self) -> Result<u8, Malformed> {
         self.array().map(|[byte]| byte)
     }
 
-    /// [short], unsigned
+    /// `[short]`, unsigned
     pub fn short(&mut self) -> Result<u16, Malformed> {
         self.array().map(u16::from_be_bytes)
     }
 
-    /// [int]
+    /// `[int]`
     pub fn int(&mut self) -> Result<i32, Malformed> {
         self.array().map(i32::from_be_bytes)
     }
 
-    /// [long]
+    /// `[long]`
     pub fn long(&mut self) -> Result<i64, Malformed> {
         self.array().map(i64::from_be_bytes)
     }
 
-    /// [string]
+    /// `[string]`
     pub fn string(&mut self) -> Result<&'b str, Malformed> {
         let len = self.short()?;
         text(self.take(len.into())?)
     }
 
-    /// [long string]
+    /// `[long string]`
     pub fn long_string(&mut self) -> Result<&'b str, Malformed> {
         let len = usize::try_from(self.int()?).map_err(|_| Malformed("a string of negative length"))?;
         text(self.take(len)?)
     }
 
-    /// [bytes]; a negative length is null.
+    /// `[bytes]`; a negative length is null.
     pub fn bytes(&mut self) -> Result<Option<&'b [u8]>, Malformed> {
         match usize::try_from(self.int()?) {
             Ok(len) => self.take(len).map(Some),
@@ -75,24 +75,24 @@ impl<'b> Reader<'b> {
         }
     }
 
-    /// [short bytes]
+    /// `[short bytes]`
     pub fn short_bytes(&mut self) -> Result<&'b [u8], Malformed> {
         let len = self.short()?;
         self.take(len.into())
     }
 
-    /// As many of `item` as a [short] before them says.
+    /// As many of `item` as a `[short]` before them says.
     pub fn many<T>(&mut self, mut item: impl FnMut(&mut Self) -> Result<T, Malformed>) -> Result<Vec<T>, Malformed> {
         let count = self.short()?;
         (0..count).map(|_| item(self)).collect()
     }
 
-    /// [string list]
+    /// `[string list]`
     pub fn string_list(&mut self) -> Result<Vec<String>, Malformed> {
         self.many(|reader| reader.string().map(str::to_owned))
     }
 
-    /// [inet]
+    /// `[inet]`
     pub fn inet(&mut self) -> Result<SocketAddr, Malformed> {
         let len = self.byte()?;
         let address = ip(self.take(len.into())?)?;
@@ -129,43 +129,43 @@ impl Writer {
         self
     }
 
-    /// [byte]
+    /// `[byte]`
     pub fn byte(&mut self, byte: u8) -> &mut Self {
         self.raw(&[byte])
     }
 
-    /// [short]
+    /// `[short]`
     pub fn short(&mut self, number: u16) -> &mut Self {
         self.raw(&number.to_be_bytes())
     }
 
-    /// [int]
+    /// `[int]`
     pub fn int(&mut self, number: i32) -> &mut Self {
         self.raw(&number.to_be_bytes())
     }
 
-    /// A count or length as [int].
+    /// A count or length as `[int]`.
     pub fn count(&mut self, count: usize) -> &mut Self {
         self.int(i32::try_from(count).unwrap_or(i32::MAX))
     }
 
-    /// A count as [short].
+    /// A count as `[short]`.
     pub fn short_count(&mut self, count: usize) -> &mut Self {
         self.short(u16::try_from(count).unwrap_or(u16::MAX))
     }
 
-    /// [string]
+    /// `[string]`
     pub fn string(&mut self, text: &str) -> &mut Self {
         let text = text.get(..text.floor_char_boundary(u16::MAX.into())).unwrap_or_default();
         self.short_count(text.len()).raw(text.as_bytes())
     }
 
-    /// [long string]
+    /// `[long string]`
     pub fn long_string(&mut self, text: &str) -> &mut Self {
         self.count(text.len()).raw(text.as_bytes())
     }
 
-    /// [bytes]
+    /// `[bytes]`
     pub fn bytes(&mut self, bytes: Option<&[u8]>) -> &mut Self {
         match bytes {
             Some(bytes) => self.count(bytes.len()).raw(bytes),
@@ -173,13 +173,13 @@ impl Writer {
         }
     }
 
-    /// [short bytes]
+    /// `[short bytes]`
     pub fn short_bytes(&mut self, bytes: &[u8]) -> &mut Self {
         let bytes = bytes.get(..bytes.len().min(u16::MAX.into())).unwrap_or_default();
         self.short_count(bytes.len()).raw(bytes)
     }
 
-    /// [string list]
+    /// `[string list]`
     pub fn string_list(&mut self, texts: &[String]) -> &mut Self {
         self.short_count(texts.len());
         for text in texts {
@@ -188,7 +188,7 @@ impl Writer {
         self
     }
 
-    /// [inet]
+    /// `[inet]`
     pub fn inet(&mut self, address: SocketAddr) -> &mut Self {
         match address.ip() {
             IpAddr::V4(ip) => self.byte(4).raw(&ip.octets()),
