@@ -73,15 +73,7 @@ impl Node {
         let mut events = VecDeque::from([event]);
         while let Some(event) = events.pop_front() {
             let before = self.upgrade.step();
-            let gossip_members = self.gossip_members();
-            let view = View {
-                me: self.host,
-                stage: self.stage(),
-                peers: self.peers.hosts(),
-                gossip_members: &gossip_members,
-                configuration: self.group.as_ref().map(|(_, group)| group.configuration()),
-            };
-            let (next, actions) = machine::step(&self.upgrade, &view, event);
+            let (next, actions) = self.look(|view| machine::step(&self.upgrade, view, event));
             self.upgrade = next;
             if self.upgrade.step() != before {
                 self.step_changed(before);
@@ -91,6 +83,18 @@ impl Node {
             }
         }
         self.release_aside();
+    }
+
+    /// Shows the surroundings of this moment.
+    fn look<T>(&self, show: impl FnOnce(&View<'_>) -> T) -> T {
+        let gossip_members = self.gossip_members();
+        show(&View {
+            me: self.host,
+            stage: self.stage(),
+            peers: self.peers.hosts(),
+            gossip_members: &gossip_members,
+            configuration: self.group.as_ref().map(|(_, group)| group.configuration()),
+        })
     }
 
     fn step_changed(&mut self, before: Option<Step>) {
@@ -273,15 +277,7 @@ impl Node {
 
     /// What the procedure waits for; a read barrier with its voters, joining with who has not answered discovery.
     pub(super) fn procedure_waits_on(&self) -> Vec<WaitingOn> {
-        let gossip_members = self.gossip_members();
-        let view = View {
-            me: self.host,
-            stage: self.stage(),
-            peers: self.peers.hosts(),
-            gossip_members: &gossip_members,
-            configuration: self.group.as_ref().map(|(_, group)| group.configuration()),
-        };
-        let mut waiting = self.upgrade.waiting_on(&view);
+        let mut waiting = self.look(|view| self.upgrade.waiting_on(view));
         if waiting == [WaitingOn::Discovery] {
             let missing = self.joining.discovery().missing();
             let hosts = missing.into_iter().filter_map(|(_, host)| host);
