@@ -72,8 +72,9 @@ impl Clock {
         Now { elapsed: self.started.elapsed(), wall: Micros(i64::try_from(wall.as_micros()).unwrap_or(i64::MAX)) }
     }
 
-    fn at(&self, elapsed: Duration) -> Instant {
-        self.started + elapsed
+    /// `None`: later than the clock goes.
+    fn at(&self, elapsed: Duration) -> Option<Instant> {
+        self.started.checked_add(elapsed)
     }
 }
 
@@ -132,7 +133,7 @@ impl<M: Machine, S: Store, O: Outgoing> Driver<M, S, O> {
     }
 
     async fn gather(&mut self) -> Option<Vec<Delivery>> {
-        let wake = self.wake_at.map(|at| self.around.clock.at(at));
+        let wake = self.wake_at.and_then(|at| self.around.clock.at(at));
         let woken = async {
             match wake {
                 Some(at) => sleep_until(at).await,

@@ -121,7 +121,7 @@ impl Node {
             }
         }
         self.stamp(&mut effects);
-        effects.wake_at = Some(self.wake_at());
+        effects.wake_at = self.wake_at();
         effects
     }
 
@@ -146,10 +146,11 @@ impl Node {
         self.settle_watchers();
     }
 
-    fn wake_at(&self) -> Duration {
-        let raft = self.group.as_ref().map(|(_, group)| group.next_tick());
-        let timers = self.timers.next().into_iter().chain(raft);
-        timers.min().unwrap_or(Duration::MAX).max(self.now.elapsed)
+    /// `None` once nothing wants to be woken: gossip has said good-bye and there is no group.
+    fn wake_at(&self) -> Option<Duration> {
+        let raft = self.group.as_ref().map(|(_, group)| group.next_tick()).filter(|_| !self.stopping);
+        let next = self.timers.next().into_iter().chain(raft).min()?;
+        (next != Duration::MAX).then(|| next.max(self.now.elapsed))
     }
 
     /// What was caused by a message continues its sender's chain.
@@ -251,6 +252,7 @@ impl Node {
         self.end_operations("the node is shutting down");
         self.settle_endpoint();
         self.gossip_step(crate::gossip::GossipInput::Shutdown);
+        self.timers = Timers::default();
         self.effects.apply.push(Apply::Drained);
     }
 

@@ -143,3 +143,12 @@ fn schema_changes_in_synchronize_are_refused_with_the_reason() {
         matches!(&world.replies[&id], ClientReply::Error(CqlError::Server(text)) if text.starts_with("Cannot perform schema"))
     );
 }
+
+#[test]
+fn who_has_said_good_bye_wants_no_more_waking() {
+    let mut world = ring(2);
+    let now = crate::ids::Now { elapsed: world.now, ..Default::default() };
+    let effects = world.hosts[0].node.as_mut().unwrap().step(now, crate::io::Input::Shutdown);
+    assert!(effects.apply.contains(&crate::io::Apply::Drained));
+    assert_eq!(effects.wake_at, None);
+}
