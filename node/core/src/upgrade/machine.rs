@@ -90,8 +90,8 @@ pub enum Comparison {
     Equal(Stage),
     /// They differed; its rows are merged into ours, and that changed ours.
     Pulled,
-    /// They differ, and it has nothing that we lack: the other side is behind.
-    Behind,
+    /// They differ, and it has nothing that we lack: the other side is behind; its stage at that time.
+    Behind(Stage),
 }
 
 /// What happens to the procedure.
@@ -361,7 +361,11 @@ impl Upgrade {
                 confirm.barrier_passed = false;
                 actions.extend(confirm.members.iter().copied().map(Action::Compare));
             }
-            (Phase::Confirm(_), Comparison::Behind | Comparison::Equal(_)) => {
+            // It never takes our surplus by itself. Its watch may have said so before, to an early finish that failed since.
+            (Phase::Confirm(_), Comparison::Behind(Stage::UsePostRaft)) => {
+                self.finals.insert(host);
+            }
+            (Phase::Confirm(_), Comparison::Behind(_) | Comparison::Equal(_)) => {
                 self.set_back(format!("{host}: its schema is behind ours"), actions);
             }
             _ => {}

@@ -187,6 +187,20 @@ fn a_final_member_ends_every_wait_but_for_the_surplus() {
 }
 
 #[test]
+fn an_early_finish_begins_again_with_a_final_member_that_was_silent_and_is_not_told_of_again() {
+    let mut world = World::new();
+    world.synchronize();
+    world.event(Event::Told(id(2), Stage::UsePostRaft));
+    world.event(Event::Told(id(3), Stage::Synchronize));
+    world.event(Event::Barrier(Ok(())));
+    assert_eq!(world.event(Event::Silent(id(2), "timed out".into())), [Action::Backoff]);
+    assert!(world.event(Event::Retry).contains(&Action::Compare(id(2))));
+    let actions = world.event(Event::Compared(id(2), Comparison::Behind(Stage::UsePostRaft)));
+    assert_eq!(actions, [Action::Abort, Action::Barrier]);
+    assert_eq!(world.event(Event::Barrier(Ok(()))), [Action::Reconcile(id(2))]);
+}
+
+#[test]
 fn a_recovery_marker_ends_the_procedure() {
     let mut world = World::new();
     world.synchronize();

@@ -1,0 +1,82 @@
+//! What must always hold, and what must be reachable.
+
+use crate::{
+    search::Search,
+    world::{Breach, Entry, World},
+};
+use group0_core::upgrade::{Stage, Step};
+use stateright::Property;
+
+/// The invariants.
+pub fn always() -> Vec<Property<Search>> {
+    vec![
+        Property::always("S1 no old-style statement from synchronize on", |_, world: &World| {
+            world.broken != Some(Breach::OldDdlLate)
+        }),
+        Property::always("S2 final with grounds only", |_, world: &World| world.broken != Some(Breach::FinalTooEarly)),
+        Property::always("S3 one group", one_group),
+        Property::always("S5 what was acknowledged is somewhere", nothing_lost),
+        Property::always("S6 beside a final node nobody runs old-style statements", |search: &Search, world: &World| {
+            search.setup.strangers || stages_agree(world)
+        }),
+        Property::always("S7 final and quiet nodes are equal, and have what was acknowledged", final_and_equal),
+        Property::always("every state leads to the goal", |search: &Search, world: &World| !search.is_stuck(world)),
+    ]
+}
+
+/// The `sometimes` properties; a setup names those that it must reach.
+pub fn reachable() -> Vec<Property<Search>> {
+    vec![
+        Property::sometimes("all are final", |_, world: &World| is_goal(world)),
+        Property::sometimes("surplus merged", |_, world: &World| world.log.iter().any(|entry| matches!(entry, Entry::Merge(_)))),
+        Property::sometimes("set aside", |_, world: &World| processes(world).any(|process| process.aside != 0)),
+        Property::sometimes("crash in step 0", |_, world: &World| may_crash_in(world, Step::AskPeers)),
+        Property::sometimes("crash in step 1", |_, world: &World| may_crash_in(world, Step::JoinGroup0)),
+        Property::sometimes("crash in step 2", |_, world: &World| may_crash_in(world, Step::AwaitPeersInGroup0)),
+        Property::sometimes("crash in step 3", |_, world: &World| may_crash_in(world, Step::PullSchema)),
+        Property::sometimes("crash in step 4", |_, world: &World| may_crash_in(world, Step::AskMembers)),
+        Property::sometimes("crash in step 6", |_, world: &World| may_crash_in(world, Step::AwaitMembers)),
+        Property::sometimes("crash in step 7", |_, world: &World| may_crash_in(world, Step::SynchronizeSchema)),
+        Property::sometimes("crash in the early finish", |_, world: &World| may_crash_in(world, Step::EarlyFinish)),
+        Property::sometimes("restart in synchronize", restarts_in_synchronize),
+    ]
+}
+
+fn processes(world: &World) -> impl Iterator<Item = &crate::world::Process> {
+    world.nodes.iter().filter_map(|node| node.process.as_ref())
+}
+
+/// Every node that is up can crash while there are crashes left, so that being in the step is enough.
+fn may_crash_in(world: &World, step: Step) -> bool {
+    world.crashes > 0 && processes(world).any(|process| process.upgrade.step() == Some(step))
+}
+
+/// A node that is down can always start again.
+fn restarts_in_synchronize(_: &Search, world: &World) -> bool {
+    world.nodes.iter().any(|node| node.stage == Stage::Synchronize && node.process.is_none())
+}
+
+fn one_group(_: &Search, world: &World) -> bool {
+    world.broken != Some(Breach::SecondGroup) && world.nodes.iter().all(|node| node.group.is_none() || node.group == world.group)
+}
+
+fn nothing_lost(_: &Search, world: &World) -> bool {
+    let rows = world.nodes.iter().fold(world.logged_rows(), |rows, node| rows | node.schema);
+    world.acknowledged & !rows == 0
+}
+
+fn stages_agree(world: &World) -> bool {
+    let has = |stage| world.nodes.iter().any(|node| node.stage == stage);
+    !(has(Stage::UsePostRaft) && has(Stage::UsePreRaft))
+}
+
+/// Quiet: all is applied. Pushes on their way may as well be lost.
+fn final_and_equal(_: &Search, world: &World) -> bool {
+    let equal = world.nodes.iter().all(|node| node.schema == world.nodes[0].schema);
+    !is_goal(world) || equal && world.acknowledged & !world.nodes[0].schema == 0
+}
+
+/// Where everything should end: all nodes run, are final and have applied the whole log.
+pub fn is_goal(world: &World) -> bool {
+    world.nodes.iter().all(|node| node.process.is_some() && node.stage == Stage::UsePostRaft && node.applied == world.log.len())
+}
