@@ -18,7 +18,7 @@ fn notices(setup: Setup, rule: Rule, property: &'static str) {
 /// Trace 56: the first does not know the third, and applies the configuration late.
 fn late_configuration() -> Setup {
     let peers = vec![BTreeSet::from([1]), BTreeSet::from([0, 2]), BTreeSet::from([0, 1])];
-    Setup { peers, lean: true, ..Setup::default() }
+    Setup { peers, joined: true, lean: true, ..Setup::default() }
 }
 
 #[test]

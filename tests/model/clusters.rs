@@ -14,9 +14,9 @@ fn holds(name: &str, setup: Setup) {
     }
 }
 
-/// Two nodes can have all faults at once: stale answers in any order, a crash, a timeout.
+/// Stale answers in any order, and a crash anywhere.
 #[test]
-fn two_nodes() {
+fn two_nodes_with_a_crash() {
     let reaches = vec![
         "all are final",
         "set aside",
@@ -30,10 +30,15 @@ fn two_nodes() {
         "crash in the early finish",
         "restart in synchronize",
     ];
-    holds(
-        "two nodes",
-        Setup { crashes: 1, timeouts: 1, old_ddls: 1, logged_ddl: true, stale_answers: true, reaches, ..Setup::of(2) },
-    );
+    holds("two nodes with a crash", Setup { crashes: 1, old_ddls: 1, stale_answers: true, reaches, ..Setup::of(2) });
+}
+
+/// The same with a timeout instead, and with a statement through the log.
+#[test]
+fn two_nodes_with_a_timeout() {
+    let reaches = vec!["all are final", "set aside"];
+    let setup = Setup { timeouts: 1, old_ddls: 1, logged_ddl: true, stale_answers: true, reaches, ..Setup::of(2) };
+    holds("two nodes with a timeout", setup);
 }
 
 /// The first knows nobody, founds alone and is final at once; the other finds it, with a surplus (53 to 58).
@@ -45,24 +50,34 @@ fn a_stranger_joins() {
     holds("a stranger joins", setup);
 }
 
-/// Three who know each other find one group, with a crash anywhere.
+/// The same without a crash, with a statement through the log that races with the surplus.
+#[test]
+fn a_stranger_joins_under_statements() {
+    let peers = vec![BTreeSet::new(), BTreeSet::from([0])];
+    let reaches = vec!["all are final", "surplus merged"];
+    let setup = Setup { peers, old_ddls: 1, logged_ddl: true, strangers: true, reaches, ..Setup::default() };
+    holds("a stranger joins under statements", setup);
+}
+
+/// Three who know each other find one group, and its founder crashes anywhere (12, 59, 60).
 #[test]
 fn three_join() {
-    holds("three join", Setup { crashes: 1, lean: true, asked: true, until_joined: true, ..Setup::of(3) });
+    let unbreakable = 0b110;
+    holds("three join", Setup { crashes: 1, unbreakable, lean: true, asked: true, until_joined: true, ..Setup::of(3) });
 }
 
 /// Nobody knows the first, who has the smallest id (61): replies cross, and there is one group.
 #[test]
 fn three_discover() {
     let peers = vec![BTreeSet::from([1]), BTreeSet::from([2]), BTreeSet::from([1])];
-    holds("three discover", Setup { peers, stale_answers: true, asked: true, until_joined: true, ..Setup::default() });
+    holds("three discover", Setup { peers, lean: true, asked: true, until_joined: true, strangers: true, ..Setup::default() });
 }
 
 /// The first does not know the third, and applies the configuration late (56).
 #[test]
 fn a_late_configuration() {
     let peers = vec![BTreeSet::from([1]), BTreeSet::from([0, 2]), BTreeSet::from([0, 1])];
-    holds("a late configuration", Setup { peers, asked: true, lean: true, reaches: vec!["all are final"], ..Setup::default() });
+    holds("a late configuration", Setup { peers, joined: true, lean: true, reaches: vec!["all are final"], ..Setup::default() });
 }
 
 /// From step 3 on, with a crash.

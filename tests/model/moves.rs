@@ -81,12 +81,12 @@ pub fn initial(setup: &Setup) -> World {
     world
 }
 
-/// Everyone is a member, and knows it.
+/// Everyone is a member. Who knows fewer peers has applied the additions of those only.
 fn found_together(setup: &Setup, world: &mut World) {
     world.group = Some(GroupId::of(1));
     world.log = setup.places().map(Entry::Add).collect();
     for at in setup.places() {
-        let (group, applied) = (world.group, world.log.len());
+        let (group, applied) = (world.group, setup.peers[usize::from(at)].len() + 1);
         let node = world.node_mut(at);
         (node.group, node.applied) = (group, applied);
     }
@@ -108,7 +108,7 @@ pub fn possible(setup: &Setup, world: &World) -> Vec<Move> {
             }
             of_timers(world, at, &mut moves);
             of_clients(setup, world, at, &mut moves);
-            moves.extend((world.crashes > 0).then_some(Move::Crash(at)));
+            moves.extend((world.crashes > 0 && setup.unbreakable & 1 << at == 0).then_some(Move::Crash(at)));
         } else {
             moves.push(Move::Restart(at));
         }

@@ -37,6 +37,8 @@ pub struct Setup {
     pub logged_ddl: bool,
     /// How often a node may crash.
     pub crashes: u8,
+    /// Nodes that do not crash.
+    pub unbreakable: Bits,
     /// How often a call may time out although the peer lives.
     pub timeouts: u8,
     /// Whether an answer may be as old as its question. Otherwise it is given and arrives at one moment.

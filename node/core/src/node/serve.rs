@@ -211,7 +211,7 @@ impl Node {
             (Purpose::Compare(host), PeerReply::Schema { version, state }) => self.compare(host, version, state),
             (Purpose::ComparePull(host), PeerReply::Migration(migration)) => {
                 let changed = self.merge_rows(&migration.rows);
-                let comparison = if changed { Comparison::Pulled } else { Comparison::Behind };
+                let comparison = if changed { Comparison::Pulled } else { Comparison::Behind(migration.state.stage) };
                 self.upgrade_event(Event::Compared(host, comparison));
             }
             (Purpose::Reconcile(host), PeerReply::Migration(migration)) => {
