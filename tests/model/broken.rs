@@ -33,7 +33,7 @@ fn versions_that_are_not_compared() {
 
 #[test]
 fn stages_that_are_not_true() {
-    notices(Setup::of(2), Rule::StagesAreTrue, "S2");
+    notices(Setup { old_ddls: 1, ..Setup::of(2) }, Rule::StagesAreTrue, "S2");
 }
 
 /// Trace 61: nobody knows the first, who has the smallest id.

@@ -101,7 +101,7 @@ pub fn possible(setup: &Setup, world: &World) -> Vec<Move> {
     let someone_is_down = setup.places().any(|at| !world.is_up(at));
     for at in setup.places() {
         if world.is_up(at) {
-            if !(setup.lean && world.process(at).backoff) {
+            if !setup.lean || is_listening(world, at) {
                 of_calls(setup, world, at, &mut moves);
                 of_waits(setup, world, at, someone_is_down, &mut moves);
                 of_watches(world, at, &mut moves);
@@ -114,6 +114,12 @@ pub fn possible(setup: &Setup, world: &World) -> Vec<Move> {
         }
     }
     moves
+}
+
+/// During a back-off outside steps 6 and 7 the procedure goes on with the retry only.
+fn is_listening(world: &World, at: Place) -> bool {
+    let process = world.process(at);
+    !process.backoff || matches!(process.upgrade.phase, Phase::Confirm(_))
 }
 
 /// Whether all nodes run and are in the group.

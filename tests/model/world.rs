@@ -44,7 +44,7 @@ pub struct Setup {
     /// Whether an answer may be as old as its question. Otherwise it is given and arrives at one moment.
     pub stale_answers: bool,
     /// Leaves orders out that make no difference by argument; setups without it check the argument. Answers to the calls of one
-    /// kind arrive in the order of hosts, and during a back-off nothing reaches the procedure: the retry forgets it anyhow.
+    /// kind arrive in the order of hosts, and during most back-offs nothing reaches the procedure: the retry forgets it anyhow.
     pub lean: bool,
     /// Step 0 has passed everywhere.
     pub asked: bool,

@@ -338,6 +338,10 @@ impl Upgrade {
     }
 
     fn compared(&mut self, host: HostId, comparison: Comparison, actions: &mut Actions) {
+        if comparison == Comparison::Behind(Stage::UsePostRaft) {
+            // It never takes our surplus by itself; and an early finish that failed has forgotten what its watch said once.
+            self.finals.insert(host);
+        }
         match (&mut self.phase, comparison) {
             (Phase::Pull(round), comparison) => {
                 round.answered.insert(host);
@@ -360,10 +364,6 @@ impl Upgrade {
                 actions.push(Action::Barrier);
                 confirm.barrier_passed = false;
                 actions.extend(confirm.members.iter().copied().map(Action::Compare));
-            }
-            // It never takes our surplus by itself. Its watch may have said so before, to an early finish that failed since.
-            (Phase::Confirm(_), Comparison::Behind(Stage::UsePostRaft)) => {
-                self.finals.insert(host);
             }
             (Phase::Confirm(_), Comparison::Behind(_) | Comparison::Equal(_)) => {
                 self.set_back(format!("{host}: its schema is behind ours"), actions);
