@@ -45,14 +45,14 @@ impl Glue<'_> {
         let (next, actions) = machine::step(&self.world.process(at).upgrade, &view, event);
         self.world.process_mut(at).upgrade = next;
         for action in actions {
-            self.perform(at, action);
+            self.perform(at, &action);
         }
         self.settle_aside(at);
     }
 
-    fn perform(&mut self, at: Place, action: machine::Action) {
+    fn perform(&mut self, at: Place, action: &machine::Action) {
         use machine::Action;
-        match action {
+        match *action {
             Action::Abort => self.abort(at),
             Action::Ask(peer) => self.call(at, Verb::Ask, place(peer)),
             Action::Compare(peer) => self.call(at, Verb::Compare, place(peer)),

@@ -371,10 +371,9 @@ impl World {
     /// What the entry of that index brings into the schema.
     pub fn rows(&self, index: usize) -> Bits {
         match self.log[index] {
-            Entry::Add(_) => 0,
             Entry::Merge(rows) => rows,
             Entry::Ddl(last) if last == self.last_state(index) => LOGGED_DDL,
-            Entry::Ddl(_) => 0,
+            Entry::Add(_) | Entry::Ddl(_) => 0,
         }
     }
 

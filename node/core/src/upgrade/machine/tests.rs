@@ -103,7 +103,7 @@ fn a_final_member_whose_schema_went_on_turns_confirming_into_an_early_finish() {
     }
     world.event(Event::Told(id(2), Stage::UsePostRaft));
     assert!(matches!(world.state.phase, Phase::Confirm(_)));
-    let actions = world.event(Event::Compared(id(2), Comparison::Behind));
+    let actions = world.event(Event::Compared(id(2), Comparison::Behind(Stage::UsePostRaft)));
     assert!(matches!(world.state.phase, Phase::Early(_)) && actions.contains(&Action::Barrier));
 }
 
@@ -150,7 +150,7 @@ fn one_who_was_behind_and_follows_ends_the_wait_before_the_back_off() {
     }
     world.event(Event::Barrier(Ok(())));
     world.event(Event::Compared(id(2), Comparison::Equal(Stage::Synchronize)));
-    world.event(Event::Compared(id(3), Comparison::Behind));
+    world.event(Event::Compared(id(3), Comparison::Behind(Stage::Synchronize)));
     assert_eq!(world.event(Event::VersionMoved(id(3))), [Action::Compare(id(3))]);
     let actions = world.event(Event::Compared(id(3), Comparison::Equal(Stage::Synchronize)));
     assert_eq!(actions, [Action::Enter { from: Stage::Synchronize, to: Stage::UsePostRaft }]);
@@ -196,7 +196,7 @@ fn an_early_finish_begins_again_with_a_final_member_that_was_silent_and_is_not_t
     assert_eq!(world.event(Event::Silent(id(2), "timed out".into())), [Action::Backoff]);
     assert!(world.event(Event::Retry).contains(&Action::Compare(id(2))));
     let actions = world.event(Event::Compared(id(2), Comparison::Behind(Stage::UsePostRaft)));
-    assert_eq!(actions, [Action::Abort, Action::Barrier]);
+    assert_eq!(actions, [Action::Abort, Action::Abort, Action::Barrier]);
     assert_eq!(world.event(Event::Barrier(Ok(()))), [Action::Reconcile(id(2))]);
 }
 
