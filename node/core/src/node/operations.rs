@@ -410,7 +410,7 @@ impl Node {
                 let endpoints = self.gossip.endpoints().values();
                 let mut others =
                     endpoints.filter(|endpoint| endpoint.host != self.host && endpoint.is_final && live(&endpoint.host));
-                others.all(|endpoint| TimeUuid(endpoint.schema_version) >= *state)
+                others.all(|endpoint| has_applied(endpoint.schema_version, *state))
             }
         };
         if agreed {
@@ -424,6 +424,12 @@ impl Node {
             self.effects.reply.push(Reply::Client { id, reply });
         }
     }
+}
+
+/// Whether a final host with that schema version has applied the command of that state. Before the first command its version is a digest
+/// still, which as a time would be any.
+fn has_applied(version: uuid::Uuid, state: TimeUuid) -> bool {
+    version.get_version_num() == 1 && TimeUuid(version) >= state
 }
 
 fn success(change: &Change) -> ClientReply {
@@ -449,5 +455,19 @@ fn scope(work: &Work) -> Scope {
         Statement::AlterKeyspace(alter) => (Some(alter.name.clone()), None),
         Statement::Drop(drop) if drop.kind == Kind::Keyspace => (Some(drop.name.name.clone()), None),
         _ => (None, None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_digest_is_no_applied_state() {
+        let state = |micros| TimeUuid::new(Micros(micros), 0);
+        let digest = uuid::Builder::from_md5_bytes([0xff; 16]).into_uuid();
+        assert!(TimeUuid(digest) > state(5), "as a time, this digest would be late");
+        assert!(!has_applied(digest, state(5)));
+        assert!(!has_applied(state(4).0, state(5)) && has_applied(state(5).0, state(5)) && has_applied(state(6).0, state(5)));
     }
 }
