@@ -7,7 +7,7 @@ mod harness;
 
 use group0_core::io::Point;
 use harness::{Cluster, Start, workload::Workload};
-use std::{collections::BTreeSet, env};
+use std::{collections::BTreeSet, env, time::Instant};
 
 const NODES: usize = 3;
 /// Acknowledged on each node before and after the upgrade, at least.
@@ -63,9 +63,12 @@ async fn crash(point: Point, side: Side, round: usize) {
         Side::Before => format!("before_{}", point.name()),
         Side::After => format!("after_{}", point.name()),
     };
+    let started = Instant::now();
+    let tell = |what: &str| println!("{injection}, round {round}, {:>6} ms: {what}", started.elapsed().as_millis());
     let mut cluster = Cluster::new(NODES);
     let at_first_boot = matches!(point, Point::FirstBoot | Point::Bootstrapped);
     boot(&mut cluster, at_first_boot.then_some((round % NODES, injection.as_str()))).await;
+    tell("booted");
     let workload = Workload::start(cluster.nodes()).await;
     workload.each_acknowledged(CHANGES_MIN).await;
 
@@ -73,16 +76,19 @@ async fn crash(point: Point, side: Side, round: usize) {
     for index in 0..NODES {
         let injection = (victim == Some(index)).then(|| injection.clone());
         cluster.roll(index, &Start { flag_and_hold: true, injection }).await;
+        tell("rolled a node");
     }
     proceed(&mut cluster, victim).await;
-
+    tell("all told to proceed, the victim started again");
     cluster.complete().await;
+    tell("complete");
     workload.each_acknowledged(CHANGES_MIN).await;
     let acknowledged = workload.stop().await;
     cluster.same_schema().await;
     for node in cluster.nodes() {
         acknowledged.assert_on(node).await;
     }
+    tell(&format!("nothing lost of {acknowledged}"));
 }
 
 /// Starts all nodes, the flag off. A victim dies in it and is started again.

@@ -43,33 +43,41 @@ async fn clients_before_during_and_after() {
     undisturbed("before", &mut driver, [&apache, &scylla], &addresses).await;
     driver.quit().await;
 
-    // The second dies when it is to enter `synchronize`, so the others stay there until it is back.
+    // Each dies when it is to become final, which the first can only do once all are in `synchronize`.
     for index in 0..NODES {
-        let injection = (index == 1).then(|| "before_group0_synchronize".to_owned());
-        cluster.roll(index, &Start { flag_and_hold: true, injection }).await;
+        cluster.roll(index, &Start { flag_and_hold: true, injection: Some("before_group0_final".to_owned()) }).await;
     }
     let mut driver = Driver::connect(shells.apache_python(), &addresses).await;
     undisturbed("held", &mut driver, [&apache, &scylla], &addresses).await;
+    driver.quit().await;
     for node in cluster.nodes() {
         node.proceed().await.expect("a held node takes Proceed");
     }
-    cluster.node(1).killed().await;
-    let up = [0, 2];
-    for index in up {
-        cluster.nodes()[index].until("to be in synchronize", |status| status.upgrade_state == "synchronize").await;
+    let down = cluster.first_killed().await;
+    let up: Vec<usize> = (0..NODES).filter(|index| *index != down).collect();
+    for &index in &up {
+        cluster.node(index).kill().await;
+        cluster.node(index).start(&Start { flag_and_hold: true, injection: None });
     }
-    let up = up.map(|index| addresses[index].clone());
-    driver.ask(&format!("refused refused_driver {}", up.join(" "))).await;
+    for &index in &up {
+        cluster.nodes()[index]
+            .until("to serve in synchronize", |status| status.ready && status.upgrade_state == "synchronize")
+            .await;
+    }
+    let served: Vec<String> = up.iter().map(|index| addresses[*index].clone()).collect();
+    let mut driver = Driver::connect(shells.apache_python(), &served).await;
+    tell(&format!("synchronize: Python driver: {}", driver.ask("refused refused").await));
+    driver.quit().await;
     for shell in [&apache, &scylla] {
-        for address in &up {
+        for address in &served {
             shell.refused(address).await;
         }
+        tell(&format!("synchronize: {}: schema changes refused, reads answered", shell.name()));
     }
 
-    cluster.node(1).start(&Start { flag_and_hold: true, injection: None });
+    cluster.node(down).start(&Start { flag_and_hold: true, injection: None });
     cluster.complete().await;
     cluster.settled().await;
-    driver.quit().await;
     let mut driver = Driver::connect(shells.apache_python(), &addresses).await;
     undisturbed("after", &mut driver, [&apache, &scylla], &addresses).await;
     driver.quit().await;

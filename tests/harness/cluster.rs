@@ -58,6 +58,12 @@ impl Cluster {
         self.settled().await;
     }
 
+    /// Waits until one of them has killed itself, and gives its index.
+    pub async fn first_killed(&mut self) -> usize {
+        let ends = self.nodes.iter_mut().map(|node| Box::pin(node.killed()));
+        futures::future::select_all(ends).await.1
+    }
+
     /// Waits until all are final, in one group, and agree on the schema version. Gives the id of the group.
     pub async fn complete(&self) -> String {
         let mut groups = Vec::new();

@@ -109,12 +109,19 @@ impl Node {
         );
     }
 
-    async fn ended(&mut self, what: &str) -> ExitStatus {
-        let mut process = self.process.take().expect("only a running node ends");
-        match timeout(WAIT_MAX, process.wait()).await {
-            Ok(status) => status.expect("a child can be waited for"),
-            Err(_) => self.give_up(what, None),
+    /// Kills the process, unless it has ended already.
+    pub async fn kill(&mut self) {
+        if let Some(process) = &mut self.process {
+            process.kill().await.expect("a child can be killed");
         }
+        self.process = None;
+    }
+
+    async fn ended(&mut self, what: &str) -> ExitStatus {
+        let process = self.process.as_mut().expect("only a running node ends");
+        let Ok(status) = timeout(WAIT_MAX, process.wait()).await else { self.give_up(what, None) };
+        self.process = None;
+        status.expect("a child can be waited for")
     }
 
     /// Waits for a status with this property, over restarts of the node, and gives it.

@@ -7,6 +7,7 @@ use group0_core::value::Value;
 use group0_node::cql::client::{Answer, ClientError, CqlClient};
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt,
     net::SocketAddr,
     time::Duration,
 };
@@ -44,6 +45,14 @@ enum Known {
 /// What clients were told had succeeded.
 #[derive(Clone, Debug, Default)]
 pub struct Acknowledged(BTreeMap<String, Known>);
+
+impl fmt::Display for Acknowledged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = |wanted: &[Known]| self.0.values().filter(|known| wanted.contains(known)).count();
+        let (widened, dropped) = (count(&[Known::Widened]), count(&[Known::Dropped]));
+        write!(f, "{} tables created, of which {widened} have another column and {dropped} are dropped", self.0.len())
+    }
+}
 
 impl Acknowledged {
     /// Demands that a node has all of it.
