@@ -53,11 +53,11 @@ generate: ## write the generated files anew (crds/)
 
 .PHONY: clients
 clients: ## cqlsh (two kinds) and the Python driver against an upgrading cluster
-	$(CARGO) test -p group0-operator --test clients -- --nocapture
+	$(CARGO) test -p group0-operator --test clients -- --include-ignored --nocapture
 
 .PHONY: crash
 crash: ## kill a node at each persisted step of the upgrade, before and after, ROUNDS times each
-	GROUP0_CRASH_ROUNDS=$(or $(ROUNDS),5) $(CARGO) test -p group0-operator --test crash -- --nocapture
+	GROUP0_CRASH_ROUNDS=$(or $(ROUNDS),5) $(CARGO) test -p group0-operator --test crash -- --include-ignored --nocapture
 
 .PHONY: bench
 bench: ## figures with a floor or a peer measured in the same run

@@ -22,7 +22,7 @@ fn tell(line: &str) {
 }
 
 #[tokio::test]
-#[ignore = "until the node serves"]
+#[ignore = "installs clients from PyPI and upgrades a real cluster: make clients"]
 async fn clients_before_during_and_after() {
     let shells = match environment::set_up() {
         Ok(environments) => environments,
