@@ -135,7 +135,7 @@ async fn a_refusal_arrives_as_what_it_is() {
     assert_eq!(outcome(&mut one, 1).await.expect_err("refused"), CallError::Refused(refusal));
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test] // one thread: the call's task begins only after the abort
 async fn a_call_that_is_aborted_before_it_is_sent_is_never_sent() {
     let Pair { mut one, mut two, workdir: _workdir } = pair(answer_all).await;
     let abandoned = call(two.destination(), 1, PeerRequest::SchemaCheck, SECOND);
