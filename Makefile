@@ -8,7 +8,7 @@ ifdef GROUP0_CACHE
 export CARGO_TARGET_DIR ?= $(GROUP0_CACHE)/target
 export GROUP0_CACHE
 endif
-# dev builds in half the time; release gives the figures of an optimised node.
+# release gives the figures of a fully optimised node, and takes longer to build.
 PROFILE ?= dev
 CARGO ?= cargo
 

@@ -27,8 +27,8 @@ use tokio_util::sync::CancellationToken;
 
 /// Inputs of one turn, hence of one transaction: enough to share its cost, few enough to answer the first one soon.
 const TURN: usize = 256;
-/// How often the machine is told what things cost.
-const MEASURED_EVERY: Duration = Duration::from_secs(1);
+/// How often the machine is told what things cost, at most.
+const MEASURED_EVERY: Duration = Duration::from_millis(200);
 
 /// What the driver drives.
 pub trait Machine: std::marker::Send + 'static {
