@@ -8,6 +8,7 @@ ifdef GROUP0_CACHE
 export CARGO_TARGET_DIR ?= $(GROUP0_CACHE)/target
 export GROUP0_CACHE
 endif
+# Cargo always gets the whole workspace: with another selection dependencies have other features and are built once more.
 # release gives the figures of a fully optimised node, and takes longer to build.
 PROFILE ?= dev
 CARGO ?= cargo
@@ -17,12 +18,12 @@ help: ## say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
 
 .PHONY: build
-build: ## build both programs
-	$(CARGO) build --profile $(PROFILE) -p group0-node -p group0-operator --bins
+build: ## build both programs and the demo
+	$(CARGO) build --profile $(PROFILE) --workspace --bins --examples
 
 .PHONY: demo
 demo: build ## three nodes are upgraded to group 0 under a client that changes the schema
-	$(CARGO) run --quiet --profile $(PROFILE) -p group0-operator --example demo
+	$(or $(CARGO_TARGET_DIR),target)/$(PROFILE:dev=debug)/examples/demo
 
 .PHONY: test
 test: verify unit ## everything this machine can check; says what it skipped
@@ -42,22 +43,23 @@ lint:
 doc:
 	RUSTDOCFLAGS='-D warnings -A rustdoc::private_intra_doc_links' $(CARGO) doc --workspace --no-deps --document-private-items --quiet
 tidy:
-	$(CARGO) test --quiet -p group0-operator --test tidy
+	$(CARGO) test --quiet --workspace --test tidy
 deny:
 	@if command -v cargo-deny >/dev/null; then cargo deny --offline check bans licenses sources; \
 	else echo 'skipped: cargo deny, it is not installed (cargo install cargo-deny)'; fi
 
 .PHONY: generate
 generate: ## write the generated files anew (crds/)
-	$(CARGO) run --quiet -p group0-operator -- crd --dir crds
+	$(MAKE) build
+	$(or $(CARGO_TARGET_DIR),target)/$(PROFILE:dev=debug)/group0-operator crd --dir crds
 
 .PHONY: clients
 clients: ## cqlsh (two kinds) and the Python driver against an upgrading cluster
-	$(CARGO) test -p group0-operator --test clients -- --include-ignored --nocapture
+	GROUP0_NEED_CLIENTS=1 $(CARGO) test --workspace --test clients -- --nocapture
 
 .PHONY: crash
 crash: ## kill a node at each persisted step of the upgrade, before and after, ROUNDS times each
-	GROUP0_CRASH_ROUNDS=$(or $(ROUNDS),5) $(CARGO) test -p group0-operator --test crash -- --include-ignored --nocapture
+	GROUP0_CRASH_ROUNDS=$(or $(ROUNDS),5) $(CARGO) test --workspace --test crash -- --nocapture
 
 .PHONY: bench
 bench: ## figures with a floor or a peer measured in the same run

@@ -16,7 +16,8 @@ pub fn group0_node() -> &'static Path {
 fn build() -> PathBuf {
     let folder = Path::new(env!("CARGO_BIN_EXE_group0-operator")).parent().expect("programs are in a folder");
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "--quiet", "-p", "group0-node", "--bin", "group0-node"]).current_dir(env!("CARGO_MANIFEST_DIR"));
+    // As `make build` does: with other targets selected, dependencies would have other features and be built once more.
+    cargo.args(["build", "--quiet", "--workspace", "--bins", "--examples"]).current_dir(env!("CARGO_MANIFEST_DIR"));
     cargo.arg("--target-dir").arg(folder.parent().expect("a profile's folder is in the target folder"));
     if folder.ends_with("release") {
         cargo.arg("--release");
