@@ -49,8 +49,7 @@ deny:
 	else echo 'skipped: cargo deny, it is not installed (cargo install cargo-deny)'; fi
 
 .PHONY: generate
-generate: ## write the generated files anew (crds/)
-	$(MAKE) build
+generate: build ## write the generated files anew (crds/)
 	$(or $(CARGO_TARGET_DIR),target)/$(PROFILE:dev=debug)/group0-operator crd --dir crds
 
 .PHONY: clients

@@ -71,6 +71,8 @@ impl Glue<'_> {
         let process = self.world.process_mut(at);
         process.calls.retain(|(verb, _), _| matches!(verb, Verb::Exchange | Verb::Modify));
         (process.barrier, process.submitted) = (None, None);
+        // The node has one timer for the back-off, which belongs to the pass that is forgotten.
+        process.backoff = false;
     }
 
     fn call(&mut self, at: Place, verb: Verb, to: Place) {

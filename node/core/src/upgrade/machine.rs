@@ -132,7 +132,7 @@ pub enum Event {
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Action {
-    /// Forget all calls of the former pass.
+    /// Forget all calls of the former pass, and its back-off.
     Abort,
     /// Send `GetGroup0UpgradeState`.
     Ask(HostId),
@@ -239,6 +239,17 @@ impl Round {
     }
 }
 
+impl Confirm {
+    fn of(members: BTreeSet<HostId>) -> Self {
+        Self { members, barrier_passed: false, equal: BTreeSet::new() }
+    }
+
+    fn questions(&self) -> Actions {
+        let compare = self.members.iter().copied().map(Action::Compare);
+        std::iter::once(Action::Barrier).chain(compare).collect()
+    }
+}
+
 /// The state after the event, and what is to be done, in order.
 pub fn step(state: &Upgrade, view: &View<'_>, event: Event) -> (Upgrade, Actions) {
     let mut next = state.clone();
@@ -321,6 +332,12 @@ impl Upgrade {
         }
     }
 
+    /// The calls of this pass and its back-off end together: without its timer a setback would last for ever.
+    fn forget_pass(&mut self, actions: &mut Actions) {
+        self.setback = None;
+        actions.push(Action::Abort);
+    }
+
     fn set_back(&mut self, cause: String, actions: &mut Actions) {
         if self.setback.is_none() {
             self.setback = Some(cause);
@@ -355,15 +372,14 @@ impl Upgrade {
             (Phase::Confirm(_), _) if !self.finals.is_empty() => {
                 // Someone is final and its schema has gone on: only the early finish catches up.
                 self.phase = Phase::AwaitMembers;
-                actions.push(Action::Abort);
+                self.forget_pass(actions);
             }
             (Phase::Confirm(confirm), Comparison::Pulled) => {
                 // Ours has changed: what was equal is not any more.
-                confirm.equal.clear();
-                actions.push(Action::Abort);
-                actions.push(Action::Barrier);
-                confirm.barrier_passed = false;
-                actions.extend(confirm.members.iter().copied().map(Action::Compare));
+                *confirm = Confirm::of(confirm.members.clone());
+                let again = confirm.questions();
+                self.forget_pass(actions);
+                actions.extend(again);
             }
             (Phase::Confirm(_), Comparison::Behind(_) | Comparison::Equal(_)) => {
                 self.set_back(format!("{host}: its schema is behind ours"), actions);
@@ -424,8 +440,7 @@ impl Upgrade {
             Stage::Synchronize if matches!(self.phase, Phase::AskMembers(_)) => self.phase = Phase::AwaitMembers,
             Stage::UsePostRaft => {
                 self.phase = Phase::Done;
-                self.setback = None;
-                actions.push(Action::Abort);
+                self.forget_pass(actions);
             }
             _ => {}
         }
@@ -433,10 +448,10 @@ impl Upgrade {
 
     /// A new pass of what failed.
     fn retry(&mut self, actions: &mut Actions) {
-        if self.setback.take().is_none() {
+        if self.setback.is_none() {
             return;
         }
-        actions.push(Action::Abort);
+        self.forget_pass(actions);
         match &mut self.phase {
             Phase::AskPeers(round) | Phase::AskMembers(round) => *round = Round::default(),
             // What is not confirmed yet is asked again; the barrier too, since time has passed.
@@ -448,8 +463,7 @@ impl Upgrade {
     fn fail(&mut self, cause: String, actions: &mut Actions) {
         if let Some(step) = self.step() {
             self.phase = Phase::Failed(step, cause);
-            self.setback = None;
-            actions.push(Action::Abort);
+            self.forget_pass(actions);
         }
     }
 
@@ -494,8 +508,7 @@ impl Upgrade {
             Phase::AwaitMembers if view.others().is_subset(&self.synchronized) => self.confirm(view, actions),
             Phase::Confirm(confirm) if confirm.members != view.others() => {
                 // The configuration has changed: step 6 starts again.
-                actions.push(Action::Abort);
-                self.setback = None;
+                self.forget_pass(actions);
                 self.phase = Phase::AwaitMembers;
                 self.go_on(view, actions);
             }
@@ -508,10 +521,10 @@ impl Upgrade {
 
     fn confirm(&mut self, view: &View<'_>, actions: &mut Actions) {
         let members = view.others();
+        let confirm = Confirm::of(members);
         actions.push(Action::ResetBackoff);
-        actions.push(Action::Barrier);
-        actions.extend(members.iter().copied().map(Action::Compare));
-        self.phase = Phase::Confirm(Confirm { members, barrier_passed: false, equal: BTreeSet::new() });
+        actions.extend(confirm.questions());
+        self.phase = Phase::Confirm(confirm);
     }
 
     /// Once a member of our group is final, nothing else is waited for.
@@ -519,7 +532,7 @@ impl Upgrade {
         // In `Confirm` the end is nearer than that of an early finish, which begins where confirming fails.
         let waiting = matches!(self.phase, Phase::AwaitPeers | Phase::Pull(_) | Phase::AskMembers(_) | Phase::AwaitMembers);
         let Some(member) = self.finals.intersection(&view.others()).next().copied().filter(|_| waiting) else { return };
-        actions.push(Action::Abort);
+        self.forget_pass(actions);
         self.phase = Phase::Early(Early { member, phase: EarlyPhase::Barrier });
         if view.stage == Stage::UsePreRaft {
             actions.push(Action::Enter { from: Stage::UsePreRaft, to: Stage::Synchronize });

@@ -10,6 +10,8 @@ struct World {
     configuration: Configuration,
     stage: Stage,
     state: Upgrade,
+    /// As the node's timer for the back-off.
+    backs_off: bool,
 }
 
 fn id(number: u128) -> HostId {
@@ -23,7 +25,14 @@ fn ids(numbers: &[u128]) -> BTreeSet<HostId> {
 impl World {
     fn new() -> Self {
         let (peers, gossip) = (ids(&[2, 3]), ids(&[2, 3]));
-        Self { peers, gossip, configuration: Configuration::default(), stage: Stage::UsePreRaft, state: Upgrade::default() }
+        Self {
+            peers,
+            gossip,
+            configuration: Configuration::default(),
+            stage: Stage::UsePreRaft,
+            state: Upgrade::default(),
+            backs_off: false,
+        }
     }
 
     fn event(&mut self, event: Event) -> Vec<Action> {
@@ -34,8 +43,17 @@ impl World {
             gossip_members: &self.gossip,
             configuration: Some(&self.configuration),
         };
+        self.backs_off &= event != Event::Retry;
         let (state, actions) = step(&self.state, &view, event);
         self.state = state;
+        for action in &actions {
+            match action {
+                Action::Backoff => self.backs_off = true,
+                Action::Abort => self.backs_off = false,
+                _ => {}
+            }
+        }
+        assert_eq!(self.state.setback.is_some(), self.backs_off, "a setback ends with its back-off, and lasts as long");
         actions
     }
 
@@ -105,6 +123,31 @@ fn a_final_member_whose_schema_went_on_turns_confirming_into_an_early_finish() {
     assert!(matches!(world.state.phase, Phase::Confirm(_)));
     let actions = world.event(Event::Compared(id(2), Comparison::Behind(Stage::UsePostRaft)));
     assert!(matches!(world.state.phase, Phase::Early(_)) && actions.contains(&Action::Barrier));
+}
+
+#[test]
+fn a_member_that_fails_and_another_that_is_final_turn_confirming_into_an_early_finish() {
+    let mut world = World::new();
+    world.synchronize();
+    for host in [2, 3] {
+        world.event(Event::Told(id(host), Stage::Synchronize));
+    }
+    world.event(Event::Silent(id(3), "broken pipe".into()));
+    world.event(Event::Told(id(2), Stage::UsePostRaft));
+    world.event(Event::Compared(id(2), Comparison::Behind(Stage::UsePostRaft)));
+    assert!(matches!(world.state.phase, Phase::Early(_)));
+}
+
+#[test]
+fn what_was_pulled_after_a_failure_begins_a_new_pass() {
+    let mut world = World::new();
+    world.synchronize();
+    for host in [2, 3] {
+        world.event(Event::Told(id(host), Stage::Synchronize));
+    }
+    world.event(Event::Silent(id(3), "broken pipe".into()));
+    let actions = world.event(Event::Compared(id(2), Comparison::Pulled));
+    assert_eq!(actions, [Action::Abort, Action::Barrier, Action::Compare(id(2)), Action::Compare(id(3))]);
 }
 
 #[test]
