@@ -48,13 +48,13 @@ impl Admin {
     /// Lifts the hold.
     pub async fn proceed(&self) -> Result<(), Why> {
         let mut client = self.client.clone();
-        self.within(client.proceed(Request::new(v1::ProceedRequest {}))).await.map(drop)
+        self.within(client.proceed(Request::new(v1::ProceedRequest::default()))).await.map(drop)
     }
 
     /// Starts a failed procedure again.
     pub async fn retry_upgrade(&self) -> Result<(), Why> {
         let mut client = self.client.clone();
-        self.within(client.retry_upgrade(Request::new(v1::RetryUpgradeRequest {}))).await.map(drop)
+        self.within(client.retry_upgrade(Request::new(v1::RetryUpgradeRequest::default()))).await.map(drop)
     }
 
     /// Every row of the schema, one line each.

@@ -1,16 +1,22 @@
 //! The Admin service: what an operator may ask, on a listener of its own.
 
 use crate::{
+    disk,
     port::{Asked, Port, PortError},
     report,
 };
 use futures::{StreamExt as _, stream, stream::BoxStream};
 use group0_api::v1::{self, admin_server};
 use group0_core::{
-    io::{AdminReply, AdminRequest},
+    ids::Generation,
+    io::{AdminReply, AdminRequest, Order},
     schema::{Cell, RowKey, Rows},
 };
-use std::net::IpAddr;
+use std::{
+    net::IpAddr,
+    num::NonZeroU64,
+    path::{Path, PathBuf},
+};
 use tokio::net::TcpListener;
 use tonic::{
     Request, Response, Status,
@@ -19,16 +25,19 @@ use tonic::{
 
 /// Lines of one message of `GetSchema`: some hundred KiB.
 const LINES: usize = 1000;
+/// Characters of the name of a run, as in the operator's own object: it goes to the log.
+const RUN_ID: usize = 64;
 
 /// Serves the operator until the driver stops or the task is dropped.
-pub async fn serve(listener: TcpListener, port: Port) -> Result<(), tonic::transport::Error> {
-    let service = admin_server::AdminServer::new(Admin { port: port.clone() });
+pub async fn serve(listener: TcpListener, port: Port, workdir: PathBuf) -> Result<(), tonic::transport::Error> {
+    let service = admin_server::AdminServer::new(Admin { port: port.clone(), workdir });
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     Server::builder().add_service(service).serve_with_incoming_shutdown(incoming, async move { port.stopped().await }).await
 }
 
 struct Admin {
     port: Port,
+    workdir: PathBuf,
 }
 
 impl Admin {
@@ -40,14 +49,14 @@ impl Admin {
     }
 
     /// A verb that changes something. Without TLS nobody can prove who he is, so that only this machine may.
-    async fn change<Q>(&self, request: &Request<Q>, verb: AdminRequest) -> Result<(), Status> {
+    async fn change<Q>(&self, request: Request<Q>, verb: impl FnOnce(Q) -> Result<AdminRequest, Status>) -> Result<(), Status> {
         let peer = request.remote_addr().map(|address| address.ip().to_canonical());
         if !peer.is_some_and(|address| IpAddr::is_loopback(&address)) {
             let text = "verbs that change the node are taken from 127.0.0.0/8 only, because this listener has no TLS; \
                         nothing was changed. Call from the node's own machine or pod";
             return Err(Status::permission_denied(text));
         }
-        match self.ask(verb).await? {
+        match self.ask(verb(request.into_inner())?).await? {
             AdminReply::Done => Ok(()),
             _ => Err(unexpected()),
         }
@@ -58,9 +67,27 @@ fn unexpected() -> Status {
     Status::internal("the node's reply is of another verb")
 }
 
-fn status(reply: AdminReply) -> Result<v1::Status, Status> {
+fn order(epoch: u64, run_id: String) -> Result<Order, Status> {
+    if run_id.chars().count() > RUN_ID {
+        return Err(Status::invalid_argument(format!("run_id has more than {RUN_ID} characters; nothing was changed")));
+    }
+    Ok(Order { run_id, epoch })
+}
+
+/// Which start is to end. 0 is none: who forgets it shall not be told that all is done.
+fn generation(asked: u64) -> Result<Generation, Status> {
+    let forgotten = || Status::invalid_argument("generation is missing; nothing was changed. Name the one that the status shows");
+    NonZeroU64::new(asked).map(|generation| Generation(generation.get())).ok_or_else(forgotten)
+}
+
+fn epoch(asked: u64) -> Result<NonZeroU64, Status> {
+    NonZeroU64::new(asked)
+        .ok_or_else(|| Status::invalid_argument("epoch 0 cannot be claimed; nothing was changed. Epochs begin at 1"))
+}
+
+fn status(reply: AdminReply, workdir: &Path) -> Result<v1::Status, Status> {
     match reply {
-        AdminReply::Status(status) => Ok(report::status(&status)),
+        AdminReply::Status(status) => Ok(report::status(&status, disk::free_bytes(workdir))),
         AdminReply::Refused(reason) => Err(Status::failed_precondition(reason)),
         _ => Err(unexpected()),
     }
@@ -69,19 +96,27 @@ fn status(reply: AdminReply) -> Result<v1::Status, Status> {
 #[tonic::async_trait]
 impl admin_server::Admin for Admin {
     async fn get_status(&self, _: Request<v1::GetStatusRequest>) -> Result<Response<v1::Status>, Status> {
-        status(self.ask(AdminRequest::GetStatus).await?).map(Response::new)
+        status(self.ask(AdminRequest::GetStatus).await?, &self.workdir).map(Response::new)
     }
 
     type WatchStatusStream = BoxStream<'static, Result<v1::Status, Status>>;
 
     async fn watch_status(&self, _: Request<v1::WatchStatusRequest>) -> Result<Response<Self::WatchStatusStream>, Status> {
         let asked: Asked<AdminReply> = self.port.admin(AdminRequest::WatchStatus)?;
-        let all = stream::unfold(asked, async |mut asked| Some((status(asked.next().await?), asked)));
+        let all = stream::unfold((asked, self.workdir.clone()), async |(mut asked, workdir)| {
+            Some((status(asked.next().await?, &workdir), (asked, workdir)))
+        });
         Ok(Response::new(all.boxed()))
     }
 
+    async fn claim_epoch(&self, request: Request<v1::ClaimEpochRequest>) -> Result<Response<v1::ClaimEpochResponse>, Status> {
+        let claimed = request.get_ref().epoch;
+        self.change(request, |asked| Ok(AdminRequest::ClaimEpoch(epoch(asked.epoch)?))).await?;
+        Ok(Response::new(v1::ClaimEpochResponse { epoch: claimed }))
+    }
+
     async fn proceed(&self, request: Request<v1::ProceedRequest>) -> Result<Response<v1::ProceedResponse>, Status> {
-        self.change(&request, AdminRequest::Proceed).await?;
+        self.change(request, |asked| Ok(AdminRequest::Proceed(order(asked.epoch, asked.run_id)?))).await?;
         Ok(Response::new(v1::ProceedResponse {}))
     }
 
@@ -89,8 +124,17 @@ impl admin_server::Admin for Admin {
         &self,
         request: Request<v1::RetryUpgradeRequest>,
     ) -> Result<Response<v1::RetryUpgradeResponse>, Status> {
-        self.change(&request, AdminRequest::RetryUpgrade).await?;
+        self.change(request, |asked| Ok(AdminRequest::RetryUpgrade(order(asked.epoch, asked.run_id)?))).await?;
         Ok(Response::new(v1::RetryUpgradeResponse {}))
+    }
+
+    async fn restart(&self, request: Request<v1::RestartRequest>) -> Result<Response<v1::RestartResponse>, Status> {
+        let verb = |asked: v1::RestartRequest| {
+            let order = order(asked.epoch, asked.run_id)?;
+            Ok(AdminRequest::Restart { order, generation: generation(asked.generation)? })
+        };
+        self.change(request, verb).await?;
+        Ok(Response::new(v1::RestartResponse {}))
     }
 
     type GetSchemaStream = BoxStream<'static, Result<v1::SchemaRows, Status>>;

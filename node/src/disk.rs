@@ -190,6 +190,11 @@ impl Disk {
     }
 }
 
+/// What may still be written to the file system of this directory, if it says so.
+pub fn free_bytes(directory: &Path) -> Option<u64> {
+    rustix::fs::statvfs(directory).ok().map(|of| of.f_bavail.saturating_mul(of.f_frsize))
+}
+
 /// In a panic hook: what to tell if the panic means that a database is corrupt. Where panics abort, nothing else can tell.
 pub fn report_panic() -> Option<DiskError> {
     let thread = thread::current();

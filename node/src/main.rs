@@ -1,10 +1,12 @@
 //! The program: arguments, configuration, signals and exit codes. All else is in the library.
 
 use clap::Parser;
+use futures::FutureExt as _;
 use group0_node::{
     config::{Config, ConfigError, Layers, default_path},
     disk,
     node::{Ended, Running, StartError},
+    program::Program,
     telemetry,
 };
 use std::{
@@ -44,6 +46,7 @@ impl From<Exit> for ExitCode {
 }
 
 fn main() -> ExitCode {
+    let program = Program::present();
     let arguments = Arguments::parse();
     telemetry::start();
     report_damage();
@@ -51,10 +54,10 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error, Exit::Failure).into(),
     };
-    runtime.block_on(run(arguments.config)).into()
+    runtime.block_on(run(arguments.config, &program)).into()
 }
 
-async fn run(path: Option<PathBuf>) -> Exit {
+async fn run(path: Option<PathBuf>, program: &Program) -> Exit {
     let workdir = env::var(WORKDIR).unwrap_or_else(|_| ".".to_owned());
     let path = path.or_else(|| default_path(Path::new(&workdir)));
     let config = match read(path.as_deref()) {
@@ -66,30 +69,46 @@ async fn run(path: Option<PathBuf>) -> Exit {
         Ok(signals) => signals,
         Err(error) => return failed(&error, Exit::Failure),
     };
-    match group0_node::run(config.clone()).await {
-        Ok(running) => attend(running, &mut signals, path.as_deref(), config).await,
-        Err(error @ StartError::Config(_)) => failed(&error, Exit::Misconfigured),
-        Err(error) => failed(&error, Exit::Failure),
+    let running = match group0_node::run(config.clone()).await {
+        Ok(running) => running,
+        Err(error @ StartError::Config(_)) => return failed(&error, Exit::Misconfigured),
+        Err(error) => return failed(&error, Exit::Failure),
+    };
+    match attend(&running, &mut signals, path.as_deref(), config).await {
+        Some(Ended::Restart) => restart(running, &mut signals.end, program).await,
+        Some(ended) => exit(&ended),
+        None => {
+            tracing::info!("shutting down");
+            exit(&running.shutdown().await)
+        }
     }
 }
 
-/// Until the node ends or is told to.
-async fn attend(running: Running, signals: &mut Signals, path: Option<&Path>, mut config: Config) -> Exit {
+/// Until the node ends by itself, which is told, or is told to by a signal.
+async fn attend(running: &Running, signals: &mut Signals, path: Option<&Path>, mut config: Config) -> Option<Ended> {
     loop {
         tokio::select! {
-            ended = running.ended() => return exit(&ended),
+            ended = running.ended() => return Some(ended),
             _ = signals.reread.recv() => config = read_again(path, config),
-            _ = signals.end.recv() => break,
-            _ = signals.interrupt.recv() => break,
+            () = signals.end.recv() => return None,
         }
     }
-    tracing::info!("shutting down");
-    exit(&running.shutdown().await)
+}
+
+/// Returns only if the process is to end after all: a signal that came meanwhile goes before the operator's wish.
+async fn restart(running: Running, end: &mut End, program: &Program) -> Exit {
+    tracing::info!(program = %program.path().display(), "restarting in place");
+    running.stop().await;
+    if end.recv().now_or_never().is_some() {
+        return Exit::Done;
+    }
+    let error = program.execute();
+    failed(&format!("cannot execute {} again: {error}. Start the node again", program.path().display()), Exit::Failure)
 }
 
 fn exit(ended: &Ended) -> Exit {
     match ended {
-        Ended::Drained => Exit::Done,
+        Ended::Drained | Ended::Restart => Exit::Done,
         Ended::Undrained => failed(&"stopped without announcing the shutdown", Exit::Failure),
         Ended::Fatal(reason) => failed(reason, Exit::Failure),
     }
@@ -119,18 +138,31 @@ fn read_again(path: Option<&Path>, old: Config) -> Config {
 }
 
 struct Signals {
-    end: Signal,
-    interrupt: Signal,
+    end: End,
     reread: Signal,
+}
+
+struct End {
+    terminate: Signal,
+    interrupt: Signal,
 }
 
 impl Signals {
     fn new() -> io::Result<Self> {
         Ok(Self {
-            end: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
+            end: End { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? },
             reread: signal(SignalKind::hangup())?,
         })
+    }
+}
+
+impl End {
+    /// One that ends the process has come.
+    async fn recv(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
     }
 }
 

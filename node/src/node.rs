@@ -20,7 +20,7 @@ use group0_core::{
     ids::Now,
     io::{Apply, Effects, Image, Input, Settings},
 };
-use std::{fmt, io, net::SocketAddr, thread, time::Duration};
+use std::{fmt, io, net::SocketAddr, path::PathBuf, thread, time::Duration};
 use tokio::{
     runtime::Handle,
     sync::{mpsc, watch},
@@ -61,6 +61,8 @@ pub enum Ended {
     Drained,
     /// As asked, though the shutdown could not be announced in time.
     Undrained,
+    /// As an operator asked, the shutdown announced: the process is to begin anew.
+    Restart,
     /// As the core demands, with its reason.
     Fatal(String),
 }
@@ -114,10 +116,10 @@ pub async fn start<M: Machine>(
         injections: Injections::new(config.injections),
         stop: stop.clone(),
     };
-    let cql = config.cql;
+    let (cql, workdir) = (config.cql, config.workdir);
     let driver = run_driver(Driver::new(machine, around), first)?;
     drop(sources.port.set(port.clone()));
-    serve_back(&mut tasks, back, &port);
+    serve_back(&mut tasks, back, &port, workdir);
     let (end, ended) = watch::channel(None);
     let clients = Clients::new(cql, port.clone(), sources.metrics.clone());
     tasks.spawn(attend(applied, Audience { clients, health: sources.health.clone(), end }));
@@ -152,10 +154,10 @@ fn serve_front(tasks: &mut JoinSet<()>, front: Front, sources: &Sources) {
     spawn(tasks, "metrics", http::serve(prometheus, sources.clone()));
 }
 
-fn serve_back(tasks: &mut JoinSet<()>, back: Back, port: &Port) {
+fn serve_back(tasks: &mut JoinSet<()>, back: Back, port: &Port, workdir: PathBuf) {
     let Back { peer, admin } = back;
     spawn(tasks, "Peer", server::serve(peer, port.clone()));
-    spawn(tasks, "Admin", admin::serve(admin, port.clone()));
+    spawn(tasks, "Admin", admin::serve(admin, port.clone(), workdir));
 }
 
 fn spawn<E: fmt::Display>(
@@ -190,6 +192,7 @@ impl Audience {
         self.clients.tell(&apply);
         match apply {
             Apply::Drained => self.end(Ended::Drained),
+            Apply::Restart => self.end(Ended::Restart),
             Apply::Fatal(reason) => self.end(Ended::Fatal(reason)),
             Apply::Ready(Ok(())) => match self.clients.open().await {
                 Ok(()) => self.health.set(Ok(())),

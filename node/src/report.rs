@@ -39,8 +39,8 @@ pub const fn step_name(step: Step) -> &'static str {
     }
 }
 
-/// The whole status.
-pub fn status(status: &Status) -> v1::Status {
+/// The whole status. The core knows no disk; `disk_free_bytes` is `None` where it cannot be told.
+pub fn status(status: &Status, disk_free_bytes: Option<u64>) -> v1::Status {
     v1::Status {
         sequence: status.sequence,
         cluster_name: status.cluster_name.clone(),
@@ -65,6 +65,8 @@ pub fn status(status: &Status) -> v1::Status {
         upgrade_figures: status.upgrade_figures.as_ref().map(figures),
         round_trip_nanos: nanos(status.cost.round_trip),
         fsync_nanos: nanos(status.cost.fsync),
+        operator_epoch: status.operator_epoch,
+        disk_free_bytes: disk_free_bytes.unwrap_or_default(),
     }
 }
 

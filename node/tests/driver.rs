@@ -2,7 +2,7 @@
 
 use group0_core::{
     ids::Now,
-    io::{AdminReply, AdminRequest, Apply, Effects, Input, Persist, Reply, Send, Table, Write},
+    io::{AdminReply, AdminRequest, Apply, Effects, Input, Order, Persist, Reply, Send, Table, Write},
 };
 use group0_node::{
     cost::RoundTrips,
@@ -51,7 +51,7 @@ impl Machine for Busy {
     fn step(&mut self, now: Now, input: Input) -> Effects {
         let done = |id| vec![Reply::Admin { id, reply: AdminReply::Done }];
         match input {
-            Input::Admin { id, request: AdminRequest::Proceed } => {
+            Input::Admin { id, request: AdminRequest::Proceed(_) } => {
                 let persist = Persist { writes: vec![Write::Delete(Table::Local, vec![1])], points: vec![] };
                 Effects { persist, send: vec![Send::Resolve], apply: vec![Apply::Ready(Ok(()))], reply: done(id), wake_at: None }
             }
@@ -100,7 +100,7 @@ fn world(is_full: bool) -> World {
 #[tokio::test]
 async fn what_is_persisted_is_durable_before_anything_leaves() {
     let mut world = world(false);
-    let mut asked = world.port.admin(AdminRequest::Proceed).expect("the driver runs");
+    let mut asked = world.port.admin(AdminRequest::Proceed(Order::default())).expect("the driver runs");
     assert!(matches!(asked.next().await, Some(AdminReply::Done)));
     assert_eq!(*world.log.lock().expect("no panic"), ["persist", "send"]);
     assert_eq!(world.applied.recv().await, Some(Apply::Ready(Ok(()))));
@@ -111,7 +111,7 @@ async fn what_is_persisted_is_durable_before_anything_leaves() {
 #[tokio::test]
 async fn after_a_failed_transaction_nothing_leaves_any_more() {
     let world = world(true);
-    let mut asked = world.port.admin(AdminRequest::Proceed).expect("the driver runs");
+    let mut asked = world.port.admin(AdminRequest::Proceed(Order::default())).expect("the driver runs");
     assert!(asked.next().await.is_none());
     world.driver.await.expect("it ends by itself");
     assert_eq!(*world.log.lock().expect("no panic"), ["persist"]);

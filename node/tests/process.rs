@@ -1,9 +1,14 @@
 //! The program: exit codes and what it says before it ends.
 
+use group0_api::v1::{GetStatusRequest, RestartRequest, Status, admin_client::AdminClient};
 use std::{
+    fs,
     net::TcpListener,
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
+    time::Duration,
 };
+use tokio::time::{sleep, timeout};
+use tonic::transport::Channel;
 
 fn run(config: &str) -> Output {
     let directory = tempfile::tempdir().expect("a directory");
@@ -45,4 +50,32 @@ fn a_damaged_database_says_what_to_do() {
     let config =
         format!("{{api_port: 0, prometheus_port: 0, listen_address: 127.23.0.3, workdir: '{}'}}", directory.path().display());
     says(&run(&config), 1, "is corrupt");
+}
+
+/// As soon as its Admin service listens.
+async fn admin(address: &str) -> (AdminClient<Channel>, Status) {
+    loop {
+        if let Ok(mut client) = AdminClient::connect(format!("http://{address}:7001")).await {
+            let status = client.get_status(GetStatusRequest {}).await.expect("it listens once it can answer").into_inner();
+            return (client, status);
+        }
+        sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_program_that_is_gone_cannot_begin_anew_and_says_so() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let program = directory.path().join("group0-node");
+    fs::copy(env!("CARGO_BIN_EXE_group0-node"), &program).expect("copied");
+    let mut command = tokio::process::Command::new(&program);
+    let process =
+        command.kill_on_drop(true).env_clear().env("GROUP0_LISTEN_ADDRESS", "127.23.0.4").env("GROUP0_WORKDIR", directory.path());
+    let process = process.stderr(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it starts");
+    let (mut client, status) = timeout(Duration::from_secs(20), admin("127.23.0.4")).await.expect("it starts in time");
+    fs::remove_file(&program).expect("removed");
+    let order = RestartRequest { generation: status.generation, ..RestartRequest::default() };
+    client.restart(order).await.expect("it drains");
+    let output = process.wait_with_output().await.expect("it ends");
+    says(&output, 1, &format!("cannot execute {} again: No such file", program.display()));
 }

@@ -165,7 +165,7 @@ impl Node {
 
     /// Lifts the hold.
     pub async fn proceed(&self) -> Result<(), tonic::Status> {
-        within(async { self.admin().await?.proceed(ProceedRequest {}).await.map(drop) }).await
+        within(async { self.admin().await?.proceed(ProceedRequest::default()).await.map(drop) }).await
     }
 
     /// Every row of its schema, with timestamps.

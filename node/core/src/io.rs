@@ -12,7 +12,7 @@
 use crate::{
     cql::ast::Statement,
     gossip::Endpoint,
-    ids::{GroupId, HostId, Incarnation, TimeUuid},
+    ids::{Generation, GroupId, HostId, Incarnation, TimeUuid},
     raft::{Member, RaftMessage},
     schema::Rows,
     status::Status,
@@ -20,7 +20,7 @@ use crate::{
 };
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroU64, time::Duration};
 
 /// Names one call from us to a peer, within one process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -624,12 +624,30 @@ pub enum AdminRequest {
     GetStatus,
     /// The same, now and at every change. Answered by many replies.
     WatchStatus,
+    /// From now on refuse what an operator with a lower epoch orders.
+    ClaimEpoch(NonZeroU64),
     /// Lift the hold: advertise the feature from now on.
-    Proceed,
+    Proceed(Order),
     /// Start a failed upgrade procedure again.
-    RetryUpgrade,
+    RetryUpgrade(Order),
+    /// End this start of the process and begin another. [`Apply::Restart`] follows.
+    Restart {
+        /// Who orders it.
+        order: Order,
+        /// The start that is to end.
+        generation: Generation,
+    },
     /// Every schema row with its timestamps, for comparing nodes.
     GetSchema,
+}
+
+/// Who orders a change.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Order {
+    /// The run that it belongs to; for the log.
+    pub run_id: String,
+    /// The epoch of who orders it. Lower than the claimed one: refused.
+    pub epoch: u64,
 }
 
 /// What the operator is told.
@@ -694,6 +712,8 @@ pub enum Apply {
     Ready(Result<(), String>),
     /// The shutdown has been announced; the process may end.
     Drained,
+    /// The same, and the process is to begin anew: same program, arguments and environment.
+    Restart,
     /// The node must not go on, e.g. an enabled feature is missing. The process exits 1 with this text.
     Fatal(String),
 }

@@ -51,6 +51,8 @@ pub struct Status {
     pub upgrade_figures: Option<UpgradeFigures>,
     /// What a round trip to a peer and a transaction cost here lately.
     pub cost: Cost,
+    /// The highest epoch that an operator has claimed; 0 if none has.
+    pub operator_epoch: u64,
 }
 
 /// How far the first boot has come.

@@ -1,5 +1,6 @@
 //! Whole nodes with scripts for machines, in one process on 127.x.
 
+mod orders;
 mod rpc;
 mod show;
 mod toy;

@@ -1,16 +1,17 @@
-//! The operator: status and its watches, `Proceed`, `RetryUpgrade`.
+//! The operator: status and its watches, and the verbs that change something, which mind its epoch.
 
 use super::{Node, local::key};
 use crate::{
     gossip::Endpoint,
-    io::{AdminReply, AdminRequest, Point, RequestId, StateReply},
+    ids::Generation,
+    io::{AdminReply, AdminRequest, Apply, Order, Point, RequestId, StateReply},
     status::{Boot, GroupStatus, PeerStatus, Procedure, Status},
     upgrade::{
         Stage, Step,
         machine::{Event, Phase},
     },
 };
-use std::collections::BTreeSet;
+use std::{cmp::Ordering, collections::BTreeSet, num::NonZeroU64};
 
 /// The release of this program.
 pub const RELEASE: &str = env!("CARGO_PKG_VERSION");
@@ -54,14 +55,77 @@ impl Node {
                 self.watchers.watching.insert(id);
                 AdminReply::Status(Box::new(self.status()))
             }
-            AdminRequest::Proceed => self.proceed(),
-            AdminRequest::RetryUpgrade => {
-                self.upgrade_event(Event::Begin);
-                AdminReply::Done
-            }
+            AdminRequest::ClaimEpoch(epoch) => self.claim_epoch(*epoch),
+            AdminRequest::Proceed(order) => self.ordered("Proceed", order, Self::proceed),
+            AdminRequest::RetryUpgrade(order) => self.ordered("RetryUpgrade", order, Self::retry_upgrade),
+            AdminRequest::Restart { order, generation } => self.ordered("Restart", order, |node| node.restart(*generation)),
             AdminRequest::GetSchema => AdminReply::Schema(self.schema.rows().clone()),
         };
         self.reply_admin(id, reply);
+    }
+
+    /// The start has refused a damaged one; were there one all the same, no epoch would do.
+    fn operator_epoch(&self) -> u64 {
+        self.local.operator_epoch().unwrap_or(u64::MAX)
+    }
+
+    fn claim_epoch(&mut self, epoch: NonZeroU64) -> AdminReply {
+        if let Err(refused) = self.check_epoch(epoch.get()) {
+            return refused;
+        }
+        if epoch.get() != self.operator_epoch() {
+            tracing::info!(target: "raft_group0_upgrade", epoch, before = self.operator_epoch(), "ClaimEpoch: an operator has come");
+            self.local.set(&mut self.effects.persist, key::OPERATOR_EPOCH, epoch.to_string());
+            self.watchers.touch();
+        }
+        AdminReply::Done
+    }
+
+    /// An order that was sent before another operator came must not take place after it.
+    fn check_epoch(&self, epoch: u64) -> Result<(), AdminReply> {
+        let claimed = self.operator_epoch();
+        if epoch >= claimed {
+            return Ok(());
+        }
+        Err(AdminReply::Refused(format!(
+            "epoch {epoch} is older than {claimed}, which another operator has claimed; nothing was changed. If that operator is \
+             gone for good, claim an epoch above {claimed} first"
+        )))
+    }
+
+    fn ordered(&mut self, verb: &str, order: &Order, carry_out: impl FnOnce(&mut Self) -> AdminReply) -> AdminReply {
+        let Order { run_id, epoch } = order;
+        let reply = match self.check_epoch(*epoch) {
+            Ok(()) => carry_out(self),
+            Err(refused) => refused,
+        };
+        let refused = if let AdminReply::Refused(why) = &reply { Some(why) } else { None };
+        tracing::info!(target: "raft_group0_upgrade", verb, run_id, epoch, refused, "an operator's order");
+        reply
+    }
+
+    fn retry_upgrade(&mut self) -> AdminReply {
+        self.upgrade_event(Event::Begin);
+        AdminReply::Done
+    }
+
+    /// Idempotent, since the order names the start that it ends: repeated after the restart it finds another one.
+    fn restart(&mut self, generation: Generation) -> AdminReply {
+        let present = self.generation;
+        match generation.cmp(&present) {
+            Ordering::Less => return AdminReply::Done,
+            Ordering::Equal => self.drain(Apply::Restart),
+            Ordering::Greater => {
+                return AdminReply::Refused(format!(
+                    "generation {generation} is to end, but this node is in {present} still; nothing was changed. Name the \
+                     generation that its status shows"
+                ));
+            }
+        }
+        if self.stopping == Some(Apply::Restart) {
+            return AdminReply::Done;
+        }
+        AdminReply::Refused("the node was told to shut down already; whoever told it decides whether it starts again".into())
     }
 
     fn proceed(&mut self) -> AdminReply {
@@ -118,6 +182,7 @@ impl Node {
             peers: self.peers.rows().values().map(|row| (row.host, self.peer_status(row))).collect(),
             upgrade_figures: self.figures_are_complete.then_some(self.figures),
             cost: self.cost,
+            operator_epoch: self.operator_epoch(),
         }
     }
 

@@ -37,6 +37,8 @@ pub mod key {
     pub const REMOVED: &str = "removed_host_ids";
     /// The operator's leave to advertise the feature.
     pub const PROCEED: &str = "proceed";
+    /// The highest epoch that an operator has claimed. Nothing lowers or erases it.
+    pub const OPERATOR_EPOCH: &str = "operator_epoch";
 }
 
 /// The table.
@@ -148,6 +150,11 @@ impl Local {
         if let Some(group) = self.get(key::GROUP_ID).map(String::from) {
             self.set(persist, key::REACHED, format!("{group} {stage}"));
         }
+    }
+
+    /// The highest epoch that an operator has claimed; 0 if none has.
+    pub fn operator_epoch(&self) -> Result<u64, DamagedSetting> {
+        Ok(self.parsed(key::OPERATOR_EPOCH)?.unwrap_or_default())
     }
 
     /// Enabled features.

@@ -151,7 +151,7 @@ impl Node {
         let features = if self.flag().advertises() { vec![feature::SUPPORTS_RAFT_CLUSTER_MANAGEMENT.into()] } else { vec![] };
         let in_group = self.group.as_ref().filter(|(_, group)| group.configuration().members().contains(&self.host));
         Endpoint {
-            status: if self.stopping { RingStatus::Shutdown } else { self.boot.ring_status() },
+            status: if self.is_stopping() { RingStatus::Shutdown } else { self.boot.ring_status() },
             tokens: self.local.tokens(),
             features: features.into_iter().collect(),
             schema_version: self.schema_version(),

@@ -86,7 +86,8 @@ pub struct Node {
     figures: UpgradeFigures,
     figures_are_complete: bool,
     cost: Cost,
-    stopping: bool,
+    /// What was applied when the shutdown was announced.
+    stopping: Option<Apply>,
 }
 
 impl Node {
@@ -105,7 +106,7 @@ impl Node {
             Input::Admin { id, request } => self.admin(id, &request),
             Input::Seeds(seeds) => self.seeds_resolved(seeds),
             Input::Measured { round_trip, fsync } => self.measured(round_trip, fsync),
-            Input::Shutdown => self.shutdown(),
+            Input::Shutdown => self.drain(Apply::Drained),
         }
         self.settle();
         self.finish_step()
@@ -148,7 +149,7 @@ impl Node {
 
     /// `None` once nothing wants to be woken: gossip has said good-bye and there is no group.
     fn wake_at(&self) -> Option<Duration> {
-        let raft = self.group.as_ref().map(|(_, group)| group.next_tick()).filter(|_| !self.stopping);
+        let raft = self.group.as_ref().map(|(_, group)| group.next_tick()).filter(|_| !self.is_stopping());
         let next = self.timers.next().into_iter().chain(raft).min()?;
         (next != Duration::MAX).then(|| next.max(self.now.elapsed))
     }
@@ -242,10 +243,16 @@ impl Node {
         }
     }
 
-    fn shutdown(&mut self) {
-        if std::mem::replace(&mut self.stopping, true) {
+    const fn is_stopping(&self) -> bool {
+        self.stopping.is_some()
+    }
+
+    /// Announces the shutdown, once; `then` says what follows it.
+    fn drain(&mut self, then: Apply) {
+        if self.is_stopping() {
             return;
         }
+        self.stopping = Some(then.clone());
         tracing::info!(target: "gossip", "draining: announcing the shutdown");
         self.hand_over_leadership();
         self.forget_calls(|_| true);
@@ -253,7 +260,7 @@ impl Node {
         self.settle_endpoint();
         self.gossip_step(crate::gossip::GossipInput::Shutdown);
         self.timers = Timers::default();
-        self.effects.apply.push(Apply::Drained);
+        self.effects.apply.push(then);
     }
 
     fn measured(&mut self, round_trip: Option<Duration>, fsync: Option<Duration>) {

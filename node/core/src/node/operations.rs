@@ -98,7 +98,7 @@ impl Node {
     pub(super) fn schema_change(&mut self, id: RequestId, request: &ClientRequest) {
         let refuse = |error| Reply::Client { id, reply: ClientReply::Error(error) };
         let stage = self.stage();
-        if self.stopping || !self.boot.is_completed() {
+        if self.is_stopping() || !self.boot.is_completed() {
             let why = self.boot.waiting().unwrap_or_else(|| "the node is shutting down".into());
             self.effects.reply.push(refuse(CqlError::Server(format!("no schema change is possible here now: {why}"))));
         } else if self.operations.open.len() + self.operations.agreements.len() >= OPERATIONS_MAX {

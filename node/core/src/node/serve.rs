@@ -40,7 +40,7 @@ impl Node {
     }
 
     pub(super) fn message(&mut self, header: &Header, message: Message) {
-        if self.admit(header).is_err() || self.stopping {
+        if self.admit(header).is_err() || self.is_stopping() {
             return;
         }
         match message {
@@ -58,7 +58,7 @@ impl Node {
     pub(super) fn request(&mut self, id: RequestId, header: &Header, request: PeerRequest) {
         self.caused_by(header.path);
         let stopping = || Refusal::NotNow("the node is shutting down".into());
-        if let Err(refusal) = self.admit(header).and_then(|()| if self.stopping { Err(stopping()) } else { Ok(()) }) {
+        if let Err(refusal) = self.admit(header).and_then(|()| if self.is_stopping() { Err(stopping()) } else { Ok(()) }) {
             return self.effects.reply.push(Reply::Peer { id, outcome: Err(refusal) });
         }
         match request {

@@ -116,7 +116,7 @@ impl Node {
             figures: UpgradeFigures::default(),
             figures_are_complete: false,
             cost: Cost::default(),
-            stopping: false,
+            stopping: None,
             random,
             local,
             settings,
@@ -182,6 +182,7 @@ fn flag(settings: &Settings, local: &Local) -> Flag {
 
 fn check(settings: &Settings, local: &Local) -> Result<(), StartError> {
     flag(settings, local).check()?;
+    local.operator_epoch()?;
     match local.get(local::key::CLUSTER_NAME) {
         Some(stored) if stored != settings.cluster_name => {
             Err(StartError::OtherCluster { stored: stored.into(), configured: settings.cluster_name.clone() })

@@ -1,10 +1,11 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 //! Whole nodes in one deterministic world: from the first boot to group 0, and through a crash at each persisted step.
 
+mod epochs;
 mod world;
 
 use crate::{
-    io::{AdminRequest, ClientReply, CqlError, Point},
+    io::{AdminRequest, ClientReply, CqlError, Order, Point},
     upgrade::Stage,
 };
 use std::time::Duration;
@@ -35,7 +36,7 @@ fn upgrade(world: &mut World) {
     }
     for host in 0..world.hosts.len() {
         if world.hosts[host].node.is_some() {
-            world.admin(host, AdminRequest::Proceed);
+            world.admin(host, AdminRequest::Proceed(Order::default()));
         }
     }
 }
@@ -82,7 +83,7 @@ fn a_crash_at_each_persisted_step_is_survived() {
             if world.hosts[victim].node.is_none() {
                 world.start(victim);
                 world.run(Duration::from_secs(2));
-                world.admin(victim, AdminRequest::Proceed);
+                world.admin(victim, AdminRequest::Proceed(Order::default()));
             }
             let finished = world.run_until(Duration::from_mins(2), is_final);
             assert!(finished, "crash of {victim} at {point:?}, after: {after}\n{}", report(&world));
