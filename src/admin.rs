@@ -1,9 +1,10 @@
 //! The client of a node's Admin service: one connection and the verbs. Which verb when, it does not decide.
 
+use crate::act::{Failure, Order};
 use group0_api::v1::{self, admin_client::AdminClient};
 use std::{net::SocketAddr, time::Duration};
 use tonic::{
-    Request, Streaming,
+    Code, Request, Status, Streaming,
     transport::{Channel, Endpoint},
 };
 
@@ -45,16 +46,31 @@ impl Admin {
         self.within(client.watch_status(Request::new(v1::WatchStatusRequest {}))).await
     }
 
-    /// Lifts the hold.
-    pub async fn proceed(&self) -> Result<(), Why> {
+    /// From now on the node refuses orders of a lower epoch.
+    pub async fn claim_epoch(&self, epoch: u64) -> Result<(), Failure> {
         let mut client = self.client.clone();
-        self.within(client.proceed(Request::new(v1::ProceedRequest::default()))).await.map(drop)
+        self.confirmed(client.claim_epoch(Request::new(v1::ClaimEpochRequest { epoch }))).await
+    }
+
+    /// Lifts the hold.
+    pub async fn proceed(&self, order: &Order) -> Result<(), Failure> {
+        let Order { run_id, epoch } = order.clone();
+        let mut client = self.client.clone();
+        self.confirmed(client.proceed(Request::new(v1::ProceedRequest { epoch, run_id }))).await
     }
 
     /// Starts a failed procedure again.
-    pub async fn retry_upgrade(&self) -> Result<(), Why> {
+    pub async fn retry_upgrade(&self, order: &Order) -> Result<(), Failure> {
+        let Order { run_id, epoch } = order.clone();
         let mut client = self.client.clone();
-        self.within(client.retry_upgrade(Request::new(v1::RetryUpgradeRequest::default()))).await.map(drop)
+        self.confirmed(client.retry_upgrade(Request::new(v1::RetryUpgradeRequest { epoch, run_id }))).await
+    }
+
+    /// Ends the start of the process that has this generation; it begins anew by itself.
+    pub async fn restart(&self, order: &Order, generation: u64) -> Result<(), Failure> {
+        let Order { run_id, epoch } = order.clone();
+        let mut client = self.client.clone();
+        self.confirmed(client.restart(Request::new(v1::RestartRequest { epoch, run_id, generation }))).await
     }
 
     /// Every row of the schema, one line each.
@@ -68,12 +84,37 @@ impl Admin {
         Ok(rows)
     }
 
-    async fn within<T>(&self, call: impl Future<Output = Result<tonic::Response<T>, tonic::Status>>) -> Result<T, Why> {
+    async fn within<T>(&self, call: impl Future<Output = Result<tonic::Response<T>, Status>>) -> Result<T, Why> {
         match tokio::time::timeout(self.limit, call).await {
             Ok(Ok(response)) => Ok(response.into_inner()),
-            Ok(Err(status)) => Err(format!("{}: {}", status.code(), status.message())),
-            Err(_) => Err(format!("no answer within {} ms", self.limit.as_millis())),
+            Ok(Err(status)) => Err(in_words(&status)),
+            Err(_) => Err(self.no_answer()),
         }
+    }
+
+    async fn confirmed<T>(&self, call: impl Future<Output = Result<tonic::Response<T>, Status>>) -> Result<(), Failure> {
+        match tokio::time::timeout(self.limit, call).await {
+            Ok(answer) => answer.map(drop).map_err(|status| failure(&status)),
+            Err(_) => Err(Failure::Unknown(self.no_answer())),
+        }
+    }
+
+    fn no_answer(&self) -> Why {
+        format!("no answer within {} ms", self.limit.as_millis())
+    }
+}
+
+fn in_words(status: &Status) -> Why {
+    format!("{}: {}", status.code(), status.message())
+}
+
+/// Only codes that a node gives before it does anything prove that nothing was done.
+fn failure(status: &Status) -> Failure {
+    match status.code() {
+        Code::FailedPrecondition | Code::InvalidArgument | Code::PermissionDenied | Code::Unimplemented => {
+            Failure::Refused(in_words(status))
+        }
+        _ => Failure::Unknown(in_words(status)),
     }
 }
 
@@ -84,4 +125,18 @@ fn root(error: &(dyn std::error::Error + 'static)) -> String {
         error = source;
     }
     error.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_refusal_says_that_nothing_was_done() {
+        for code in (0..=16).map(Code::from_i32) {
+            let refused = matches!(failure(&Status::new(code, "why")), Failure::Refused(_));
+            let expected = ["FailedPrecondition", "InvalidArgument", "PermissionDenied", "Unimplemented"];
+            assert_eq!(refused, expected.contains(&format!("{code:?}").as_str()), "{code:?}");
+        }
+    }
 }

@@ -9,6 +9,26 @@ use crate::{
     plan::Action,
 };
 
+/// Who orders a change of a node. A node refuses orders of an epoch below the highest that was claimed on it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Order {
+    /// The run that it belongs to.
+    pub run_id: String,
+    /// The epoch that this operator has claimed; 0 if it has claimed none.
+    pub epoch: u64,
+}
+
+/// Why an order has not been confirmed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// The node refused it: it did not take place and will not.
+    #[error("refused: {0}")]
+    Refused(String),
+    /// There was no answer: it may have taken place, or may still.
+    #[error("not known whether it took place: {0}")]
+    Unknown(String),
+}
+
 /// What can be seen and done. Each verb is idempotent.
 #[expect(async_fn_in_trait, reason = "used with one type at a time, never across threads")]
 pub trait World {

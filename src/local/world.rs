@@ -5,7 +5,7 @@ use super::{
     node::{Cluster, Node},
 };
 use crate::{
-    act::World,
+    act::{Order, World},
     admin::Admin,
     crd::{Group0Upgrade, Group0UpgradeStatus},
     error::Error,
@@ -65,6 +65,12 @@ impl LocalWorld {
         self.nodes.get_mut(name).ok_or_else(|| Error::failure(format!("{name}: no such node in this folder")))
     }
 
+    /// Nobody else acts on this folder while we do, so that no epoch is needed.
+    fn order(&self) -> Order {
+        let run_id = self.object.status.as_ref().map(|status| status.run_id.clone()).unwrap_or_default();
+        Order { run_id, epoch: 0 }
+    }
+
     async fn admin(&self, name: &PodName) -> Result<Admin, String> {
         let node = self.nodes.get(name).ok_or_else(|| format!("{name}: no such node in this folder"))?;
         Admin::connect(node.admin(), self.limit).await
@@ -92,10 +98,10 @@ impl World for LocalWorld {
     }
 
     async fn proceed(&mut self, node: &PodName) -> Result<(), String> {
-        self.admin(node).await?.proceed().await
+        self.admin(node).await?.proceed(&self.order()).await.map_err(|failure| failure.to_string())
     }
 
     async fn retry_upgrade(&mut self, node: &PodName) -> Result<(), String> {
-        self.admin(node).await?.retry_upgrade().await
+        self.admin(node).await?.retry_upgrade(&self.order()).await.map_err(|failure| failure.to_string())
     }
 }

@@ -26,6 +26,8 @@ pub fn node_seen(status: &v1::Status, now: Timestamp) -> Result<NodeSeen, String
         schema_version: status.schema_version.clone(),
         peers: status.peers.iter().map(peer).collect::<Result<BTreeMap<_, _>, _>>()?,
         figures: status.upgrade_figures.as_ref().map(figures).transpose()?,
+        epoch: status.operator_epoch,
+        disk_free: Some(status.disk_free_bytes).filter(|bytes| *bytes != 0),
     })
 }
 

@@ -68,6 +68,10 @@ pub struct NodeSeen {
     pub peers: BTreeMap<HostId, Peer>,
     /// What its upgrade took, if this process has finished one.
     pub figures: Option<Figures>,
+    /// The highest epoch that an operator has claimed on it; 0 if none has.
+    pub epoch: u64,
+    /// Bytes that it may still write, if it can tell.
+    pub disk_free: Option<u64>,
 }
 
 /// The persisted upgrade state.

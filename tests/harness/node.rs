@@ -54,6 +54,11 @@ impl Node {
         self.address
     }
 
+    /// The id of its process.
+    pub fn pid(&self) -> u32 {
+        self.process.as_ref().and_then(Child::id).expect("only a running node has a process")
+    }
+
     /// Where CQL clients connect.
     pub fn cql(&self) -> SocketAddr {
         (self.address, 9042).into()

@@ -210,5 +210,7 @@ fn new_node(name: &PodName, peers: BTreeMap<HostId, Peer>) -> NodeSeen {
         schema_version: String::new(),
         peers,
         figures: None,
+        epoch: 0,
+        disk_free: None,
     }
 }
