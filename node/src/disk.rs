@@ -5,7 +5,8 @@
 
 use group0_core::io::{Image, Persist, Table, Write};
 use redb::{
-    CommitError, Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, TableDefinition, WriteTransaction,
+    CommitError, Database, DatabaseError, ReadableDatabase, ReadableTable, StorageBackend, StorageError, TableDefinition,
+    WriteTransaction,
 };
 use std::{
     fs::{self, File},
@@ -101,11 +102,22 @@ impl Disk {
         let path = workdir.join(FILE);
         let is_new = !path.exists();
         let database = Database::create(&path).map_err(|error| open_error(&path, error))?;
-        let mut disk = Self { database, path };
-        disk.verify()?;
+        let disk = Self::check(database, path)?;
         if is_new {
             File::open(workdir).and_then(|directory| directory.sync_all()).map_err(|error| io_error(workdir, &error))?;
         }
+        Ok(disk)
+    }
+
+    /// Opens the database, or makes it, on storage that is no file; `name` stands for its path in errors.
+    pub fn on(storage: impl StorageBackend, name: &Path) -> Result<Self, DiskError> {
+        let database = Database::builder().create_with_backend(storage).map_err(|error| open_error(name, error))?;
+        Self::check(database, name.to_owned())
+    }
+
+    fn check(database: Database, path: PathBuf) -> Result<Self, DiskError> {
+        let mut disk = Self { database, path };
+        disk.verify()?;
         disk.check_format()?;
         Ok(disk)
     }

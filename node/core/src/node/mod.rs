@@ -8,7 +8,7 @@
 //! - [`consensus`]: Raft, read barriers, membership changes, snapshots, what committed commands do;
 //! - [`operations`]: schema changes of clients; [`sync`]: pushes and pulls of schema between nodes;
 //! - [`serve`]: verbs of peers; [`calls`]: answers to ours; [`admin`]: the operator; [`tables`]: what `SELECT` sees;
-//! - [`local`], [`peers`]: small durable tables; [`timers`]: who wants to be woken.
+//! - [`local`], [`peers`]: small durable tables; [`timers`]: who wants to be woken; [`inspect`]: what checkers see.
 //!
 //! The lock between old-style schema changes and `synchronize` is the step itself: an old-style change reads the stage,
 //! validates, merges and is handed over for persisting within one step, so none is ever in flight when a later step
@@ -18,6 +18,7 @@ mod admin;
 mod boot;
 mod calls;
 mod consensus;
+mod inspect;
 mod local;
 mod membership;
 mod operations;
@@ -169,7 +170,8 @@ impl Node {
         std::mem::take(&mut self.procedure.progressed)
     }
 
-    fn stage(&self) -> Stage {
+    /// The persisted state of the upgrade.
+    pub fn stage(&self) -> Stage {
         self.local.stage()
     }
 

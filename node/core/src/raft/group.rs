@@ -270,6 +270,7 @@ impl Group {
             term: role.term,
             leader: role.leader,
             is_leader: role.is_leader,
+            vote: self.names.host(raft.vote),
             commit: raft.raft_log.committed,
             applied: self.node.store().applied(),
             last_index: raft.raft_log.last_index(),

@@ -117,6 +117,8 @@ pub struct RaftStatus<'a> {
     pub leader: Option<HostId>,
     /// Whether that is us.
     pub is_leader: bool,
+    /// For whom it has voted in this term.
+    pub vote: Option<HostId>,
     /// Up to where the log is decided.
     pub commit: u64,
     /// Up to where it is applied.

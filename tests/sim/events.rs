@@ -1,0 +1,81 @@
+//! Named events of a run, counted: seeds in which nothing happens prove nothing.
+
+use group0_core::io::Point;
+use std::collections::BTreeMap;
+
+/// How often each event took place.
+#[derive(Clone, Debug, Default)]
+pub struct Events(BTreeMap<String, u64>);
+
+/// From so many seeds on, each of [`required`] must have been reached.
+pub const SEEDS_THAT_REACH_ALL: u64 = 200;
+
+impl Events {
+    /// It took place.
+    pub fn count(&mut self, name: &str) {
+        match self.0.get_mut(name) {
+            Some(count) => *count += 1,
+            None => drop(self.0.insert(name.to_owned(), 1)),
+        }
+    }
+
+    /// Those of another run, too.
+    pub fn add(&mut self, other: &Self) {
+        for (name, count) in &other.0 {
+            *self.0.entry(name.clone()).or_default() += count;
+        }
+    }
+
+    /// Names and counts.
+    pub fn all(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.0.iter().map(|(name, count)| (name.as_str(), *count))
+    }
+
+    /// What must be reached and was not.
+    pub fn missing(&self) -> Vec<String> {
+        required().into_iter().filter(|name| !self.0.contains_key(name)).collect()
+    }
+}
+
+/// The name of a crash at a point.
+pub fn crash_at(point: Point, after: bool) -> String {
+    format!("crash {} {}", if after { "after" } else { "before" }, point.name())
+}
+
+/// What a run of many seeds must have reached.
+fn required() -> Vec<String> {
+    let named = [
+        "address changed",
+        "address of another host taken",
+        "call aborted",
+        "call reset",
+        "call timed out",
+        "clock jumped back",
+        "clock jumped forward",
+        "commit failed",
+        "crash",
+        "crash during a commit, durable",
+        "crash during a commit, lost",
+        "early finish",
+        "final by comparison",
+        "graceful restart",
+        "joiner while upgrading",
+        "message cut",
+        "message dropped",
+        "message duplicated",
+        "message overtaken",
+        "node paused",
+        "schema change the old way",
+        "schema change through group 0",
+        "schema change refused in synchronize",
+        "schema change with unknown outcome",
+        "several steps in one turn",
+        "surplus merged",
+        "upgrade completed",
+        "watch broken",
+        "writes lost and torn",
+    ];
+    let named = named.into_iter().map(str::to_owned);
+    let crashes = Point::ALL.iter().flat_map(|point| [crash_at(*point, false), crash_at(*point, true)]);
+    named.chain(crashes).collect()
+}

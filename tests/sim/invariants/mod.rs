@@ -1,0 +1,179 @@
+//! What must always be true, one statement a file. Each looks at every turn of every node once it is durable, and at the end.
+
+mod applied_once;
+mod drained;
+mod equal_rows;
+mod everyone_seen;
+mod logs_agree;
+mod never_back;
+mod old_way;
+mod one_group;
+mod one_leader;
+mod one_way;
+
+use crate::{events::Events, log::Log, process::Pid};
+use group0_core::{
+    ids::{GroupId, HostId, Incarnation},
+    io::{Persist, Point, Table, Write},
+    node::Node,
+    schema::Rows,
+    upgrade::Stage,
+};
+use std::{collections::BTreeSet, time::Duration};
+
+/// A client's schema change, in the step that took it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The node's stage before it.
+    pub stage: Stage,
+    /// Whether the step wrote rows of the schema.
+    pub wrote: bool,
+}
+
+/// What became durable in one transaction of a node, and the node after it.
+#[derive(Clone, Debug)]
+pub struct Turn {
+    /// Which node.
+    pub pid: Pid,
+    /// Its name.
+    pub name: String,
+    /// When.
+    pub now: Duration,
+    /// The writes.
+    pub persist: Persist,
+    /// Schema changes of clients that were taken.
+    pub changes: Vec<Change>,
+    /// Who the node is.
+    pub host: HostId,
+    /// Its stage.
+    pub stage: Stage,
+    /// Of its group.
+    pub incarnation: Incarnation,
+    /// Its share of group 0.
+    pub group: Option<Member>,
+    /// Its schema, if that was written.
+    pub rows: Option<Rows>,
+}
+
+/// A node's share of group 0.
+#[derive(Clone, Debug)]
+pub struct Member {
+    /// Which group.
+    pub id: GroupId,
+    /// The term.
+    pub term: u64,
+    /// Its vote in it.
+    pub vote: Option<HostId>,
+    /// Whether it leads.
+    pub is_leader: bool,
+    /// Up to where the log is decided.
+    pub commit: u64,
+    /// Up to where it is applied.
+    pub applied: u64,
+    /// Hosts of the applied configuration, where the turn has points.
+    pub hosts: BTreeSet<HostId>,
+}
+
+impl Turn {
+    /// Of that node, at that time.
+    pub fn of(pid: Pid, name: &str, now: Duration, node: &Node, persist: Persist, changes: Vec<Change>) -> Self {
+        let writes_schema = persist.writes.iter().any(|write| table(write) == Table::Schema);
+        let group = node.consensus().map(|(id, status)| Member {
+            id,
+            term: status.term,
+            vote: status.vote,
+            is_leader: status.is_leader,
+            commit: status.commit,
+            applied: status.applied,
+            hosts: if persist.points.is_empty() { BTreeSet::new() } else { status.configuration.members() },
+        });
+        Self {
+            pid,
+            name: name.to_owned(),
+            now,
+            changes,
+            host: node.host(),
+            stage: node.stage(),
+            incarnation: node.incarnation(),
+            group,
+            rows: writes_schema.then(|| node.schema().rows().clone()),
+            persist,
+        }
+    }
+
+    /// Whether that point became durable.
+    pub fn passes(&self, point: Point) -> bool {
+        self.persist.points.contains(&point)
+    }
+
+    /// Into the digest of a log.
+    pub fn digest(&self, log: &mut Log) {
+        log.number(self.pid as u64);
+        log.number(u64::try_from(self.now.as_nanos()).unwrap_or_default());
+        for write in &self.persist.writes {
+            match write {
+                Write::Put(_, key, value) | Write::DeleteRange(_, key, value) => {
+                    log.bytes(key);
+                    log.bytes(value);
+                }
+                Write::Delete(_, key) => log.bytes(key),
+            }
+        }
+    }
+}
+
+/// Where a write goes.
+pub const fn table(write: &Write) -> Table {
+    let (Write::Put(table, ..) | Write::Delete(table, _) | Write::DeleteRange(table, ..)) = write;
+    *table
+}
+
+/// What is wrong, if anything is.
+pub type Verdict = Result<(), String>;
+
+/// One statement.
+pub trait Invariant: Send {
+    /// In a few words, with its name in ARCHITECTURE.md where it has one.
+    fn name(&self) -> &'static str;
+    /// A turn has become durable.
+    fn on_turn(&mut self, _turn: &Turn, _events: &mut Events) -> Verdict {
+        Ok(())
+    }
+    /// All are final and quiet: names and rows.
+    fn at_end(&mut self, _schemas: &[(String, Rows)]) -> Verdict {
+        Ok(())
+    }
+}
+
+/// All statements.
+pub struct Invariants(Vec<Box<dyn Invariant>>);
+
+/// All statements, of a world in which nothing has happened.
+pub fn all() -> Invariants {
+    Invariants(vec![
+        Box::new(one_leader::OneLeader::default()),
+        Box::new(logs_agree::LogsAgree::default()),
+        Box::new(applied_once::AppliedOnce::default()),
+        Box::new(drained::Drained),
+        Box::new(everyone_seen::EveryoneSeen::default()),
+        Box::new(one_group::OneGroup::default()),
+        Box::new(never_back::NeverBack::default()),
+        Box::new(old_way::OldWay::default()),
+        Box::new(one_way::OneWay::default()),
+        Box::new(equal_rows::EqualRows),
+    ])
+}
+
+impl Invariants {
+    /// The first that is violated, and how.
+    pub fn on_turn(&mut self, turn: &Turn, events: &mut Events) -> Result<(), (&'static str, String)> {
+        self.0
+            .iter_mut()
+            .try_for_each(|one| one.on_turn(turn, events).map_err(|why| (one.name(), format!("{}: {why}", turn.name))))
+    }
+
+    /// Likewise, at the end.
+    pub fn at_end(&mut self, schemas: &[(String, Rows)]) -> Result<(), (&'static str, String)> {
+        self.0.iter_mut().try_for_each(|one| one.at_end(schemas).map_err(|why| (one.name(), why)))
+    }
+}

@@ -1,0 +1,47 @@
+//! S4: what Raft stored never goes back, over restarts too: the group, the term, the vote in it, what is decided and applied.
+
+use super::{Invariant, Member, Turn, Verdict};
+use crate::{events::Events, process::Pid};
+use group0_core::ids::HostId;
+use std::collections::BTreeMap;
+
+#[derive(Default)]
+pub struct NeverBack {
+    last: BTreeMap<Pid, (HostId, Option<Member>)>,
+}
+
+fn compare(before: &Member, after: &Member) -> Verdict {
+    if before.id != after.id {
+        return Err(format!("it was in group {} and is in {}", before.id, after.id));
+    }
+    let grows = [
+        ("term", before.term, after.term),
+        ("commit index", before.commit, after.commit),
+        ("applied index", before.applied, after.applied),
+    ];
+    for (what, before, after) in grows {
+        if after < before {
+            return Err(format!("its {what} went from {before} back to {after}"));
+        }
+    }
+    if before.term == after.term && before.vote.is_some() && before.vote != after.vote {
+        return Err(format!("in term {} it voted for {:?} and then for {:?}", after.term, before.vote, after.vote));
+    }
+    Ok(())
+}
+
+impl Invariant for NeverBack {
+    fn name(&self) -> &'static str {
+        "S4 what Raft stored never goes back"
+    }
+
+    fn on_turn(&mut self, turn: &Turn, _: &mut Events) -> Verdict {
+        let now = (turn.host, turn.group.clone());
+        match (self.last.insert(turn.pid, now), &turn.group) {
+            (Some((host, _)), _) if host != turn.host => Err(format!("it was host {host} and is {}", turn.host)),
+            (Some((_, Some(before))), Some(after)) => compare(&before, after),
+            (Some((_, Some(before))), None) => Err(format!("it has forgotten its group {}", before.id)),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! Whole clusters in one deterministic world: real nodes on simulated clocks, disks and network, and all that can go wrong.
+//!
+//! A seed is a run: the same seed gives the same log, byte for byte. `make sim SEEDS=n` runs many; `SEED=n` runs one, with `LOG=1`
+//! it is told line by line. A seed that fails says how to run it again, in the smallest world in which it still fails.
+//!
+//! [`swarm`] draws a seed's world, [`world`] runs it. In it are processes ([`process`]): [`node`] with its [`disk`] and [`clock`],
+//! [`clients`] with their [`beliefs`], the [`administrator`]; between them is the [`network`], and over them comes [`trouble`]. What
+//! must be true is in [`invariants`], what must have happened in [`events`]. [`runner`] spreads seeds over the cores.
+
+#![allow(clippy::unwrap_used)]
+
+mod administrator;
+mod beliefs;
+mod clients;
+mod clock;
+mod dice;
+mod disk;
+mod events;
+mod invariants;
+mod log;
+mod network;
+mod node;
+mod platter;
+mod process;
+mod queue;
+mod report;
+mod runner;
+mod swarm;
+mod trouble;
+mod world;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    runner::run(&runner::Request::of_environment())
+}

@@ -1,0 +1,217 @@
+//! What a process of the world is: something that arrivals come to and that leaves things to be done in an outbox.
+//!
+//! A node, a client, an administrator and whatever else there will be talk to each other by parcels, which take time and may get
+//! lost. Nobody calls anybody: a process that dies in the middle has done what has left it, and no more.
+
+use crate::node::NodeProcess;
+use group0_core::{
+    io::{
+        AdminReply, AdminRequest, CallError, ClientReply, ClientRequest, Header, Message, Path, PeerReply, PeerRequest, Refusal,
+    },
+    schema::Schema,
+};
+use std::{net::SocketAddr, time::Duration};
+
+/// Names a process. The nodes come first.
+pub type Pid = usize;
+
+/// Names one question that went over the network, in the whole world.
+pub type Question = u64;
+
+/// This moment of the world.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment<'a> {
+    /// Virtual time.
+    pub now: Duration,
+    /// Whether there are faults still.
+    pub trouble: bool,
+    /// Where the nodes are: what a name resolves to.
+    pub addresses: &'a [SocketAddr],
+}
+
+/// What is asked.
+#[derive(Clone, Debug)]
+pub enum Ask {
+    /// A node asks another.
+    Peer(Header, PeerRequest),
+    /// A CQL client asks a node.
+    Client(ClientRequest),
+    /// An operator asks a node.
+    Admin(AdminRequest),
+}
+
+/// What is answered.
+#[derive(Clone, Debug)]
+pub enum Answer {
+    /// To a node.
+    Peer(Result<(PeerReply, Path), Refusal>),
+    /// To a client.
+    Client(ClientReply),
+    /// To an operator.
+    Admin(AdminReply),
+}
+
+impl Ask {
+    /// Whether it is answered again and again, until someone goes.
+    pub const fn is_watch(&self) -> bool {
+        matches!(self, Self::Peer(_, PeerRequest::WatchGroup0UpgradeState) | Self::Admin(AdminRequest::WatchStatus))
+    }
+
+    /// For the log.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Peer(_, request) => request.verb(),
+            Self::Client(_) => "Client",
+            Self::Admin(AdminRequest::GetStatus) => "GetStatus",
+            Self::Admin(_) => "Admin",
+        }
+    }
+}
+
+impl Answer {
+    /// Whether it ends even a watch.
+    pub const fn is_refusal(&self) -> bool {
+        matches!(self, Self::Peer(Err(_)) | Self::Admin(AdminReply::Refused(_)))
+    }
+}
+
+/// What comes to a process.
+#[derive(Clone, Debug)]
+pub enum Arrival {
+    /// The time that it asked for has come.
+    Wake,
+    /// A message that nobody waits for an answer to.
+    Message(Header, Message),
+    /// A question.
+    Asked(Question, Ask),
+    /// Who asked does not want an answer any more.
+    Gone(Question),
+    /// An answer to the question with this token.
+    Answered {
+        /// The token of who asked.
+        token: u64,
+        /// It.
+        answer: Answer,
+        /// Whether none will follow; those of a watch do.
+        is_last: bool,
+    },
+    /// There is no answer, or no more.
+    Failed(u64, CallError),
+    /// What the names of the seeds resolve to.
+    Seeds(Vec<SocketAddr>),
+    /// It is asked to end.
+    Shutdown,
+}
+
+/// What a process sends.
+#[derive(Clone, Debug)]
+pub enum Parcel {
+    /// To whoever listens there.
+    Message(SocketAddr, Header, Message),
+    /// To whoever listens there; answers come with the token.
+    Ask {
+        /// Chosen by who asks.
+        token: u64,
+        /// Where to.
+        to: SocketAddr,
+        /// What.
+        ask: Ask,
+        /// After which it has timed out.
+        within: Duration,
+    },
+    /// No answer is wanted any more.
+    Abort(u64),
+    /// To who asked.
+    Answer(Question, Answer),
+    /// To who asked: nobody listens here.
+    Close(Question),
+    /// To the resolver of names.
+    Resolve,
+}
+
+/// What is to be done to a process, by whoever looks after processes.
+#[derive(Clone, Debug)]
+pub enum Order {
+    /// Give the node this template, and start it anew with it.
+    Restart {
+        /// Which.
+        node: Pid,
+        /// The flag.
+        flag: bool,
+        /// The hold.
+        hold: bool,
+    },
+}
+
+/// How a process ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// As asked.
+    Exit,
+    /// Not as asked, and why.
+    Crash(String),
+}
+
+/// What is to be noticed about a process, by those who judge.
+#[derive(Clone, Debug)]
+pub enum Note {
+    /// A turn of a node is durable.
+    Turn(Box<crate::invariants::Turn>),
+    /// For the log.
+    Line(String),
+    /// Only for the digest of the log.
+    Mark(u64),
+    /// To be counted.
+    Event(String),
+    /// Something that must not be.
+    Violation(&'static str, String),
+}
+
+/// What a process leaves behind, in this order.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    /// To be noticed.
+    pub notes: Vec<Note>,
+    /// To be sent.
+    pub send: Vec<Parcel>,
+    /// To be done.
+    pub orders: Vec<Order>,
+    /// It has ended.
+    pub end: Option<End>,
+}
+
+impl Outbox {
+    /// For the log.
+    pub fn line(&mut self, text: impl Into<String>) {
+        self.notes.push(Note::Line(text.into()));
+    }
+
+    /// To be counted.
+    pub fn event(&mut self, name: impl Into<String>) {
+        self.notes.push(Note::Event(name.into()));
+    }
+}
+
+/// A process.
+pub trait Process: Send {
+    /// For the log.
+    fn name(&self) -> &str;
+    /// Starts, with what is durable.
+    fn start(&mut self, moment: Moment<'_>, out: &mut Outbox);
+    /// Something has come; several things, if it could not be told in between.
+    fn take(&mut self, moment: Moment<'_>, arrivals: Vec<Arrival>, out: &mut Outbox);
+    /// When it wants [`Arrival::Wake`], in virtual time.
+    fn wake_at(&self) -> Option<Duration>;
+    /// It is dead: what is not durable is gone.
+    fn crash(&mut self, moment: Moment<'_>, out: &mut Outbox);
+    /// Whether it has nothing more to do; if not, what it waits for.
+    fn is_done(&self) -> Result<(), String>;
+    /// At the end of a run: whether the schema is as it must be for this process.
+    fn judge(&self, _schema: &Schema) -> Result<(), String> {
+        Ok(())
+    }
+    /// Itself, if it is a node.
+    fn node(&mut self) -> Option<&mut NodeProcess> {
+        None
+    }
+}

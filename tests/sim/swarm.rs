@@ -1,0 +1,142 @@
+//! What a seed draws before anything happens: which faults there are in its world, and how strong each is.
+//!
+//! Few faults at a time find more than all of them always: a world in which everything breaks never gets anywhere interesting.
+
+use crate::dice::Dice;
+use std::{collections::BTreeMap, fmt, time::Duration};
+
+macro_rules! faults {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
+        /// What can go wrong in a world, or be unusual about it.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Fault { $($(#[$doc])* $variant,)* }
+        impl Fault {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+            /// As `WITHOUT` takes it.
+            pub const fn name(self) -> &'static str { match self { $(Self::$variant => $name,)* } }
+        }
+    };
+}
+faults! {
+    /// One-way messages get lost.
+    Drop = "drop",
+    /// They come twice.
+    Duplicate = "duplicate",
+    /// They overtake each other.
+    Reorder = "reorder",
+    /// Links are slow, each in its own way.
+    Delay = "delay",
+    /// Questions or their answers get lost.
+    Silence = "silence",
+    /// A link carries nothing in one direction for a while.
+    Cut = "cut",
+    /// A node hears nobody and nobody hears it for a while.
+    Isolate = "isolate",
+    /// The connections between two processes break.
+    Reset = "reset",
+    /// Processes die.
+    Crash = "crash",
+    /// They die at persisted steps of the procedure.
+    CrashAtPoint = "crash-at-point",
+    /// Processes are ended and started again, as an upgrade of the release would.
+    Restart = "restart",
+    /// Processes stand still for a while.
+    Pause = "pause",
+    /// A node comes back with another address.
+    Address = "address",
+    /// That may be the former address of another node.
+    Reuse = "reuse",
+    /// Wall clocks are set.
+    Jump = "jump",
+    /// Clocks go wrong slowly.
+    Drift = "drift",
+    /// Some disks are slow.
+    SlowDisk = "slow-disk",
+    /// Transactions fail.
+    FailedCommit = "failed-commit",
+    /// Nodes store in redb; what it has not synced is lost or torn by a crash.
+    Torn = "torn",
+    /// A node more comes while the others upgrade.
+    Latecomer = "latecomer",
+    /// Who restarts the nodes does not wait until all is well.
+    Haste = "haste",
+    /// The flag comes without the hold.
+    Unheld = "unheld",
+    /// Faults come at the moments at which something becomes durable.
+    Aimed = "aimed",
+}
+
+/// The world of a seed.
+#[derive(Clone, Debug)]
+pub struct Swarm {
+    /// The seed.
+    pub seed: u64,
+    /// How many nodes.
+    pub nodes: usize,
+    /// How many schema changes each client makes.
+    pub changes: u32,
+    /// How long there are faults.
+    pub trouble: Duration,
+    /// How strong each is, from 1 to 100.
+    faults: BTreeMap<Fault, u64>,
+}
+
+/// What is taken out of a world to make it simpler.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Without these faults.
+    pub without: Vec<Fault>,
+    /// At most so many nodes.
+    pub nodes: Option<usize>,
+    /// At most so many changes for each client.
+    pub changes: Option<u32>,
+}
+
+impl Swarm {
+    /// The world of that seed, within these limits.
+    pub fn draw(seed: u64, limits: &Limits) -> Self {
+        let mut dice = Dice::of(seed, 1);
+        let nodes = dice.pick(&[3, 3, 3, 4, 4, 5, 5, 6, 7]);
+        let changes = dice.pick(&[6, 12, 12, 25]);
+        let trouble = dice.time(Duration::from_secs(8)..Duration::from_secs(40));
+        // How much of all that is possible: some worlds are nearly whole.
+        let share = dice.pick(&[100_000, 250_000, 400_000, 600_000]);
+        let mut faults = BTreeMap::new();
+        for fault in Fault::ALL {
+            let (is_there, strength) = (dice.chance(share), dice.within(1..101));
+            if is_there && !limits.without.contains(fault) {
+                faults.insert(*fault, strength);
+            }
+        }
+        Self {
+            seed,
+            nodes: limits.nodes.map_or(nodes, |most| nodes.min(most)),
+            changes: limits.changes.map_or(changes, |most| changes.min(most)),
+            trouble,
+            faults,
+        }
+    }
+
+    /// Whether there is such a fault.
+    pub fn has(&self, fault: Fault) -> bool {
+        self.faults.contains_key(&fault)
+    }
+
+    /// From 0, if there is no such fault, to `most`.
+    pub fn up_to(&self, fault: Fault, most: u64) -> u64 {
+        self.faults.get(&fault).map_or(0, |strength| (most * strength).div_ceil(100))
+    }
+
+    /// Those that there are.
+    pub fn faults(&self) -> impl Iterator<Item = Fault> {
+        self.faults.keys().copied()
+    }
+}
+
+impl fmt::Display for Swarm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} nodes, {} changes a client, trouble for {:?}:", self.nodes, self.changes, self.trouble)?;
+        self.faults.iter().try_for_each(|(fault, strength)| write!(f, " {} {strength}%", fault.name()))
+    }
+}

@@ -1,0 +1,122 @@
+//! What goes wrong, and when: some of it at any time, some of it just after something has become durable.
+
+use crate::{
+    dice::{CERTAIN, Dice},
+    process::Pid,
+    swarm::{Fault, Swarm},
+};
+use std::time::Duration;
+
+/// Things that go wrong once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Nothing goes from the one to the other for so long.
+    Cut(Pid, Pid, Duration),
+    /// Nothing goes to the process or from it for so long.
+    Isolate(Pid, Duration),
+    /// What the two have under way between them breaks.
+    Reset(Pid, Pid),
+    /// It dies.
+    Crash(Pid),
+    /// It is asked to end, and started again.
+    Restart(Pid),
+    /// It stands still for so long.
+    Pause(Pid, Duration),
+    /// The wall clock of its host is set.
+    Jump(Pid, i64),
+}
+
+/// Kinds of trouble that come once, with how many of them a world has at most.
+const KINDS: [(Fault, u64); 7] = [
+    (Fault::Cut, 12),
+    (Fault::Isolate, 4),
+    (Fault::Reset, 20),
+    (Fault::Crash, 8),
+    (Fault::Restart, 4),
+    (Fault::Pause, 6),
+    (Fault::Jump, 6),
+];
+
+/// How far a clock is set at most: an hour, as when a time zone was taken for another.
+const JUMP_MICROS: u64 = 3_600_000_000;
+
+/// Draws the trouble of a world.
+#[derive(Clone, Debug)]
+pub struct Trouble {
+    dice: Dice,
+    nodes: usize,
+    kinds: Vec<Fault>,
+    aimed: u64,
+}
+
+impl Trouble {
+    /// Of that world.
+    pub fn new(swarm: &Swarm) -> Self {
+        let kinds = KINDS.iter().map(|(fault, _)| *fault).filter(|fault| swarm.has(*fault)).collect();
+        let aimed = swarm.up_to(Fault::Aimed, CERTAIN / 3);
+        Self { dice: Dice::of(swarm.seed, 3), nodes: swarm.nodes, kinds, aimed }
+    }
+
+    /// What comes at any time, with its times.
+    pub fn schedule(&mut self, swarm: &Swarm) -> Vec<(Duration, Action)> {
+        let mut schedule = Vec::new();
+        for (fault, most) in KINDS {
+            let mut dice = Dice::of(swarm.seed, 100 + fault as u64);
+            for _ in 0..swarm.up_to(fault, most) {
+                let at = dice.time(Duration::ZERO..swarm.trouble);
+                schedule.push((at, self.action(fault, &mut dice)));
+            }
+        }
+        schedule
+    }
+
+    /// Maybe something, with its delay: a step of the procedure has just become durable at that node.
+    pub fn aim(&mut self, at: Pid) -> Option<(Duration, Action)> {
+        if self.kinds.is_empty() || !self.dice.chance(self.aimed) {
+            return None;
+        }
+        let mut dice = self.dice.clone();
+        let fault = dice.pick(&self.kinds);
+        let delay = dice.short_time(Duration::from_millis(300));
+        let mut action = self.action(fault, &mut dice);
+        if dice.coin() {
+            action = action.at(at);
+        }
+        self.dice = dice;
+        Some((delay, action))
+    }
+
+    fn action(&self, fault: Fault, dice: &mut Dice) -> Action {
+        let node = dice.index(self.nodes);
+        let other = (node + 1 + dice.index(self.nodes - 1)) % self.nodes;
+        let long = dice.short_time(Duration::from_secs(12));
+        match fault {
+            Fault::Cut => Action::Cut(node, other, long),
+            Fault::Isolate => Action::Isolate(node, long),
+            Fault::Reset => Action::Reset(node, other),
+            Fault::Restart => Action::Restart(node),
+            Fault::Pause => Action::Pause(node, long),
+            Fault::Jump => {
+                let micros = dice.within(0..JUMP_MICROS).cast_signed() >> dice.within(0..16);
+                Action::Jump(node, if dice.coin() { micros } else { -micros })
+            }
+            _ => Action::Crash(node),
+        }
+    }
+}
+
+impl Action {
+    /// The same, at that node.
+    fn at(self, node: Pid) -> Self {
+        match self {
+            Self::Cut(_, other, long) if other != node => Self::Cut(node, other, long),
+            Self::Reset(_, other) if other != node => Self::Reset(node, other),
+            Self::Isolate(_, long) => Self::Isolate(node, long),
+            Self::Crash(_) => Self::Crash(node),
+            Self::Restart(_) => Self::Restart(node),
+            Self::Pause(_, long) => Self::Pause(node, long),
+            Self::Jump(_, micros) => Self::Jump(node, micros),
+            other @ (Self::Cut(..) | Self::Reset(..)) => other,
+        }
+    }
+}

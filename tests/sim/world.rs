@@ -1,0 +1,495 @@
+//! One world of one seed: processes, the network between them, what goes wrong, and those who judge.
+
+use crate::{
+    administrator::Administrator,
+    clients::{Client, Plan},
+    dice::Dice,
+    events::Events,
+    invariants::{self, Invariants},
+    log::Log,
+    network::{Around, KEEP_ALIVE, Network},
+    node::NodeProcess,
+    process::{Arrival, End, Moment, Note, Order, Outbox, Parcel, Pid, Process},
+    queue::{Event, Queue},
+    swarm::{Fault, Swarm},
+    trouble::{Action, Trouble},
+};
+use group0_core::{io::Settings, schema::Rows};
+use std::{
+    collections::BTreeMap,
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
+
+/// Once nothing goes wrong any more, everything that was begun is finished after so long at most: the longest back-offs of the
+/// procedure, one after another.
+const PATIENCE: Duration = Duration::from_secs(150);
+/// So long nothing more is done before schemas are compared.
+const QUIET: Duration = Duration::from_secs(5);
+/// Who is asked to end gets so long.
+const DRAIN: Duration = Duration::from_secs(3);
+/// How often it is looked whether all is done.
+const LOOK: Duration = Duration::from_millis(500);
+/// The port of peers.
+const PORT: u16 = 7000;
+
+/// Why a run ended early, or what was wrong at its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// The invariant, or what else it is.
+    pub what: String,
+    /// In detail.
+    pub detail: String,
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub struct Outcome {
+    /// What was wrong.
+    pub violation: Option<Violation>,
+    /// Of the log.
+    pub digest: u64,
+    /// The last lines of the log.
+    pub last: Vec<String>,
+    /// Virtual time.
+    pub time: Duration,
+    /// What happened.
+    pub events: Events,
+    /// Turns of nodes.
+    pub turns: u64,
+}
+
+struct Slot {
+    process: Box<dyn Process>,
+    life: u32,
+    is_alive: bool,
+    paused: Option<Duration>,
+    /// What has come while it stands still.
+    waiting: Vec<Arrival>,
+}
+
+/// The world.
+pub struct World {
+    swarm: Swarm,
+    now: Duration,
+    trouble: bool,
+    queue: Queue,
+    slots: Vec<Slot>,
+    addresses: Vec<SocketAddr>,
+    network: Network,
+    mishaps: Trouble,
+    dice: Dice,
+    invariants: Invariants,
+    events: Events,
+    log: Log,
+    violation: Option<Violation>,
+    turns: u64,
+    moves: u16,
+}
+
+fn address(index: usize, generation: u16) -> SocketAddr {
+    let [high, low] = generation.to_be_bytes();
+    SocketAddr::from((Ipv4Addr::new(10, high, low, u8::try_from(index + 1).unwrap_or(u8::MAX)), PORT))
+}
+
+fn template(pid: Pid, address: SocketAddr) -> Settings {
+    Settings {
+        cluster_name: "sim".into(),
+        broadcast_address: address,
+        rpc_address: address,
+        data_center: "datacenter1".into(),
+        rack: format!("rack{}", pid % 3 + 1),
+        num_tokens: 1,
+        seeds: Vec::new(),
+        is_first_seed: pid == 0,
+        flag: None,
+        hold: false,
+        config: BTreeMap::new(),
+        failure_detector_timeout: Duration::from_secs(2),
+        raft_operation_timeout: Duration::from_secs(10),
+        random_seed: 0,
+        raft_tick: Duration::from_millis(100),
+    }
+}
+
+impl World {
+    /// The world of a swarm.
+    pub fn new(swarm: Swarm, prints: bool) -> Self {
+        let addresses: Vec<_> = (0..swarm.nodes).map(|pid| address(pid, 0)).collect();
+        let mut processes: Vec<Box<dyn Process>> = Vec::new();
+        for (pid, address) in addresses.iter().enumerate() {
+            processes.push(Box::new(NodeProcess::new(pid, template(pid, *address), &swarm)));
+        }
+        for home in 0..swarm.nodes {
+            processes.push(Box::new(Client::new(home, Plan::AtHome, &swarm)));
+        }
+        processes.push(Box::new(Client::new(swarm.nodes, Plan::Roaming, &swarm)));
+        processes.push(Box::new(Administrator::new(&swarm)));
+        let network = Network::new(&swarm, &addresses, processes.len());
+        let slot = |process| Slot { process, life: 0, is_alive: false, paused: None, waiting: Vec::new() };
+        Self {
+            now: Duration::ZERO,
+            trouble: true,
+            queue: Queue::default(),
+            slots: processes.into_iter().map(slot).collect(),
+            addresses,
+            network,
+            mishaps: Trouble::new(&swarm),
+            dice: Dice::of(swarm.seed, 4),
+            invariants: invariants::all(),
+            events: Events::default(),
+            log: Log::new(prints),
+            violation: None,
+            turns: 0,
+            moves: 0,
+            swarm,
+        }
+    }
+
+    /// Runs to the end.
+    pub fn run(mut self) -> Outcome {
+        let text = self.swarm.to_string();
+        self.log.line(self.now, format_args!("seed {}: {text}", self.swarm.seed));
+        self.begin();
+        let limit = self.swarm.trouble + PATIENCE;
+        let mut look_at = self.swarm.trouble;
+        while self.violation.is_none() {
+            if self.now >= look_at {
+                look_at = self.now + LOOK;
+                match self.is_done() {
+                    Ok(()) => break,
+                    Err(why) if self.now > limit => self.violated("liveness", why),
+                    Err(_) => {}
+                }
+            }
+            self.next(look_at);
+        }
+        if self.violation.is_none() {
+            self.events.count("upgrade completed");
+            let end = self.now + QUIET;
+            while self.violation.is_none() && self.now < end {
+                self.next(end);
+            }
+            self.judge();
+        }
+        Outcome {
+            violation: self.violation,
+            digest: self.log.digest(),
+            last: self.log.last().to_vec(),
+            time: self.now,
+            events: self.events,
+            turns: self.turns,
+        }
+    }
+
+    fn begin(&mut self) {
+        let latecomer = self.swarm.has(Fault::Latecomer).then(|| self.swarm.nodes - 1);
+        for pid in 0..self.slots.len() {
+            let at = if Some(pid) == latecomer {
+                self.dice.time(self.swarm.trouble / 8..self.swarm.trouble)
+            } else {
+                self.dice.short_time(Duration::from_secs(2))
+            };
+            self.queue.put(at, Event::Start(pid));
+        }
+        for (at, action) in self.mishaps.schedule(&self.swarm) {
+            self.queue.put(at, Event::Trouble(action));
+        }
+        self.queue.put(self.swarm.trouble, Event::Calm);
+    }
+
+    fn is_done(&self) -> Result<(), String> {
+        let waits: Vec<String> = self.slots.iter().filter_map(|slot| slot.process.is_done().err()).collect();
+        if waits.is_empty() { Ok(()) } else { Err(waits.join("\n  ")) }
+    }
+
+    fn violated(&mut self, what: &str, detail: String) {
+        self.log.line(self.now, format_args!("VIOLATION {what}: {detail}"));
+        self.violation.get_or_insert(Violation { what: what.to_owned(), detail });
+    }
+
+    /// At the end, when all are quiet.
+    fn judge(&mut self) {
+        let mut schemas: Vec<(String, Rows)> = Vec::new();
+        let mut wrong = Vec::new();
+        for at in 0..self.slots.len() {
+            let name = self.slots[at].process.name().to_owned();
+            let Some(core) = self.slots[at].process.node().and_then(|node| node.core().map(|core| core.schema().clone())) else {
+                continue;
+            };
+            for slot in &self.slots {
+                if let Err(why) = slot.process.judge(&core) {
+                    wrong.push(format!("at {name}: {why}"));
+                }
+            }
+            schemas.push((name, core.rows().clone()));
+        }
+        if let Some(why) = wrong.first() {
+            self.violated("S5 acknowledged changes are kept", why.clone());
+        }
+        if let Err((what, why)) = self.invariants.at_end(&schemas) {
+            self.violated(what, why);
+        }
+    }
+
+    /// The next thing that happens, or time passes up to the limit.
+    fn next(&mut self, limit: Duration) {
+        let wakes = self.slots.iter().enumerate().filter(|(_, slot)| slot.is_alive && slot.paused.is_none());
+        let wake = wakes.filter_map(|(pid, slot)| slot.process.wake_at().map(|at| (at, pid))).min();
+        let event = self.queue.next_at().unwrap_or(Duration::MAX);
+        let wake_at = wake.map_or(Duration::MAX, |(at, _)| at);
+        if event.min(wake_at) > limit {
+            self.now = limit;
+        } else if event <= wake_at {
+            if let Some((at, event)) = self.queue.take() {
+                self.now = self.now.max(at);
+                self.happen(event);
+            }
+        } else if let Some((at, pid)) = wake {
+            self.now = self.now.max(at);
+            self.arrive(pid, Arrival::Wake);
+        }
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::Arrive { to, life, arrival } if self.slots[to].life == life => self.arrive(to, arrival),
+            Event::Arrive { .. } => {}
+            Event::Message { to, header, message } => {
+                let arrival = self.network.message_arrives(to, header, message);
+                self.arrive_if(arrival);
+            }
+            Event::Question { question, to, ask } => {
+                let arrival = self.on_network(|network, around| network.question_arrives(question, to, ask, around));
+                self.arrive_if(arrival);
+            }
+            Event::Answer { question, answer, is_last } => {
+                let arrival = self.network.answer_arrives(question, answer, is_last);
+                self.arrive_if(arrival);
+            }
+            Event::Refused(question) => self.on_network(|network, around| network.refused(question, around)),
+            Event::Deadline(question) => self.on_network(|network, around| network.deadline(question, around)),
+            Event::KeepAlive(from, to) => self.on_network(|network, around| network.keep_alive(from, to, around)),
+            Event::StillPaused(pid, since) if self.slots[pid].paused == Some(since) => {
+                self.on_network(|network, around| network.forsake(pid, around));
+            }
+            Event::StillPaused(..) => {}
+            Event::Resume(pid) => self.resume(pid),
+            Event::Start(pid) => self.start(pid),
+            Event::Kill(pid, life) if self.slots[pid].life == life => self.end(pid, &End::Crash("it does not end".into())),
+            Event::Kill(..) => {}
+            Event::Trouble(action) => self.go_wrong(action),
+            Event::Calm => self.calm(),
+        }
+    }
+
+    fn on_network<T>(&mut self, use_it: impl FnOnce(&mut Network, &mut Around<'_>) -> T) -> T {
+        let moment = Moment { now: self.now, trouble: self.trouble, addresses: &self.addresses };
+        let mut around = Around { moment, queue: &mut self.queue, events: &mut self.events, log: &mut self.log };
+        use_it(&mut self.network, &mut around)
+    }
+
+    fn arrive_if(&mut self, arrival: Option<(Pid, Arrival)>) {
+        if let Some((pid, arrival)) = arrival {
+            self.arrive(pid, arrival);
+        }
+    }
+
+    fn arrive(&mut self, pid: Pid, arrival: Arrival) {
+        let slot = &mut self.slots[pid];
+        if !slot.is_alive {
+            return;
+        }
+        if slot.paused.is_some() {
+            return slot.waiting.push(arrival);
+        }
+        self.with(pid, |process, moment, out| process.take(moment, vec![arrival], out));
+    }
+
+    /// Lets a process do something, and deals with what it leaves behind.
+    fn with(&mut self, pid: Pid, act: impl FnOnce(&mut dyn Process, Moment<'_>, &mut Outbox)) {
+        let moment = Moment { now: self.now, trouble: self.trouble, addresses: &self.addresses };
+        let mut out = Outbox::default();
+        act(self.slots[pid].process.as_mut(), moment, &mut out);
+        let Outbox { notes, send, orders, end } = out;
+        for note in notes {
+            self.note(pid, note);
+        }
+        for parcel in send {
+            self.post(pid, parcel);
+        }
+        for order in orders {
+            self.obey(&order);
+        }
+        if let Some(end) = end {
+            self.end(pid, &end);
+        }
+    }
+
+    fn post(&mut self, pid: Pid, parcel: Parcel) {
+        self.on_network(|network, around| network.post(pid, parcel, around));
+    }
+
+    fn note(&mut self, pid: Pid, note: Note) {
+        match note {
+            Note::Turn(turn) => self.durable(pid, &turn),
+            Note::Line(text) => self.log.line(self.now, format_args!("{text}")),
+            Note::Mark(number) => self.log.number(number),
+            Note::Event(name) => self.events.count(&name),
+            Note::Violation(what, why) => self.violated(what, why),
+        }
+    }
+
+    fn durable(&mut self, pid: Pid, turn: &invariants::Turn) {
+        self.turns += 1;
+        turn.digest(&mut self.log);
+        if !turn.persist.points.is_empty() {
+            let names: Vec<_> = turn.persist.points.iter().map(|point| point.name()).collect();
+            self.log.line(self.now, format_args!("{} durable: {} ({})", turn.name, names.join(", "), turn.stage));
+        }
+        if let Err((what, why)) = self.invariants.on_turn(turn, &mut self.events) {
+            self.violated(what, why);
+        }
+        if self.trouble
+            && !turn.persist.points.is_empty()
+            && let Some((delay, action)) = self.mishaps.aim(pid)
+        {
+            self.queue.put(self.now + delay, Event::Trouble(action));
+        }
+    }
+
+    // Processes come and go.
+
+    fn start(&mut self, pid: Pid) {
+        if self.slots[pid].is_alive {
+            return;
+        }
+        self.slots[pid].life += 1;
+        self.slots[pid].is_alive = true;
+        self.network.started(pid, self.slots[pid].life);
+        self.with(pid, |process, moment, out| process.start(moment, out));
+    }
+
+    fn end(&mut self, pid: Pid, end: &End) {
+        if !self.slots[pid].is_alive {
+            return;
+        }
+        let name = self.slots[pid].process.name().to_owned();
+        match end {
+            End::Exit => self.log.line(self.now, format_args!("{name} has ended")),
+            End::Crash(why) => {
+                self.events.count("crash");
+                self.log.line(self.now, format_args!("{name} dies: {why}"));
+            }
+        }
+        self.with(pid, |process, moment, out| process.crash(moment, out));
+        let slot = &mut self.slots[pid];
+        (slot.is_alive, slot.paused) = (false, None);
+        slot.waiting.clear();
+        slot.life += 1;
+        self.on_network(|network, around| network.ended(pid, around));
+        let longest = if self.trouble && *end != End::Exit { Duration::from_secs(10) } else { Duration::from_secs(1) };
+        let away = Duration::from_millis(50) + self.dice.short_time(longest);
+        self.queue.put(self.now + away, Event::Start(pid));
+        if self.trouble {
+            self.maybe_move(pid);
+        }
+    }
+
+    /// Whoever comes back may do so at another address.
+    fn maybe_move(&mut self, pid: Pid) {
+        if pid >= self.swarm.nodes || !self.dice.chance(self.swarm.up_to(Fault::Address, 800_000)) {
+            return;
+        }
+        self.moves += 1;
+        let mut fresh = address(pid, self.moves);
+        let other = self.dice.index(self.swarm.nodes);
+        if self.swarm.has(Fault::Reuse) && !self.slots[other].is_alive && other != pid {
+            // Both are away: they come back with each other's address.
+            fresh = self.addresses[other];
+            self.addresses[other] = self.addresses[pid];
+            self.network.move_to(other, self.addresses[other]);
+            self.events.count("address of another host taken");
+        }
+        self.addresses[pid] = fresh;
+        self.network.move_to(pid, fresh);
+        self.events.count("address changed");
+        self.log.line(self.now, format_args!("n{} will be at {}", pid + 1, fresh.ip()));
+    }
+
+    fn obey(&mut self, order: &Order) {
+        let Order::Restart { node, flag, hold } = *order;
+        let Some(process) = self.slots[node].process.node() else { return };
+        (process.template.flag, process.template.hold) = (flag.then_some(true), hold);
+        self.go_wrong(Action::Restart(node));
+    }
+
+    // What goes wrong.
+
+    fn go_wrong(&mut self, action: Action) {
+        self.log.line(self.now, format_args!("{action:?}"));
+        match action {
+            Action::Cut(from, to, long) => self.cut(from, to, long),
+            Action::Isolate(node, long) => {
+                for other in (0..self.swarm.nodes).filter(|other| *other != node) {
+                    self.cut(node, other, long);
+                    self.cut(other, node, long);
+                }
+            }
+            Action::Reset(one, other) => self.on_network(|network, around| network.reset(one, other, around)),
+            Action::Crash(node) => self.end(node, &End::Crash("killed".into())),
+            Action::Restart(node) => self.restart(node),
+            Action::Pause(node, long) => self.pause(node, long),
+            Action::Jump(node, micros) => {
+                self.events.count(if micros < 0 { "clock jumped back" } else { "clock jumped forward" });
+                if let Some(node) = self.slots[node].process.node() {
+                    node.clock.jump(micros);
+                }
+            }
+        }
+    }
+
+    fn cut(&mut self, from: Pid, to: Pid, long: Duration) {
+        let until = self.now + long;
+        if self.trouble {
+            self.on_network(|network, around| network.cut(from, to, until, around));
+        }
+    }
+
+    fn restart(&mut self, pid: Pid) {
+        if self.slots[pid].is_alive {
+            self.events.count("graceful restart");
+            self.queue.put(self.now + DRAIN, Event::Kill(pid, self.slots[pid].life));
+            self.arrive(pid, Arrival::Shutdown);
+        }
+    }
+
+    fn pause(&mut self, pid: Pid, long: Duration) {
+        if self.trouble && self.slots[pid].is_alive && self.slots[pid].paused.is_none() {
+            self.events.count("node paused");
+            self.slots[pid].paused = Some(self.now);
+            self.queue.put(self.now + long, Event::Resume(pid));
+            self.queue.put(self.now + KEEP_ALIVE, Event::StillPaused(pid, self.now));
+        }
+    }
+
+    fn resume(&mut self, pid: Pid) {
+        if self.slots[pid].paused.take().is_some() {
+            let waiting = std::mem::take(&mut self.slots[pid].waiting);
+            self.with(pid, |process, moment, out| process.take(moment, waiting, out));
+        }
+    }
+
+    fn calm(&mut self) {
+        self.log.line(self.now, format_args!("nothing goes wrong from here on"));
+        self.trouble = false;
+        self.network.heal();
+        for pid in 0..self.slots.len() {
+            self.resume(pid);
+            if !self.slots[pid].is_alive {
+                let soon = self.dice.short_time(Duration::from_secs(1));
+                self.queue.put(self.now + soon, Event::Start(pid));
+            }
+        }
+    }
+}
