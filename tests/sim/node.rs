@@ -11,8 +11,10 @@ use crate::{
     swarm::{Fault, Swarm},
 };
 use group0_core::{
+    ids::HostId,
     io::{Apply, CallError, CallId, Effects, Input, Persist, Point, Reply, RequestId, Send, Settings, Table, Write},
     node::Node,
+    status::{Procedure, Status},
     upgrade::{Stage, Step},
 };
 use std::{
@@ -353,11 +355,7 @@ impl Process for NodeProcess {
         if node.stage() == Stage::UsePostRaft && node.is_bootstrapped() {
             return Ok(());
         }
-        let status = node.status();
-        Err(format!(
-            "{} is {:?} {}: {:?} {:?} {:?}",
-            self.name, status.boot, status.stage, status.procedure, status.group, status.peers
-        ))
+        Err(format!("{} ({})", self.name, standing(&node.status())))
     }
 
     fn node(&mut self) -> Option<&mut NodeProcess> {
@@ -404,4 +402,36 @@ fn writes_schema(persist: &Persist) -> bool {
         *table == Table::Schema
     };
     persist.writes.iter().any(of_schema)
+}
+
+/// Where a node stands and what it waits for. Hosts go by the beginning of their ids.
+fn standing(status: &Status) -> String {
+    let short = |host: &HostId| host.to_string().split('-').next().unwrap_or_default().to_owned();
+    let waits = match &status.procedure {
+        Procedure::Running { step, waiting, .. } => {
+            let waiting: Vec<_> = waiting.iter().map(ToString::to_string).collect();
+            format!("{} waits for {}", step.name(), waiting.join(", "))
+        }
+        other => format!("{other:?}"),
+    };
+    let peers: Vec<_> = status
+        .peers
+        .iter()
+        .map(|(host, peer)| format!("{} {} {}", short(host), peer.status, if peer.up { "up" } else { "down" }))
+        .collect();
+    let group = status.group.as_ref().map(|group| {
+        let voters: Vec<_> = group.voters.iter().map(short).collect();
+        let leader = group.leader.as_ref().map(short);
+        format!("{} of voters {} led by {leader:?} in {}", group.group, voters.join(" "), group.term)
+    });
+    format!(
+        "{}, {}, flag {:?} held {} enabled {}, boot {:?}: {waits}; group {group:?}; peers {}",
+        short(&status.host),
+        status.stage,
+        status.flag,
+        status.held,
+        status.feature_enabled,
+        status.boot,
+        peers.join(", ")
+    )
 }

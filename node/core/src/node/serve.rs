@@ -167,6 +167,8 @@ impl Node {
                 Some(group) => JoinReply::Final { group },
                 None => JoinReply::Upgrading,
             },
+            // Whom we recorded before, our own step 0 waits for: it may come in although the feature is enabled meanwhile.
+            (_, true, Stage::UsePreRaft) if self.peers.hosts().contains(&endpoint.host) => self.welcome(endpoint),
             (_, true, _) => JoinReply::Upgrading,
             _ => self.welcome(endpoint),
         };
