@@ -60,6 +60,11 @@ clients: ## cqlsh (two kinds) and the Python driver against an upgrading cluster
 crash: ## kill a node at each persisted step of the upgrade, before and after, ROUNDS times each
 	GROUP0_CRASH_ROUNDS=$(or $(ROUNDS),5) $(CARGO) test --workspace --test crash -- --nocapture
 
+.PHONY: sim
+sim: ## whole clusters in simulated worlds: SEEDS=n [FIRST_SEED=m], or SEED=n [LOG=1]; WITHOUT=fault,… makes worlds smaller
+	@SEEDS='$(SEEDS)' FIRST_SEED='$(FIRST_SEED)' SEED='$(SEED)' LOG='$(LOG)' WITHOUT='$(WITHOUT)' NODES='$(NODES)' CHANGES='$(CHANGES)' \
+	$(CARGO) test --quiet -p group0-operator --test sim
+
 .PHONY: bench
 bench: ## figures with a floor or a peer measured in the same run
 	$(CARGO) bench --workspace

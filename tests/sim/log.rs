@@ -1,13 +1,12 @@
 //! What happened, line by line, and a digest of it: two runs of one seed have the same digest, or something is not deterministic.
 
-use std::{fmt, fmt::Write as _, time::Duration};
+use std::{fmt, time::Duration};
 
 /// The log of one run.
 #[derive(Debug, Default)]
 pub struct Log {
     prints: bool,
     digest: u64,
-    line: String,
     last: Vec<String>,
 }
 
@@ -22,9 +21,7 @@ impl Log {
 
     /// What a person wants to read.
     pub fn line(&mut self, now: Duration, text: fmt::Arguments<'_>) {
-        self.line.clear();
-        drop(write!(self.line, "{:>11.6} {text}", now.as_secs_f64()));
-        let line = std::mem::take(&mut self.line);
+        let line = format!("{:>11.6} {text}", now.as_secs_f64());
         self.bytes(line.as_bytes());
         if self.prints {
             println!("{line}");
@@ -32,8 +29,7 @@ impl Log {
         if self.last.len() == KEPT {
             self.last.remove(0);
         }
-        self.last.push(line.clone());
-        self.line = line;
+        self.last.push(line);
     }
 
     /// What only the digest is told.

@@ -95,11 +95,6 @@ impl NodeProcess {
         self.life.as_ref().map(|life| &life.node)
     }
 
-    /// Whether it was ever started.
-    pub const fn was_started(&self) -> bool {
-        self.lives > 0
-    }
-
     /// Takes what has come, turn by turn, until there is nothing or a transaction is under way.
     fn go_on(&mut self, moment: Moment<'_>, out: &mut Outbox) {
         loop {
@@ -178,19 +173,20 @@ impl NodeProcess {
     /// The transaction ends, one way or another; if well, its turn leaves the node.
     fn complete(&mut self, moment: Moment<'_>, out: &mut Outbox) {
         let Some(under_way) = self.life.as_mut().and_then(|life| life.under_way.take()) else { return };
-        let UnderWay { effects, changes, .. } = under_way;
-        let strike = self.strike(moment, &effects.persist);
-        let fails = !effects.persist.writes.is_empty() && moment.trouble && self.dice.chance(self.treatment.failed_commit);
+        let UnderWay { mut effects, changes, .. } = under_way;
+        let persist = std::mem::take(&mut effects.persist);
+        let strike = self.strike(moment, &persist);
+        let fails = !persist.writes.is_empty() && moment.trouble && self.dice.chance(self.treatment.failed_commit);
         if let Some((point, false)) = strike {
             out.event(events::crash_at(point, false));
             out.end = Some(End::Crash(format!("before {} is durable", point.name())));
         } else if fails {
             out.event("commit failed");
-            self.half_commit(moment, &effects.persist, changes, out);
+            self.half_commit(moment, persist, changes, out);
             out.end = Some(End::Crash("a transaction failed".into()));
         } else {
-            let result = self.store.commit(&effects.persist);
-            self.is_durable(moment, &effects.persist, changes, out);
+            let result = self.store.commit(&persist);
+            self.is_durable(moment, persist, changes, out);
             if let Err(why) = result {
                 out.notes.push(Note::Violation("disk", why));
             }
@@ -211,23 +207,23 @@ impl NodeProcess {
     }
 
     /// Nobody knows whether it is durable.
-    fn half_commit(&mut self, moment: Moment<'_>, persist: &Persist, changes: Vec<Change>, out: &mut Outbox) {
+    fn half_commit(&mut self, moment: Moment<'_>, persist: Persist, changes: Vec<Change>, out: &mut Outbox) {
         if self.store.is_torn() {
             out.event("writes lost and torn");
         }
-        match self.store.crash(Some(persist), &mut self.dice) {
+        match self.store.crash(Some(&persist), &mut self.dice) {
             Ok(true) => self.is_durable(moment, persist, changes, out),
             Ok(false) => {}
             Err(why) => out.notes.push(Note::Violation("disk", format!("{}: {why}", self.name))),
         }
     }
 
-    fn is_durable(&self, moment: Moment<'_>, persist: &Persist, changes: Vec<Change>, out: &mut Outbox) {
+    fn is_durable(&self, moment: Moment<'_>, persist: Persist, changes: Vec<Change>, out: &mut Outbox) {
         if persist.writes.is_empty() && changes.is_empty() {
             return;
         }
         let Some(life) = &self.life else { return };
-        let turn = Turn::of(self.pid, &self.name, moment.now, &life.node, persist.clone(), changes);
+        let turn = Turn::of(self.pid, &self.name, moment.now, &life.node, persist, changes);
         out.notes.push(Note::Turn(Box::new(turn)));
     }
 
@@ -341,7 +337,7 @@ impl Process for NodeProcess {
             && !effects.persist.writes.is_empty()
         {
             let before = out.notes.len();
-            self.half_commit(moment, &effects.persist, changes, out);
+            self.half_commit(moment, effects.persist, changes, out);
             let durable = out.notes[before..].iter().any(|note| matches!(note, Note::Turn(_)));
             out.event(if durable { "crash during a commit, durable" } else { "crash during a commit, lost" });
         } else if let Err(why) = self.store.crash(None, &mut self.dice) {

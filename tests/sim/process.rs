@@ -56,16 +56,6 @@ impl Ask {
     pub const fn is_watch(&self) -> bool {
         matches!(self, Self::Peer(_, PeerRequest::WatchGroup0UpgradeState) | Self::Admin(AdminRequest::WatchStatus))
     }
-
-    /// For the log.
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Self::Peer(_, request) => request.verb(),
-            Self::Client(_) => "Client",
-            Self::Admin(AdminRequest::GetStatus) => "GetStatus",
-            Self::Admin(_) => "Admin",
-        }
-    }
 }
 
 impl Answer {
@@ -159,8 +149,6 @@ pub enum Note {
     Turn(Box<crate::invariants::Turn>),
     /// For the log.
     Line(String),
-    /// Only for the digest of the log.
-    Mark(u64),
     /// To be counted.
     Event(String),
     /// Something that must not be.

@@ -69,7 +69,8 @@ pub enum Event {
 /// The events to come. Those of one moment happen in the order in which they were put in.
 #[derive(Debug, Default)]
 pub struct Queue {
-    events: BTreeMap<(Duration, u64), Event>,
+    /// Boxed, since they are large and the map moves them.
+    events: BTreeMap<(Duration, u64), Box<Event>>,
     last: u64,
 }
 
@@ -77,7 +78,7 @@ impl Queue {
     /// It will happen then.
     pub fn put(&mut self, at: Duration, event: Event) {
         self.last += 1;
-        self.events.insert((at, self.last), event);
+        self.events.insert((at, self.last), Box::new(event));
     }
 
     /// When the next one happens.
@@ -87,6 +88,6 @@ impl Queue {
 
     /// The next one.
     pub fn take(&mut self) -> Option<(Duration, Event)> {
-        self.events.pop_first().map(|((at, _), event)| (at, event))
+        self.events.pop_first().map(|((at, _), event)| (at, *event))
     }
 }

@@ -78,8 +78,10 @@ pub struct Total {
     pub events: Events,
     /// Virtual time.
     pub time: Duration,
-    /// Turns of nodes.
+    /// Transactions of nodes.
     pub turns: u64,
+    /// Things that came to processes.
+    pub steps: u64,
 }
 
 /// Runs what is asked for and says what came of it.
@@ -153,6 +155,7 @@ fn take(seed: u64, request: &Request, total: &Mutex<Total>) {
     total.events.add(&run.events);
     total.time += run.time;
     total.turns += run.turns;
+    total.steps += run.steps;
     if let (Some(violation), Some(smallest)) = (run.violation.clone(), smallest) {
         report::failure(seed, &violation, &run, &smallest);
         total.failed.push((seed, violation));
@@ -169,6 +172,7 @@ fn outcome(seed: u64, limits: &Limits, prints: bool) -> Outcome {
         time: Duration::ZERO,
         events: Events::default(),
         turns: 0,
+        steps: 0,
     })
 }
 

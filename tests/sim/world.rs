@@ -25,7 +25,7 @@ use std::{
 /// procedure, one after another.
 const PATIENCE: Duration = Duration::from_secs(150);
 /// So long nothing more is done before schemas are compared.
-const QUIET: Duration = Duration::from_secs(5);
+const QUIET: Duration = Duration::from_secs(3);
 /// Who is asked to end gets so long.
 const DRAIN: Duration = Duration::from_secs(3);
 /// How often it is looked whether all is done.
@@ -55,8 +55,10 @@ pub struct Outcome {
     pub time: Duration,
     /// What happened.
     pub events: Events,
-    /// Turns of nodes.
+    /// Transactions of nodes.
     pub turns: u64,
+    /// Things that came to processes.
+    pub steps: u64,
 }
 
 struct Slot {
@@ -84,6 +86,7 @@ pub struct World {
     log: Log,
     violation: Option<Violation>,
     turns: u64,
+    steps: u64,
     moves: u16,
 }
 
@@ -141,6 +144,7 @@ impl World {
             log: Log::new(prints),
             violation: None,
             turns: 0,
+            steps: 0,
             moves: 0,
             swarm,
         }
@@ -151,25 +155,16 @@ impl World {
         let text = self.swarm.to_string();
         self.log.line(self.now, format_args!("seed {}: {text}", self.swarm.seed));
         self.begin();
-        let limit = self.swarm.trouble + PATIENCE;
-        let mut look_at = self.swarm.trouble;
-        while self.violation.is_none() {
-            if self.now >= look_at {
-                look_at = self.now + LOOK;
-                match self.is_done() {
-                    Ok(()) => break,
-                    Err(why) if self.now > limit => self.violated("liveness", why),
-                    Err(_) => {}
-                }
-            }
-            self.next(look_at);
-        }
+        self.run_until_done();
         if self.violation.is_none() {
             self.events.count("upgrade completed");
+            self.calm();
             let end = self.now + QUIET;
             while self.violation.is_none() && self.now < end {
                 self.next(end);
             }
+        }
+        if self.violation.is_none() {
             self.judge();
         }
         Outcome {
@@ -179,6 +174,23 @@ impl World {
             time: self.now,
             events: self.events,
             turns: self.turns,
+            steps: self.steps,
+        }
+    }
+
+    fn run_until_done(&mut self) {
+        let limit = self.swarm.trouble + PATIENCE;
+        let mut look_at = LOOK;
+        while self.violation.is_none() {
+            self.next(look_at);
+            if self.now >= look_at {
+                look_at = self.now + LOOK;
+                match self.is_done() {
+                    Ok(()) => return,
+                    Err(why) if self.now > limit => self.violated("liveness", why),
+                    Err(_) => {}
+                }
+            }
         }
     }
 
@@ -310,6 +322,7 @@ impl World {
     fn with(&mut self, pid: Pid, act: impl FnOnce(&mut dyn Process, Moment<'_>, &mut Outbox)) {
         let moment = Moment { now: self.now, trouble: self.trouble, addresses: &self.addresses };
         let mut out = Outbox::default();
+        self.steps += 1;
         act(self.slots[pid].process.as_mut(), moment, &mut out);
         let Outbox { notes, send, orders, end } = out;
         for note in notes {
@@ -334,7 +347,6 @@ impl World {
         match note {
             Note::Turn(turn) => self.durable(pid, &turn),
             Note::Line(text) => self.log.line(self.now, format_args!("{text}")),
-            Note::Mark(number) => self.log.number(number),
             Note::Event(name) => self.events.count(&name),
             Note::Violation(what, why) => self.violated(what, why),
         }
@@ -481,6 +493,9 @@ impl World {
     }
 
     fn calm(&mut self) {
+        if !self.trouble {
+            return;
+        }
         self.log.line(self.now, format_args!("nothing goes wrong from here on"));
         self.trouble = false;
         self.network.heal();

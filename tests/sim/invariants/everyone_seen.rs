@@ -4,8 +4,8 @@ use super::{Invariant, Turn, Verdict};
 use crate::events::Events;
 use group0_core::{
     ids::HostId,
-    io::Point,
-    schema::{Rows, Schema},
+    io::{Point, Table, Write},
+    schema::Schema,
     upgrade::Stage,
 };
 use std::collections::BTreeMap;
@@ -13,7 +13,8 @@ use std::collections::BTreeMap;
 #[derive(Default)]
 pub struct EveryoneSeen {
     stages: BTreeMap<HostId, Stage>,
-    rows: BTreeMap<HostId, Rows>,
+    /// The schema that each has stored, as it is stored.
+    stored: BTreeMap<HostId, BTreeMap<Vec<u8>, Vec<u8>>>,
     has_final: bool,
 }
 
@@ -31,15 +32,31 @@ impl EveryoneSeen {
                 return Err(format!("it is the first to be final, and {host} is {stage}"));
             }
         }
-        let own = self.rows.get(&turn.host).cloned().unwrap_or_default();
-        for (host, rows) in self.rows.iter().filter(|(host, _)| members.contains(host)) {
-            let surplus = Schema::from_rows(rows).surplus_over(&own);
+        let own = self.schema(turn.host)?;
+        for host in members.iter().filter(|host| self.stored.contains_key(host)) {
+            let surplus = self.schema(*host)?.surplus_over(own.rows());
             if !surplus.is_empty() {
                 let keys: Vec<_> = surplus.keys().take(3).collect();
                 return Err(format!("it is the first to be final, and lacks what {host} has: {keys:?}"));
             }
         }
         Ok(())
+    }
+
+    fn schema(&self, host: HostId) -> Result<Schema, String> {
+        let entries = self.stored.get(&host).into_iter().flatten();
+        Schema::load(entries.map(|(key, value)| (key.as_slice(), value.as_slice()))).map_err(|error| error.to_string())
+    }
+
+    fn store(&mut self, turn: &Turn) {
+        let stored = self.stored.entry(turn.host).or_default();
+        for write in &turn.persist.writes {
+            match write {
+                Write::Put(Table::Schema, key, value) => drop(stored.insert(key.clone(), value.clone())),
+                Write::Delete(Table::Schema, key) => drop(stored.remove(key)),
+                _ => {}
+            }
+        }
     }
 }
 
@@ -53,12 +70,11 @@ impl Invariant for EveryoneSeen {
         if is_new && self.stages.values().any(|stage| *stage > Stage::UsePreRaft) {
             events.count("joiner while upgrading");
         }
-        if let Some(rows) = &turn.rows {
-            self.rows.insert(turn.host, rows.clone());
-        }
-        if !turn.passes(Point::Final) {
+        if self.has_final {
             return Ok(());
         }
-        if std::mem::replace(&mut self.has_final, true) { Ok(()) } else { self.first(turn) }
+        self.store(turn);
+        self.has_final = turn.passes(Point::Final);
+        if self.has_final { self.first(turn) } else { Ok(()) }
     }
 }

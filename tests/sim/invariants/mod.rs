@@ -14,7 +14,7 @@ mod one_way;
 use crate::{events::Events, log::Log, process::Pid};
 use group0_core::{
     ids::{GroupId, HostId, Incarnation},
-    io::{Persist, Point, Table, Write},
+    io::{Persist, Point, Write},
     node::Node,
     schema::Rows,
     upgrade::Stage,
@@ -51,8 +51,6 @@ pub struct Turn {
     pub incarnation: Incarnation,
     /// Its share of group 0.
     pub group: Option<Member>,
-    /// Its schema, if that was written.
-    pub rows: Option<Rows>,
 }
 
 /// A node's share of group 0.
@@ -77,7 +75,6 @@ pub struct Member {
 impl Turn {
     /// Of that node, at that time.
     pub fn of(pid: Pid, name: &str, now: Duration, node: &Node, persist: Persist, changes: Vec<Change>) -> Self {
-        let writes_schema = persist.writes.iter().any(|write| table(write) == Table::Schema);
         let group = node.consensus().map(|(id, status)| Member {
             id,
             term: status.term,
@@ -96,7 +93,6 @@ impl Turn {
             stage: node.stage(),
             incarnation: node.incarnation(),
             group,
-            rows: writes_schema.then(|| node.schema().rows().clone()),
             persist,
         }
     }
@@ -120,12 +116,6 @@ impl Turn {
             }
         }
     }
-}
-
-/// Where a write goes.
-pub const fn table(write: &Write) -> Table {
-    let (Write::Put(table, ..) | Write::Delete(table, _) | Write::DeleteRange(table, ..)) = write;
-    *table
 }
 
 /// What is wrong, if anything is.
