@@ -119,13 +119,12 @@ impl Client {
         let careful = self.dice.chance(300_000);
         let Some(tables) = self.beliefs.one() else { return Change::Keyspace };
         match (tables.get(&table), self.dice.within(0..10)) {
-            (_, 0) => Change::Drop { table, careful },
+            (_, 0) | (Some(_), 4 | 5) => Change::Drop { table, careful },
             (None, _) | (Some(_), 1) => Change::Create { table, column, careful },
             (Some(columns), 2 | 3) if columns.len() > 1 => {
                 let columns: Vec<u32> = columns.iter().copied().collect();
                 Change::Remove { table, column: self.dice.pick(&columns) }
             }
-            (Some(_), 4 | 5) => Change::Drop { table, careful },
             (Some(_), _) => Change::Add { table, column },
         }
     }

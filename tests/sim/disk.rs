@@ -60,7 +60,9 @@ impl Store {
         let found = redb.open()?;
         redb.disk = None;
         let mut after = self.rows.clone();
-        during.into_iter().for_each(|persist| apply(&mut after, persist));
+        if let Some(persist) = during {
+            apply(&mut after, persist);
+        }
         let durable = found == after;
         if !durable && found != self.rows {
             return Err("half a transaction is durable, or less than before it".into());
@@ -105,7 +107,9 @@ fn apply(rows: &mut Rows, persist: &Persist) {
             Write::Delete(table, key) => drop(rows.remove(&(*table, key.clone()))),
             Write::DeleteRange(table, from, to) if from < to => {
                 let gone: Vec<_> = rows.range((*table, from.clone())..(*table, to.clone())).map(|(key, _)| key.clone()).collect();
-                gone.iter().for_each(|key| drop(rows.remove(key)));
+                for key in &gone {
+                    rows.remove(key);
+                }
             }
             Write::DeleteRange(..) => {}
         }

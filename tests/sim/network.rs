@@ -260,10 +260,10 @@ impl Network {
 
     fn answer(&mut self, question: Question, answer: Answer, around: &mut Around<'_>) {
         let Some(exchange) = self.questions.get(&question) else { return };
-        let Some((callee, _)) = exchange.callee else { return };
-        let (caller, earliest) = (exchange.caller.0, exchange.last);
+        let Some((from, _)) = exchange.callee else { return };
+        let (to, earliest) = (exchange.caller.0, exchange.last);
         let is_last = !exchange.watch || answer.is_refusal();
-        let at = self.leg(callee, caller, question, around);
+        let at = self.leg(from, to, question, around);
         let Some(exchange) = self.questions.get_mut(&question) else { return };
         exchange.is_answered |= is_last;
         if let Some(at) = at {

@@ -28,7 +28,7 @@ const TURN: usize = 256;
 /// A node that takes so many turns at one moment would never end.
 const TURNS_AT_ONCE: u32 = 10_000;
 /// A usual transaction.
-const COMMIT: std::ops::Range<Duration> = Duration::from_micros(200)..Duration::from_micros(3_000);
+const COMMIT: std::ops::Range<Duration> = Duration::from_micros(200)..Duration::from_millis(3);
 
 /// How its surroundings treat it.
 #[derive(Clone, Copy, Debug)]
@@ -259,7 +259,6 @@ impl NodeProcess {
     fn input(&mut self, arrival: Arrival, out: &mut Outbox) -> Option<Input> {
         let life = self.life.as_mut()?;
         Some(match arrival {
-            Arrival::Wake => return None,
             Arrival::Message(header, message) => Input::Message { header, message },
             Arrival::Asked(question, Ask::Client(_)) if !life.is_ready => {
                 out.send.push(Parcel::Close(question));
@@ -282,7 +281,7 @@ impl NodeProcess {
                 (Ok(reply), false) => Input::Update { call: CallId(token), reply },
                 (outcome, _) => Input::Answer { call: CallId(token), outcome: outcome.map_err(CallError::Refused) },
             },
-            Arrival::Answered { .. } => return None,
+            Arrival::Wake | Arrival::Answered { .. } => return None,
             Arrival::Failed(token, error) => Input::Answer { call: CallId(token), outcome: Err(error) },
             Arrival::Seeds(seeds) => Input::Seeds(seeds),
             Arrival::Shutdown => Input::Shutdown,

@@ -40,18 +40,11 @@ pub fn failure(seed: u64, violation: &Violation, outcome: &Outcome, (limits, sma
 
 /// The command that runs it again.
 fn replay(seed: u64, limits: &Limits) -> String {
-    let mut command = format!("SEED={seed} LOG=1");
-    if !limits.without.is_empty() {
-        let names: Vec<_> = limits.without.iter().map(|fault: &Fault| fault.name()).collect();
-        command += &format!(" WITHOUT={}", names.join(","));
-    }
-    if let Some(nodes) = limits.nodes {
-        command += &format!(" NODES={nodes}");
-    }
-    if let Some(changes) = limits.changes {
-        command += &format!(" CHANGES={changes}");
-    }
-    format!("{command} cargo test -p group0-operator --test sim")
+    let names: Vec<_> = limits.without.iter().map(|fault: &Fault| fault.name()).collect();
+    let without = if names.is_empty() { String::new() } else { format!(" WITHOUT={}", names.join(",")) };
+    let nodes = limits.nodes.map_or(String::new(), |nodes| format!(" NODES={nodes}"));
+    let changes = limits.changes.map_or(String::new(), |changes| format!(" CHANGES={changes}"));
+    format!("SEED={seed} LOG=1{without}{nodes}{changes} cargo test -p group0-operator --test sim")
 }
 
 /// All seeds.

@@ -54,9 +54,10 @@ impl Request {
         let without = env::var("WITHOUT").unwrap_or_default();
         let fault = |name: &str| {
             let known = Fault::ALL.iter().copied().find(|fault| fault.name() == name);
-            known.unwrap_or_else(|| panic!("WITHOUT: there is no fault '{name}'"))
+            assert!(known.is_some(), "WITHOUT: there is no fault '{name}'");
+            known
         };
-        let without = without.split(',').filter(|name| !name.is_empty()).map(fault).collect();
+        let without = without.split(',').filter(|name| !name.is_empty()).filter_map(fault).collect();
         Self {
             first: variable("FIRST_SEED").unwrap_or(1),
             seeds: variable("SEEDS").unwrap_or(SEEDS),

@@ -266,7 +266,6 @@ impl World {
     fn happen(&mut self, event: Event) {
         match event {
             Event::Arrive { to, life, arrival } if self.slots[to].life == life => self.arrive(to, arrival),
-            Event::Arrive { .. } => {}
             Event::Message { to, header, message } => {
                 let arrival = self.network.message_arrives(to, header, message);
                 self.arrive_if(arrival);
@@ -285,11 +284,10 @@ impl World {
             Event::StillPaused(pid, since) if self.slots[pid].paused == Some(since) => {
                 self.on_network(|network, around| network.forsake(pid, around));
             }
-            Event::StillPaused(..) => {}
             Event::Resume(pid) => self.resume(pid),
             Event::Start(pid) => self.start(pid),
             Event::Kill(pid, life) if self.slots[pid].life == life => self.end(pid, &End::Crash("it does not end".into())),
-            Event::Kill(..) => {}
+            Event::Arrive { .. } | Event::Kill(..) | Event::StillPaused(..) => {}
             Event::Trouble(action) => self.go_wrong(action),
             Event::Calm => self.calm(),
         }

@@ -12,7 +12,7 @@ impl Invariant for EqualRows {
 
     fn at_end(&mut self, schemas: &[(String, Rows)]) -> Verdict {
         let Some(((first, rows), others)) = schemas.split_first() else { return Ok(()) };
-        for (name, other) in others.iter().filter(|(_, other)| other != rows) {
+        if let Some((name, other)) = others.iter().find(|(_, other)| other != rows) {
             let (ours, theirs) = (Schema::from_rows(rows).surplus_over(other), Schema::from_rows(other).surplus_over(rows));
             let keys = |surplus: &Rows| surplus.keys().take(3).map(|key| format!("{key:?}")).collect::<Vec<_>>().join(" ");
             return Err(format!("{first} has [{}] over {name}, which has [{}] over it", keys(&ours), keys(&theirs)));
