@@ -63,7 +63,7 @@ crash: ## kill a node at each persisted step of the upgrade, before and after, R
 .PHONY: sim
 sim: ## whole clusters in simulated worlds: SEEDS=n [FIRST_SEED=m], or SEED=n [LOG=1]; WITHOUT=fault,… makes worlds smaller
 	@SEEDS='$(SEEDS)' FIRST_SEED='$(FIRST_SEED)' SEED='$(SEED)' LOG='$(LOG)' WITHOUT='$(WITHOUT)' NODES='$(NODES)' CHANGES='$(CHANGES)' \
-	$(CARGO) test --quiet -p group0-operator --test sim
+	$(CARGO) test --quiet --workspace --test sim
 
 .PHONY: bench
 bench: ## figures with a floor or a peer measured in the same run

@@ -44,7 +44,7 @@ fn replay(seed: u64, limits: &Limits) -> String {
     let without = if names.is_empty() { String::new() } else { format!(" WITHOUT={}", names.join(",")) };
     let nodes = limits.nodes.map_or(String::new(), |nodes| format!(" NODES={nodes}"));
     let changes = limits.changes.map_or(String::new(), |changes| format!(" CHANGES={changes}"));
-    format!("SEED={seed} LOG=1{without}{nodes}{changes} cargo test -p group0-operator --test sim")
+    format!("make sim SEED={seed} LOG=1{without}{nodes}{changes}")
 }
 
 /// All seeds.
