@@ -6,7 +6,7 @@ use crate::{
     swarm::{Fault, Swarm},
 };
 use group0_core::{
-    io::{AdminReply, AdminRequest},
+    io::{self, AdminReply, AdminRequest},
     status::{Procedure, Status},
     upgrade::Stage,
 };
@@ -115,11 +115,11 @@ impl Administrator {
             let (held, failed) = (status.held, matches!(status.procedure, Procedure::Failed { .. }));
             if held {
                 out.line(format!("admin: n{} proceed", node + 1));
-                self.ask(node, AdminRequest::Proceed, moment, out);
+                self.ask(node, AdminRequest::Proceed(io::Order::default()), moment, out);
             }
             if failed {
                 out.event("upgrade retried");
-                self.ask(node, AdminRequest::RetryUpgrade, moment, out);
+                self.ask(node, AdminRequest::RetryUpgrade(io::Order::default()), moment, out);
             }
         }
     }

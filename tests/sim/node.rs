@@ -234,7 +234,7 @@ impl NodeProcess {
         for apply in apply {
             match apply {
                 Apply::Ready(ready) => life.is_ready = ready.is_ok(),
-                Apply::Drained => out.end = Some(End::Exit),
+                Apply::Drained | Apply::Restart => out.end = Some(End::Exit),
                 Apply::Fatal(text) => out.notes.push(Note::Violation("fatal", format!("{}: {text}", self.name))),
                 Apply::SchemaChanged(_) | Apply::HostChanged { .. } | Apply::RingChanged { .. } => {}
             }
