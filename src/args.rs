@@ -1,7 +1,7 @@
 //! The command line.
 
 use crate::local::Subnet;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
 /// Moves a live cluster from gossip-propagated schema to group 0, once, without downtime.
@@ -19,7 +19,7 @@ pub enum Command {
     /// Print the CustomResourceDefinition, or write it into a folder.
     Crd(CrdArguments),
     /// Perform a Group0Upgrade on node processes of this machine.
-    Local(LocalArguments),
+    Local(LocalCommand),
 }
 
 /// Arguments of `crd`.
@@ -28,6 +28,46 @@ pub struct CrdArguments {
     /// Write group0upgrades.yaml into this folder instead of printing it.
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
+}
+
+/// `local`, or `local set`.
+#[derive(Args, Debug)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub struct LocalCommand {
+    /// Something else than performing it.
+    #[command(subcommand)]
+    pub other: Option<LocalOther>,
+    /// Performing it.
+    #[command(flatten)]
+    pub perform: Option<LocalArguments>,
+}
+
+/// What else `local` does.
+#[derive(Subcommand, Debug)]
+pub enum LocalOther {
+    /// Change a field of spec in the file; a run that watches it takes it up at once.
+    Set(SetArguments),
+}
+
+/// Arguments of `local set`.
+#[derive(Args, Debug)]
+pub struct SetArguments {
+    /// The Group0Upgrade.
+    #[arg(short, long, value_name = "FILE")]
+    pub file: PathBuf,
+    /// paused, dryRun, cancel, mode or approvedRunID.
+    pub field: String,
+    /// Its value.
+    pub value: String,
+}
+
+/// How progress is told.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// A table on a terminal, lines elsewhere.
+    Text,
+    /// The whole status as one line of JSON, whenever it changes.
+    Json,
 }
 
 /// Arguments of `local`.
@@ -51,6 +91,9 @@ pub struct LocalArguments {
     /// Leave the nodes running when the upgrade is complete.
     #[arg(long)]
     pub keep_running: bool,
+    /// How progress is told.
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    pub output: Output,
     /// Stay when the upgrade is complete, and go on watching until SIGINT or SIGTERM.
     #[arg(long)]
     pub stay: bool,

@@ -2,7 +2,7 @@
 
 use clap::Parser as _;
 use group0_operator::{
-    args::{Arguments, Command, CrdArguments, LocalArguments},
+    args::{Arguments, Command, CrdArguments, LocalCommand, LocalOther},
     crd,
     error::Error,
     local,
@@ -14,7 +14,7 @@ use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Crd(arguments) => write_crd(&arguments),
-        Command::Local(arguments) => run_local(&arguments),
+        Command::Local(command) => run_local(command),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -25,12 +25,17 @@ fn main() -> ExitCode {
     }
 }
 
-fn run_local(arguments: &LocalArguments) -> Result<(), Error> {
+fn run_local(command: LocalCommand) -> Result<(), Error> {
+    let arguments = match (command.other, command.perform) {
+        (Some(LocalOther::Set(arguments)), _) => return local::set(&arguments),
+        (None, Some(arguments)) => arguments,
+        (None, None) => return Err(Error::mistake("local: name the file with -f and the folder with --dir")),
+    };
     let filter = EnvFilter::builder().with_default_directive(LevelFilter::WARN.into()).from_env_lossy();
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let runtime = Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|e| Error::failure(format!("the runtime cannot be started: {e}")))?;
-    runtime.block_on(local::run(arguments))
+    runtime.block_on(local::run(&arguments))
 }
 
 fn write_crd(CrdArguments { dir }: &CrdArguments) -> Result<(), Error> {

@@ -56,7 +56,6 @@ fn a_wrong_file_is_refused_and_nothing_is_made() {
         (UPGRADE.replace("kind: Group0Upgrade", "kind: Pod"), "line 1, column 1: this is no Group0Upgrade: its kind is 'Pod'"),
         (format!("{UPGRADE}  pause: true\n"), "line 8, column 3: spec.pause: unknown field"),
         (format!("{UPGRADE}  paused: maybe\n"), "line 8, column 11: spec.paused: must be true or false, is 'maybe'"),
-        (format!("{UPGRADE}  dryRun: true\n"), "spec.dryRun: this version cannot do that"),
     ];
     for (upgrade, says) in cases {
         let scene = Scene::new(&upgrade);

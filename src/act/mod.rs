@@ -3,62 +3,103 @@
 //! Pods of Kubernetes, processes of this machine and a simulated world each implement the few verbs; the loop is the same.
 
 use crate::{
-    crd::Group0UpgradeStatus,
-    error::Error,
-    observe::{Observation, PodName},
+    crd::{Group0Upgrade, Group0UpgradeStatus},
+    observe::Observation,
     plan::Action,
 };
+use k8s_openapi::jiff::Timestamp;
+use std::fmt;
 
-/// Who orders a change of a node. A node refuses orders of an epoch below the highest that was claimed on it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// For which run something is done, and by which of its operators: nodes refuse an older epoch than the one they know.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Order {
-    /// The run that it belongs to.
+    /// The run.
     pub run_id: String,
-    /// The epoch that this operator has claimed; 0 if it has claimed none.
+    /// The epoch of whoever acts.
     pub epoch: u64,
 }
 
-/// Why an order has not been confirmed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+/// Why something was not done.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// The node refused it: it did not take place and will not.
-    #[error("refused: {0}")]
+    /// Its precondition does not hold: it certainly did not take place.
     Refused(String),
-    /// There was no answer: it may have taken place, or may still.
-    #[error("not known whether it took place: {0}")]
+    /// No answer: it may have taken place, or may still.
     Unknown(String),
 }
 
-/// What can be seen and done. Each verb is idempotent.
-#[expect(async_fn_in_trait, reason = "used with one type at a time, never across threads")]
-pub trait World {
-    /// Everything that is to be seen now.
-    fn observe(&self) -> Observation;
-    /// Writes the status, with the journal in it, durably.
-    async fn record(&mut self, status: &Group0UpgradeStatus) -> Result<(), Error>;
-    /// Makes the pod again with this environment, if it is still the pod with this UID.
-    async fn recreate(&mut self, node: &PodName, uid: &str, flag: bool, hold: bool) -> Result<(), Error>;
-    /// Lifts the hold on this node. No answer is no error: the next look tells.
-    async fn proceed(&mut self, node: &PodName) -> Result<(), String>;
-    /// Starts this node's failed procedure again. No answer is no error: the next look tells.
-    async fn retry_upgrade(&mut self, node: &PodName) -> Result<(), String>;
-}
-
-/// Carries the actions out. One that gets no answer is logged: whether it took place, the next observation tells.
-pub async fn perform(world: &mut impl World, actions: &[Action]) -> Result<(), Error> {
-    for action in actions {
-        tracing::info!(%action, "acting");
-        let answer = match action {
-            Action::Recreate { node, uid, flag, hold } => {
-                world.recreate(node, uid, *flag, *hold).await?;
-                Ok(())
-            }
-            Action::Proceed { node } => world.proceed(node).await,
-            Action::RetryUpgrade { node } => world.retry_upgrade(node).await,
-        };
-        if let Err(why) = answer {
-            tracing::warn!(%action, why, "no answer");
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(why) => write!(f, "refused: {why}"),
+            Self::Unknown(why) => write!(f, "no answer: {why}"),
         }
     }
-    Ok(())
+}
+
+impl std::error::Error for Failure {}
+
+/// The object as it is stored, not as some cache has it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stored {
+    /// The object, its status included.
+    pub object: Group0Upgrade,
+    /// Changes with every write, of whomever.
+    pub version: String,
+}
+
+/// Something worth telling whoever looks at the object or at a pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// One word: a restart, a refusal.
+    pub reason: &'static str,
+    /// The pod that it is about, if it is about one.
+    pub pod: Option<String>,
+    /// What happened, and why.
+    pub message: String,
+}
+
+/// What can be seen and done. Each verb is idempotent and has its precondition.
+#[expect(async_fn_in_trait, reason = "used with one type at a time, never across threads")]
+pub trait World {
+    /// The wall clock.
+    fn now(&self) -> Timestamp;
+    /// The object; `None` once it is deleted.
+    async fn read(&mut self) -> Result<Option<Stored>, Failure>;
+    /// Writes the status durably if the object still is at this version, and returns its next one.
+    async fn write(&mut self, version: &str, status: &Group0UpgradeStatus) -> Result<String, Failure>;
+    /// Everything that is to be seen, each part of its own age.
+    async fn observe(&mut self) -> Observation;
+    /// Carries one action out.
+    async fn act(&mut self, action: &Action, order: &Order) -> Result<(), Failure>;
+    /// Tells it. Nothing depends on whether anybody hears it.
+    async fn event(&mut self, event: &Event);
+}
+
+/// Carries the actions out, one after the other, and returns how each ended.
+pub async fn perform(world: &mut impl World, actions: &[Action], order: &Order) -> Vec<Result<(), Failure>> {
+    let mut outcomes = Vec::new();
+    for action in actions {
+        tracing::info!(%action, epoch = order.epoch, "acting");
+        if let Some(event) = event(action) {
+            world.event(&event).await;
+        }
+        let outcome = world.act(action, order).await;
+        if let Err(failure) = &outcome {
+            tracing::warn!(%action, %failure, "not known to be done");
+        }
+        outcomes.push(outcome);
+    }
+    outcomes
+}
+
+/// A restart is told, with its reason.
+fn event(action: &Action) -> Option<Event> {
+    let (reason, pod) = match action {
+        Action::Recreate { node, .. } => ("Recreate", node),
+        Action::Restart { node, .. } => ("Restart", node),
+        Action::Proceed { node } => ("Proceed", node),
+        _ => return None,
+    };
+    Some(Event { reason, pod: Some(pod.name.clone()), message: action.to_string() })
 }

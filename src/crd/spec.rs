@@ -51,6 +51,10 @@ pub struct Group0UpgradeSpec {
     /// After it: refused with a reason.
     #[serde(default)]
     pub cancel: bool,
+    /// With mode Supervised: the run, by its id in status, that a human lets pass the point of no return. It serves that run only.
+    #[serde(default, rename = "approvedRunID", skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64))]
+    pub approved_run_id: Option<String>,
     /// How fast the roll may go.
     #[serde(default)]
     pub pacing: Pacing,
@@ -81,6 +85,7 @@ impl Group0UpgradeSpec {
             paused: false,
             dry_run: false,
             cancel: false,
+            approved_run_id: None,
             pacing: Pacing::default(),
             window: None,
             deadlines: Deadlines::default(),

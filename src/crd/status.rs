@@ -1,6 +1,6 @@
 //! `status`: what the operator answers, and the journal of what it has begun.
 
-use super::status_parts::{NodeStatus, Phase, RecoveryStatus, Run, Stall};
+use super::status_parts::{HaltStatus, IntentStatus, NodeStatus, Phase, RecoveryStatus, Run, Stall};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
@@ -63,6 +63,31 @@ pub struct Group0UpgradeStatus {
     /// When the run should be complete, at its present pace.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub eta: Option<Time>,
+    /// When the schemas of all nodes had been copied.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backed_up_at: Option<Time>,
+    /// When the last flag had been taken back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cancelled_at: Option<Time>,
+    /// The first pod that was given the flag.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub canary: Option<String>,
+    /// Why the roll was given up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub halted: Option<HaltStatus>,
+    /// Actions that were begun and whose outcome is not known yet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 128))]
+    pub intents: Vec<IntentStatus>,
+    /// What progress is measured by, as a hash: while it stays the same, nothing moves.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32))]
+    pub progress_marker: Option<String>,
+    /// Guards that were let pass by spec.overrides in this run, each with its reason.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), inner(length(max = 1100)))]
+    pub overridden: Vec<String>,
     /// When the intent to send the first Proceed was journalled: the point of no return.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub point_of_no_return_at: Option<Time>,

@@ -91,6 +91,21 @@ pub struct NodeStatus {
     /// When it did so last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_attempt_at: Option<Time>,
+    /// How often the operator has restarted it to end a stall.
+    #[serde(default)]
+    pub restarts: u32,
+    /// The newest version of its pod that a decision was made from: an older one counts as unknown.
+    #[serde(default)]
+    pub pod_version: u64,
+    /// The newest word of its own that a decision was made from: an older one counts as unknown.
+    #[serde(default)]
+    pub status_seq: u64,
+    /// Since when nobody has seen it alive.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub silent_since: Option<Time>,
+    /// Whether its schema was copied in this run.
+    #[serde(default)]
+    pub backed_up: bool,
     /// What holds it back, by its reason; empty if nothing.
     #[serde(default)]
     #[schemars(length(max = 64))]
@@ -179,4 +194,41 @@ pub struct Run {
     #[serde(default)]
     #[schemars(length(max = 128))]
     pub plan_hash: String,
+}
+
+/// An action that was begun and whose outcome is not known yet.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct IntentStatus {
+    /// The verb.
+    #[schemars(length(max = 64))]
+    pub verb: String,
+    /// The pod or StatefulSet.
+    #[schemars(length(max = 253))]
+    pub target: String,
+    /// The pod's UID, if the verb names it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 64))]
+    pub uid: String,
+    /// The version of the object, or the start of the process, that the verb names.
+    #[serde(default)]
+    pub version: u64,
+    /// The epoch of whoever began it.
+    pub epoch: u64,
+    /// When.
+    pub at: Time,
+}
+
+/// Why the roll was given up.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct HaltStatus {
+    /// The pod that did not come back.
+    #[schemars(length(max = 253))]
+    pub pod_name: String,
+    /// What it said.
+    #[schemars(length(max = 1024))]
+    pub why: String,
+    /// The generation of spec in which this was decided; another one tries again.
+    pub generation: i64,
 }

@@ -1,6 +1,7 @@
 //! The folder of a local cluster: who may use it, and what lies where.
 //!
-//! `lock`, `subnet`, `status.yaml`, and for each node `nodes/<i>/` with `node.yaml`, `data`, `log`, `pid` and `env`. A file is
+//! `lock`, `subnet`, `set.yaml`, `status.yaml`, `backup/`, and for each node `nodes/<i>/` with `node.yaml`, `data`, `log`, `pid`,
+//! `version` and `env`. A file is
 //! replaced as a whole or not at all.
 
 use crate::error::Error;
@@ -46,6 +47,11 @@ impl Folder {
         self.path.join("status.yaml")
     }
 
+    /// Where what stands for the StatefulSet is.
+    pub fn set(&self) -> PathBuf {
+        self.path.join("set.yaml")
+    }
+
     /// Where the subnet is recorded.
     pub fn subnet(&self) -> PathBuf {
         self.path.join("subnet")
@@ -54,11 +60,6 @@ impl Folder {
     /// The folder of a node.
     pub fn node(&self, index: u32) -> PathBuf {
         self.path.join("nodes").join(index.to_string())
-    }
-
-    /// How many nodes it holds: those numbered from 0 without a gap.
-    pub fn nodes(&self) -> u32 {
-        (0..u32::MAX).find(|index| !self.node(*index).is_dir()).unwrap_or(u32::MAX)
     }
 }
 

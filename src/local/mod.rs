@@ -1,34 +1,38 @@
 //! The embedded default: the same planner over processes of this machine instead of pods.
 //!
 //! [`run`] checks everything that can be checked before it starts anything, then looks, acts and shows until the upgrade is
-//! complete. It ends only processes that it started; those of a node that ran before it leaves running.
+//! complete. The file may be edited meanwhile, as an object in Kubernetes may. It ends only processes that it started; those of
+//! a node that ran before it leaves running.
 
+mod edit;
 mod folder;
 mod node;
+mod object;
 mod process;
 mod progress;
+mod set;
 mod subnet;
 mod world;
 
+pub use edit::set;
 pub use subnet::Subnet;
 
 use crate::{
-    args::LocalArguments,
-    controller::reconcile,
-    crd::{Group0Upgrade, MAX_NODES, Phase},
+    act::World as _,
+    args::{LocalArguments, Output},
+    controller::{Look, Operator},
+    crd::{MAX_NODES, Phase},
     error::Error,
     plan::Plan,
-    validate,
 };
 use folder::Folder;
-use k8s_openapi::jiff::Timestamp;
 use node::Cluster;
+use object::LocalObject;
 use progress::Progress;
+use set::LocalSet;
 use std::{
     collections::BTreeMap,
-    fs,
     hash::{BuildHasher as _, RandomState},
-    io::Read as _,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -36,6 +40,7 @@ use std::{
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::Notify,
+    time::{sleep, timeout},
 };
 use uuid::Uuid;
 use world::LocalWorld;
@@ -46,12 +51,15 @@ const DEFAULT_NODES: u32 = 3;
 /// Nodes under schema changes tell of each one; a look costs what they could use better.
 const TOGETHER: Duration = Duration::from_millis(5);
 
+/// How soon an edit of the file is noticed.
+const LOOK_AT_FILE_EVERY: Duration = Duration::from_millis(100);
+
 /// Performs the upgrade of a file on local processes.
 pub async fn run(arguments: &LocalArguments) -> Result<(), Error> {
-    let object = read_object(&arguments.file)?;
+    object::read(&arguments.file)?;
     let program = program(arguments.node_binary.as_deref())?;
     let mut signals = Signals::new()?;
-    let mut world = open(arguments, object, program).await?;
+    let mut world = open(arguments, program).await?;
     let ended = tokio::select! {
         result = upgrade(&mut world, arguments) => Ok(result),
         name = signals.next() => Err(name),
@@ -69,41 +77,80 @@ struct Opened {
 
 async fn upgrade(opened: &mut Opened, arguments: &LocalArguments) -> Result<(), Error> {
     let Opened { world, changed } = opened;
-    let mut progress = Progress::new();
-    let mut object = world.object.clone();
-    let run_id = run_id();
+    let watched = watch_file(arguments.file.clone(), changed.clone());
+    let result = look_until_over(world, changed, arguments).await;
+    watched.abort();
+    result
+}
+
+async fn look_until_over(world: &mut LocalWorld, changed: &Notify, arguments: &LocalArguments) -> Result<(), Error> {
+    let mut progress = Progress::new(arguments.output);
+    let mut operator = Operator::default();
+    let run_id = || Uuid::from_u64_pair(random(), random()).to_string();
     let mut is_told = false;
     loop {
         world.tend()?;
-        let now = Timestamp::now();
-        let plan = reconcile(world, &mut object, &run_id, now).await?;
-        if let Some(status) = &object.status {
-            progress.show(status);
-        }
-        if plan.report.phase == Phase::Complete && !is_told {
+        let plan = match operator.reconcile(world, &run_id()).await {
+            Ok(Look::Planned(plan, status)) => {
+                progress.show(&status);
+                plan
+            }
+            Ok(Look::Deposed | Look::Deleted) => continue,
+            Err(failure) => return Err(Error::failure(format!("{}: {failure}", world.folder.path().display()))),
+        };
+        let is_over = is_over(&plan, world.object.last().spec.dry_run);
+        if is_over && !is_told && arguments.output == Output::Text {
             is_told = true;
-            summary(world);
+            summary(world, &plan);
         }
-        if is_told && !arguments.stay {
+        if is_over && !arguments.stay {
             return Ok(());
         }
-        wait(changed, &plan).await;
+        wait(changed, &plan, world).await;
+    }
+}
+
+/// Whether there is nothing to come without an edit of the file.
+fn is_over(plan: &Plan, is_dry_run: bool) -> bool {
+    let can_say = !plan.report.waiting.iter().any(|why| why.reason() == "NodeUnknown" || why.reason() == "PodNotReady");
+    match plan.report.phase {
+        Phase::Complete => plan.report.waiting.is_empty(),
+        Phase::Cancelled => plan.actions.is_empty(),
+        _ => is_dry_run && can_say,
     }
 }
 
 /// Until something changes, or the plan wants to look again. After an act that is at once. Changes that come together are
 /// looked at together.
-async fn wait(changed: &Notify, plan: &Plan) {
-    if plan.actions.is_empty() {
-        let until = Duration::try_from(plan.next_look.duration_since(Timestamp::now())).unwrap_or_default();
+async fn wait(changed: &Notify, plan: &Plan, world: &LocalWorld) {
+    if plan.actions.is_empty() && !plan.new_run && !plan.new_term {
+        let until = Duration::try_from(plan.next_look.duration_since(world.now())).unwrap_or_default();
         // A later look is as good: the plan is made anew each time.
-        let _ = tokio::time::timeout(until, changed.notified()).await;
-        tokio::time::sleep(TOGETHER).await;
+        let _ = timeout(until, changed.notified()).await;
+        sleep(TOGETHER).await;
     }
 }
 
-fn summary(world: &LocalWorld) {
-    let admin_port = world.object.spec.cluster_ref.admin_port;
+/// An editor may replace the file or write into it: whatever changes its time or its length counts.
+fn watch_file(file: PathBuf, changed: Arc<Notify>) -> tokio::task::JoinHandle<()> {
+    tokio::spawn(async move {
+        let mut last = object::stamp(&file);
+        loop {
+            sleep(LOOK_AT_FILE_EVERY).await;
+            let present = object::stamp(&file);
+            if present != last {
+                last = present;
+                changed.notify_one();
+            }
+        }
+    })
+}
+
+fn summary(world: &LocalWorld, plan: &Plan) {
+    for line in &plan.report.outlook {
+        println!("{line}");
+    }
+    let admin_port = world.object.last().spec.cluster_ref.admin_port;
     for (name, node) in &world.nodes {
         println!("{name}  {}  CQL 9042, Admin {admin_port}, REST 10000, metrics 9180", node.address());
     }
@@ -111,25 +158,11 @@ fn summary(world: &LocalWorld) {
 }
 
 fn interrupted(opened: &Opened, signal: &str) -> Result<(), Error> {
-    let phase = opened.world.object.status.as_ref().map_or(Phase::Pending, |status| status.phase);
+    let phase = opened.world.object.last().status.as_ref().map_or(Phase::Pending, |status| status.phase);
     if phase == Phase::Complete {
         return Ok(());
     }
     Err(Error::failure(format!("ended by {signal} in phase {phase}; the same command goes on from here")))
-}
-
-fn read_object(path: &Path) -> Result<Group0Upgrade, Error> {
-    let mistake = |why: String| Error::mistake(format!("{}: {why}", path.display()));
-    let mut text = String::new();
-    let file = fs::File::open(path).map_err(|error| mistake(format!("cannot be read: {error}")))?;
-    let mut file = file.take(validate::MAX_FILE_BYTES + 1);
-    file.read_to_string(&mut text).map_err(|error| mistake(format!("cannot be read: {error}")))?;
-    if u64::try_from(text.len()).unwrap_or(u64::MAX) > validate::MAX_FILE_BYTES {
-        return Err(mistake(format!("is longer than {} bytes: this is no Group0Upgrade", validate::MAX_FILE_BYTES)));
-    }
-    let object = validate::upgrade(&text).map_err(|complaint| mistake(complaint.to_string()))?;
-    validate::performable_locally(&object.spec).map_err(|complaint| mistake(complaint.to_string()))?;
-    Ok(object)
 }
 
 /// The node's program: as named, else beside this one.
@@ -142,45 +175,30 @@ fn program(named: Option<&Path>) -> Result<PathBuf, Error> {
     Err(Error::mistake(format!("{}: there is no such program; name the node's with --node-binary", program.display())))
 }
 
-async fn open(arguments: &LocalArguments, mut object: Group0Upgrade, program: PathBuf) -> Result<Opened, Error> {
+async fn open(arguments: &LocalArguments, program: PathBuf) -> Result<Opened, Error> {
     let folder = Folder::open(&arguments.dir)?;
-    object.status = recorded_status(&folder, &object)?;
-    let count = node_count(&folder, arguments.nodes)?;
+    let object = LocalObject::open(&folder, &arguments.file, Uuid::from_u64_pair(random(), random()).to_string())?;
+    let set = LocalSet::read(&folder.set())?;
+    let count = node_count(&folder, set.as_ref().map_or(0, |set| set.replicas), arguments.nodes)?;
     let mut resting = Vec::new();
     for index in 0..count {
         resting.extend(node::running(&folder.node(index))?.is_none().then_some(index));
     }
-    let admin_port = object.spec.cluster_ref.admin_port;
+    let spec = &object.last().spec;
+    let admin_port = spec.cluster_ref.admin_port;
     let subnet = subnet::choose(&folder, arguments.subnet, &resting, admin_port)?;
     folder::replace(&folder.subnet(), &format!("{subnet}\n"))?;
     let changed = Arc::new(Notify::new());
-    let name = object.metadata.name.clone().unwrap_or_default();
-    let limit: Duration = object.spec.deadlines.rpc.into();
-    let cluster = Cluster { name, subnet, admin_port, program, limit, changed: changed.clone() };
-    let mut world = LocalWorld { folder, nodes: BTreeMap::new(), object, limit };
+    let name = object.last().metadata.name.clone().unwrap_or_default();
+    let limit: Duration = spec.deadlines.rpc.into();
+    let cluster = Cluster { name, subnet, admin_port, program: program.clone(), limit, changed: changed.clone() };
+    let set = set.map_or_else(|| LocalSet::make(&folder.set(), count), Ok)?;
+    let mut world = LocalWorld { folder, nodes: BTreeMap::new(), object, set, program, limit };
     world.open_nodes(count, &cluster).await?;
     Ok(Opened { world, changed })
 }
 
-/// The status, and so the journal, of an earlier run of the same object in this folder.
-fn recorded_status(folder: &Folder, object: &Group0Upgrade) -> Result<Option<crate::crd::Group0UpgradeStatus>, Error> {
-    let path = folder.status();
-    let Some(text) = folder::read(&path)? else { return Ok(None) };
-    let recorded: Group0Upgrade = serde_saphyr::from_str(&text).map_err(|error| {
-        let why = error.without_snippet();
-        Error::failure(format!("{}: cannot be understood: {why}; move the file away to begin anew", path.display()))
-    })?;
-    let (theirs, ours) = (recorded.metadata.name.unwrap_or_default(), object.metadata.name.clone().unwrap_or_default());
-    if theirs != ours || recorded.spec.cluster_ref.stateful_sets != object.spec.cluster_ref.stateful_sets {
-        let dir = folder.path().display();
-        let remedy = "name another folder, or that upgrade";
-        return Err(Error::mistake(format!("--dir {dir}: it belongs to the Group0Upgrade {theirs}, not {ours}; {remedy}")));
-    }
-    Ok(recorded.status)
-}
-
-fn node_count(folder: &Folder, asked: Option<u32>) -> Result<u32, Error> {
-    let there = folder.nodes();
+fn node_count(folder: &Folder, there: u32, asked: Option<u32>) -> Result<u32, Error> {
     match asked {
         Some(asked) if asked == 0 || asked as usize > MAX_NODES => {
             Err(Error::mistake(format!("--nodes {asked}: must be from 1 to {MAX_NODES}")))
@@ -195,10 +213,9 @@ fn node_count(folder: &Folder, asked: Option<u32>) -> Result<u32, Error> {
     }
 }
 
-/// A new name for a run. Nothing secret, only never the same twice.
-fn run_id() -> String {
-    let random = || RandomState::new().hash_one(std::process::id());
-    Uuid::from_u64_pair(random(), random()).to_string()
+/// Nothing secret, only never the same twice.
+fn random() -> u64 {
+    RandomState::new().hash_one(std::process::id())
 }
 
 /// What ends us early.

@@ -6,8 +6,9 @@ use super::{
     subnet::Subnet,
 };
 use crate::{
+    act::Failure,
     error::Error,
-    observe::{NodeView, Part, Pod, PodName, PodState, follow::Follow},
+    observe::{Machine, NodeView, Part, Pod, PodName, PodState, follow::Follow},
 };
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
@@ -55,6 +56,8 @@ pub struct Node {
     since: Timestamp,
     follow: Follow,
     restarts: u32,
+    /// Grows with every change of what stands for the pod.
+    version: u64,
 }
 
 /// The node's configuration file. Keys as in scylla.yaml.
@@ -94,7 +97,10 @@ impl Node {
             None => start(&folder, &cluster)?,
         };
         let follow = Follow::start(address, cluster.limit, cluster.changed.clone());
-        Ok(Self { index, name, folder, cluster, process, since: Timestamp::now(), follow, restarts: 0 })
+        let version = folder::read(&folder.join("version"))?.and_then(|text| text.trim().parse().ok()).unwrap_or_default();
+        let mut node = Self { index, name, folder, cluster, process, since: Timestamp::now(), follow, restarts: 0, version };
+        node.next_version()?;
+        Ok(node)
     }
 
     /// Where it listens.
@@ -128,8 +134,32 @@ impl Node {
     }
 
     fn pod(&self, state: PodState, flag: bool, hold: bool) -> Part<Pod> {
-        let uid = self.process.identity().to_string();
-        Part::Known { value: Pod { uid, state, since: self.since, flag, hold }, age: SignedDuration::ZERO }
+        let pod = Pod {
+            uid: self.process.identity().to_string(),
+            version: self.version,
+            state,
+            since: self.since,
+            flag,
+            hold,
+            template_hash: self.cluster.program.display().to_string().replace(' ', "_"),
+            machine: Machine::There,
+            volume_gone: false,
+        };
+        Part::Known { value: pod, age: SignedDuration::ZERO }
+    }
+
+    fn next_version(&mut self) -> Result<(), Error> {
+        self.version += 1;
+        folder::replace_without_waiting(&self.folder.join("version"), &format!("{}\n", self.version))
+    }
+
+    /// Changes its version, if it still is the pod with this UID: whoever knows only the old one fails from now on.
+    pub fn touch(&mut self, uid: &str) -> Result<(), Failure> {
+        let present = self.process.identity().to_string();
+        if present != uid {
+            return Err(Failure::Refused(format!("the pod has UID {present}, not {uid}")));
+        }
+        self.next_version().map_err(|error| Failure::Unknown(error.to_string()))
     }
 
     fn template(&self) -> Result<(bool, bool), Error> {
@@ -138,25 +168,31 @@ impl Node {
         Ok((has(FLAG), has(HOLD)))
     }
 
-    /// Ends the process with this identity and starts one with this template. The template is durable first: whoever starts
-    /// the node next, starts it so.
-    pub async fn recreate(&mut self, uid: &str, flag: bool, hold: bool) -> Result<(), Error> {
-        if self.process.identity().to_string() != uid {
-            return Ok(());
+    /// Ends the process with this identity and starts one with or without flag and hold. What it starts with is durable first:
+    /// whoever starts the node next, starts it so.
+    pub async fn recreate(&mut self, uid: &str, version: u64, flag: bool) -> Result<(), Failure> {
+        let present = self.process.identity().to_string();
+        if present != uid || self.version != version {
+            let text = format!("the pod has UID {present} and version {}, not {uid} and {version}", self.version);
+            return Err(Failure::Refused(text));
         }
-        let variables = [(FLAG, flag), (HOLD, hold)];
-        let template: String = variables.iter().filter(|(_, on)| *on).flat_map(|(variable, _)| [variable, "=true\n"]).collect();
-        folder::replace(&self.folder.join("env"), &template)?;
+        self.replace_process(flag).await.map_err(|error| Failure::Unknown(error.to_string()))
+    }
+
+    async fn replace_process(&mut self, flag: bool) -> Result<(), Error> {
+        let environment = if flag { format!("{FLAG}=true\n{HOLD}=true\n") } else { String::new() };
+        folder::replace(&self.folder.join("env"), &environment)?;
         self.process.terminate();
         self.process.gone(&self.name.name).await?;
         self.restart()
     }
 
-    /// Plays the kubelet: a process that has ended by itself is started again. One that never answered is not: it would end
-    /// for the same reason.
+    /// Plays the kubelet: a process that has ended by itself is started again. One of ours that never answered is not: it would
+    /// end for the same reason. One that an earlier operator started may have been ended by it.
     pub fn tend(&mut self) -> Result<(), Error> {
         let Some(how) = self.process.ended() else { return Ok(()) };
-        if !self.follow.ever_answered() || self.restarts >= MAX_RESTARTS {
+        let never_ran = self.process.ours && !self.follow.ever_answered();
+        if never_ran || self.restarts >= MAX_RESTARTS {
             return Err(self.does_not_run(&how));
         }
         tracing::warn!(node = %self.name, how, "ended by itself, starting it again");
@@ -167,6 +203,7 @@ impl Node {
     fn restart(&mut self) -> Result<(), Error> {
         self.process = start(&self.folder, &self.cluster)?;
         self.since = Timestamp::now();
+        self.next_version()?;
         // What the former process said is no longer known.
         let address = self.admin();
         self.follow = Follow::start(address, self.cluster.limit, self.cluster.changed.clone());

@@ -1,6 +1,9 @@
 //! Live progress: a table drawn anew on a terminal, a line for each change elsewhere.
 
-use crate::crd::{Group0UpgradeStatus, NodeStatus};
+use crate::{
+    args::Output,
+    crd::{Group0UpgradeStatus, NodeStatus},
+};
 use std::{
     fmt::Write as _,
     io::{self, IsTerminal as _, Write as _},
@@ -12,6 +15,7 @@ use std::{
 pub struct Progress {
     started: Instant,
     on_terminal: bool,
+    output: Output,
     /// Lines of the table that is on the screen.
     drawn: usize,
     last: String,
@@ -19,13 +23,18 @@ pub struct Progress {
 
 impl Progress {
     /// Onto standard output.
-    pub fn new() -> Self {
-        Self { started: Instant::now(), on_terminal: io::stdout().is_terminal(), drawn: 0, last: String::new() }
+    pub fn new(output: Output) -> Self {
+        let on_terminal = output == Output::Text && io::stdout().is_terminal();
+        Self { started: Instant::now(), on_terminal, output, drawn: 0, last: String::new() }
     }
 
     /// Shows this status, if it shows anything new.
     pub fn show(&mut self, status: &Group0UpgradeStatus) {
-        let text = if self.on_terminal { table(status) } else { line(status) };
+        let text = match self.output {
+            Output::Json => serde_json::to_string(status).unwrap_or_default(),
+            Output::Text if self.on_terminal => table(status),
+            Output::Text => line(status),
+        };
         if text == self.last {
             return;
         }
@@ -33,6 +42,8 @@ impl Progress {
         let output = if self.on_terminal {
             let up = if self.drawn > 0 { format!("\x1b[{}F\x1b[J", self.drawn) } else { String::new() };
             format!("{up}{text}")
+        } else if self.output == Output::Json {
+            format!("{text}\n")
         } else {
             format!("{seconds:7.3} s  {text}\n")
         };
@@ -41,12 +52,6 @@ impl Progress {
         // Whoever reads may be gone: the upgrade goes on.
         let mut out = io::stdout().lock();
         let _ = out.write_all(output.as_bytes()).and_then(|()| out.flush());
-    }
-}
-
-impl Default for Progress {
-    fn default() -> Self {
-        Self::new()
     }
 }
 

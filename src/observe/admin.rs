@@ -72,7 +72,14 @@ fn procedure(procedure: Option<&v1::Procedure>) -> Result<Procedure, String> {
 
 fn group(group: &v1::Group) -> Result<Group, String> {
     let leader = if group.leader.is_empty() { None } else { Some(host(&group.leader)?) };
-    Ok(Group { id: uuid(&group.id)?, leader, voters: hosts(&group.voters)?, joint: group.joint })
+    Ok(Group {
+        id: uuid(&group.id)?,
+        leader,
+        voters: hosts(&group.voters)?,
+        joint: group.joint,
+        commit: group.commit_index,
+        state_id: group.state_id.clone(),
+    })
 }
 
 fn peer(peer: &v1::PeerStatus) -> Result<(HostId, Peer), String> {

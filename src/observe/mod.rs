@@ -6,8 +6,10 @@
 pub mod admin;
 pub mod follow;
 mod node;
+mod set;
 
-pub use node::{Figures, Group, NodeSeen, Peer, Pod, PodState, Procedure, UpgradeState};
+pub use node::{Figures, Group, Machine, NodeSeen, Peer, Pod, PodState, Procedure, UpgradeState};
+pub use set::{Owner, Set};
 
 use k8s_openapi::jiff::SignedDuration;
 use std::{collections::BTreeMap, fmt};
@@ -74,8 +76,23 @@ impl<T> Part<T> {
 /// Everything that the planner may know.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Observation {
+    /// The object that asks for the upgrade.
+    pub object: Object,
+    /// The StatefulSets, in the order of `spec.clusterRef.statefulSets`: the racks.
+    pub sets: Vec<Part<Set>>,
+    /// The PodDisruptionBudgets that select any of the pods.
+    pub budgets: Part<Vec<String>>,
     /// Each member of the cluster.
     pub nodes: BTreeMap<PodName, NodeView>,
+}
+
+/// The object that asks for the upgrade.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Object {
+    /// Its identity: an object that was made again has another.
+    pub uid: String,
+    /// Counts the changes of its spec.
+    pub generation: i64,
 }
 
 /// One member: its pod and what its Admin service says.

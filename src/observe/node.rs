@@ -10,6 +10,8 @@ use uuid::Uuid;
 pub struct Pod {
     /// Its identity: a pod that was made again has another.
     pub uid: String,
+    /// Grows with every change of it, by whomever.
+    pub version: u64,
     /// Whether it runs.
     pub state: PodState,
     /// When it was made.
@@ -18,6 +20,24 @@ pub struct Pod {
     pub flag: bool,
     /// Whether its environment holds the feature back.
     pub hold: bool,
+    /// The template that it was made from, without our variables, hashed.
+    pub template_hash: String,
+    /// The machine that it runs on.
+    pub machine: Machine,
+    /// Whether its volume is gone for good.
+    pub volume_gone: bool,
+}
+
+/// The machine of a pod, as far as Kubernetes knows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Machine {
+    /// It is there; whether it answers is no matter.
+    #[default]
+    There,
+    /// A human has declared it out of service (the taint of that name).
+    OutOfService,
+    /// Its Node object is gone. Of containers that still run there nothing is known.
+    Gone,
 }
 
 /// Whether a pod runs.
@@ -27,8 +47,10 @@ pub enum PodState {
     Running,
     /// It is being started or stopped.
     Changing,
-    /// It does not run, and why.
+    /// It does not run, and why. It is started again without our help.
     Down(String),
+    /// It cannot run as it is: it crashes again and again, its image cannot be had, or it finds no machine.
+    Broken(String),
 }
 
 /// What a node says of itself.
@@ -149,6 +171,10 @@ pub struct Group {
     pub voters: BTreeSet<HostId>,
     /// Whether the configuration is joint.
     pub joint: bool,
+    /// The commit index.
+    pub commit: u64,
+    /// The last state id; empty if there is none.
+    pub state_id: String,
 }
 
 /// Another host, as one node knows it.

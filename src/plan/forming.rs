@@ -1,7 +1,7 @@
 //! From the point of no return to the end: the nodes work, the operator lifts holds, starts failed procedures again, and
 //! says what is waited for.
 
-use super::{Action, Given, Journal, Plan, Retries, WaitingFor, gate, health::Member, rolling};
+use super::{Action, Given, Journal, Plan, WaitingFor, gate, health::Member, rolling};
 use crate::{
     crd::Phase,
     observe::{PodName, Procedure, UpgradeState},
@@ -33,7 +33,11 @@ pub(super) fn follow(given: &Given<'_>) -> Plan {
         return complete(given);
     }
     let halted = waiting.iter().any(|why| matches!(why, WaitingFor::UnknownNodeState { .. }));
-    let mut plan = given.wait(phase(&members), waiting);
+    let phase = if given.journal.completed_at.is_some() { Phase::Complete } else { phase(&members) };
+    let mut plan = given.wait(phase, waiting);
+    if phase == Phase::Complete {
+        return plan;
+    }
     if halted {
         return plan;
     }
@@ -117,32 +121,35 @@ fn retry(given: &Given<'_>, plan: &mut Plan, member: &Member<'_>) {
     if !matches!(member.node.procedure, Procedure::Failed { .. }) || member.node.state == UpgradeState::Recovery {
         return;
     }
-    let before = given.journal.retries.get(member.name).copied();
-    let attempts = before.map_or(0, |retries| retries.attempts);
-    let due = before.map_or(given.now, |retries| retries.last_at + RETRY_EVERY);
-    if attempts >= MAX_RETRIES {
+    let before = given.journal.node(member.name);
+    let due = before.last_attempt_at.map_or(given.now, |at| at + RETRY_EVERY);
+    if before.retries >= MAX_RETRIES {
         return;
     }
     if due > given.now {
         plan.next_look = plan.next_look.min(due);
         return;
     }
-    plan.journal.retries.insert(member.name.clone(), Retries { attempts: attempts + 1, last_at: given.now });
+    let remembered = plan.journal.nodes.entry(member.name.clone()).or_default();
+    remembered.retries += 1;
+    remembered.last_attempt_at = Some(given.now);
     plan.actions.push(Action::RetryUpgrade { node: member.name.clone() });
 }
 
 /// A pod that came back without the flag keeps the feature from being enabled: it is taken again, through the same gate.
 fn flag_missing(given: &Given<'_>) -> Option<Plan> {
-    let (name, view) = rolling::next_to_take(given)?;
+    let (name, view) = rolling::next_to_take(given, |pod| !(pod.flag && pod.hold))?;
     let node = view.node.known()?;
-    if node.feature_enabled || view.pod.known()?.flag {
+    if node.feature_enabled {
         return None;
+    }
+    let templates = rolling::templates(given, true);
+    if !templates.is_empty() {
+        return Some(Plan { actions: templates, ..given.wait(Phase::Forming, Vec::new()) });
     }
     let closed_by = closed_for(given, name);
     Some(if closed_by.is_empty() {
-        let mut plan = rolling::take(given, name, view);
-        plan.report.phase = Phase::Forming;
-        plan
+        rolling::take(given, Phase::Forming, name, view)
     } else {
         given.wait(Phase::Forming, closed_by)
     })

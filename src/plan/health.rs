@@ -17,13 +17,21 @@ impl Given<'_> {
     /// The node, if its pod runs and its own word is at hand; else what is missing.
     pub(super) fn answering<'a>(&self, name: &'a PodName, view: &'a NodeView) -> Result<Member<'a>, WaitingFor> {
         let unknown = |why: String| WaitingFor::NodeUnknown { node: name.clone(), why };
+        let remembered = self.journal.node(name);
         let pod = self.fresh(&view.pod).map_err(unknown)?;
+        if pod.version < remembered.pod_version {
+            return Err(unknown("its pod was seen in an older version than a decision was made from".into()));
+        }
         match &pod.state {
             PodState::Down(why) => return Err(WaitingFor::PodDown { node: name.clone(), why: why.clone() }),
+            PodState::Broken(why) => return Err(WaitingFor::PodBroken { node: name.clone(), why: why.clone() }),
             PodState::Changing => return Err(not_ready(name, "it is being started or stopped")),
             PodState::Running => {}
         }
         let node = self.fresh(&view.node).map_err(unknown)?;
+        if node.sequence < remembered.sequence {
+            return Err(unknown("its answer is older than one that a decision was made from".into()));
+        }
         Ok(Member { name, pod, node })
     }
 
@@ -48,7 +56,7 @@ impl Given<'_> {
     pub(super) fn needs_restart(&self, name: &PodName, view: &NodeView) -> bool {
         match self.healthy(name, view) {
             Ok(_) | Err(WaitingFor::UnknownNodeState { .. }) => false,
-            Err(WaitingFor::PodDown { .. }) => true,
+            Err(WaitingFor::PodDown { .. } | WaitingFor::PodBroken { .. }) => true,
             Err(_) => self.fresh(&view.pod).is_ok_and(|pod| {
                 let time_to_become_ready = signed(self.spec.deadlines.pod_ready.into());
                 self.now.duration_since(pod.since) >= time_to_become_ready
@@ -57,7 +65,7 @@ impl Given<'_> {
     }
 
     /// The value of a part that is not older than one call may take.
-    fn fresh<'a, T>(&self, part: &'a Part<T>) -> Result<&'a T, String> {
+    pub(super) fn fresh<'a, T>(&self, part: &'a Part<T>) -> Result<&'a T, String> {
         match part {
             Part::Known { value, age } if *age <= signed(self.spec.deadlines.rpc.into()) => Ok(value),
             Part::Known { age, .. } => Err(format!("its last answer is {} s old", age.as_secs())),

@@ -1,27 +1,37 @@
 //! Decides without doing: `plan(spec, observation, journal, now)`.
 //!
 //! Pure and synchronous; no client, clock or file is in scope. It is computed anew from every observation; the journal only
-//! remembers when things began and choices that must not change. Where is what: [`preflight`] asks the guards before the
-//! first restart, [`gate`] between two restarts, [`rolling`] gives the flag, [`forming`] follows the nodes from the point of
-//! no return to the end, [`report`] says why nothing can be done.
+//! remembers when things began and choices that must not change. Where is what: [`guard`] names what must hold, [`preflight`]
+//! asks it before the first restart, [`gate`] between two restarts, [`rolling`] gives the flag, [`cancel`] takes it back,
+//! [`forming`] follows the nodes from the point of no return to the end, [`stall`] says why nothing moves, [`terms`] sees to
+//! it that only one operator acts, [`report`] says why nothing can be done, [`check`] audits any plan by rules of its own.
 
+mod action;
+mod cancel;
+pub mod check;
 mod forming;
 mod gate;
+pub mod guard;
 mod health;
 mod journal;
+mod outlook;
 mod preflight;
+mod remember;
 mod report;
 mod rolling;
+pub mod stall;
+mod terms;
+pub mod window;
 
-pub use journal::{Journal, Retries};
+pub use action::Action;
+pub use journal::{Halt, Intent, Journal, Progress, Remembered};
 pub use report::{Report, WaitingFor};
 
 use crate::{
     crd::{Group0UpgradeSpec, Phase},
-    observe::{Observation, PodName},
+    observe::{NodeSeen, Observation, Part, Pod, PodName, Set},
 };
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
-use std::fmt;
 
 /// How soon to look again when nothing calls earlier.
 pub const LOOK_EVERY: SignedDuration = SignedDuration::from_secs(5);
@@ -38,48 +48,21 @@ pub struct Plan {
     pub report: Report,
     /// Look again then, or when something changes.
     pub next_look: Timestamp,
+    /// Something that was begun can only be ended by a higher epoch: begin a new term.
+    pub new_term: bool,
+    /// The run is over and another one is asked for: begin it.
+    pub new_run: bool,
 }
 
-/// One thing to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// Make the pod again, with this environment.
-    Recreate {
-        /// The pod.
-        node: PodName,
-        /// The pod with this UID, and no other.
-        uid: String,
-        /// Whether the flag is on.
-        flag: bool,
-        /// Whether the hold is on.
-        hold: bool,
-    },
-    /// Lift the hold on this node.
-    Proceed {
-        /// The node.
-        node: PodName,
-    },
-    /// Start the failed upgrade procedure of this node again.
-    RetryUpgrade {
-        /// The node.
-        node: PodName,
-    },
-}
-
-impl fmt::Display for Action {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Recreate { node, flag, hold, .. } => {
-                write!(f, "recreate {node} (flag {}, hold {})", on_off(*flag), on_off(*hold))
-            }
-            Self::Proceed { node } => write!(f, "proceed {node}"),
-            Self::RetryUpgrade { node } => write!(f, "retry upgrade {node}"),
-        }
+impl Plan {
+    /// The same look with nothing done, because the audit found this.
+    pub fn refused(mut self, before: &Journal, violation: String) -> Self {
+        self.journal = before.clone();
+        self.actions.clear();
+        self.new_run = false;
+        self.report.waiting.insert(0, WaitingFor::AuditFailed { violation });
+        self
     }
-}
-
-fn on_off(value: bool) -> &'static str {
-    if value { "on" } else { "off" }
 }
 
 /// What a plan is made from. Only this file and its children see it.
@@ -92,27 +75,61 @@ struct Given<'a> {
 
 /// What to do about this cluster now.
 pub fn plan(spec: &Group0UpgradeSpec, seen: &Observation, journal: &Journal, now: Timestamp) -> Plan {
-    let given = Given { spec, seen, journal, now };
-    let plan = if forming::has_begun(&given) {
-        forming::follow(&given)
-    } else if journal.preflight_passed_at.is_none() {
-        preflight::ask(&given)
-    } else {
-        rolling::next(&given)
-    };
-    if spec.paused && plan.report.phase != Phase::Complete { pause(plan, journal) } else { plan }
+    let journal = &remember::all(seen, journal, now);
+    let given = &Given { spec, seen, journal, now };
+    let mut plan = decide(given);
+    stall::classify(given, &mut plan);
+    plan.report.outlook = outlook::lines(given, &plan);
+    if spec.paused && plan.report.phase != Phase::Complete {
+        return hold_still(plan, journal, Phase::Paused, Some(WaitingFor::Unpause));
+    }
+    if spec.dry_run {
+        let phase = plan.report.phase;
+        return hold_still(plan, journal, phase, None);
+    }
+    if let Some(newer) = terms::newer_operator(given) {
+        let phase = plan.report.phase;
+        return hold_still(plan, journal, phase, Some(newer));
+    }
+    if plan.report.phase == Phase::Failed { plan } else { terms::settle(given, plan) }
+}
+
+/// What would be done if nothing were in the way.
+fn decide(given: &Given<'_>) -> Plan {
+    let has_begun = forming::has_begun(given);
+    if let Some(taken) = guard::ask(given, |guard| guard == guard::Guard::ClusterTaken)
+        .into_iter()
+        .find(|v| v.refused.iter().any(|why| matches!(why, WaitingFor::ClusterTaken { .. })))
+    {
+        return given.wait(Phase::Failed, taken.refused);
+    }
+    if has_begun {
+        let mut plan = forming::follow(given);
+        if given.spec.cancel && plan.report.phase != Phase::Complete {
+            plan.report.waiting.insert(0, WaitingFor::CancelRefused);
+        }
+        return plan;
+    }
+    if given.spec.cancel {
+        return cancel::next(given);
+    }
+    if given.journal.cancelled_at.is_some() {
+        return Plan { new_run: true, ..given.wait(Phase::Pending, Vec::new()) };
+    }
+    if given.journal.preflight_passed_at.is_none() { preflight::ask(given) } else { rolling::next(given) }
 }
 
 /// The same report, but nothing is done and nothing begun.
-fn pause(mut plan: Plan, journal: &Journal) -> Plan {
+fn hold_still(mut plan: Plan, journal: &Journal, phase: Phase, why: Option<WaitingFor>) -> Plan {
     plan.actions.clear();
     plan.journal = journal.clone();
-    plan.report.phase = Phase::Paused;
-    plan.report.waiting.insert(0, WaitingFor::Unpause);
+    plan.report.phase = phase;
+    plan.report.waiting.splice(0..0, why);
+    plan.new_run = false;
     plan
 }
 
-impl Given<'_> {
+impl<'a> Given<'a> {
     /// Nothing to do but to wait for these.
     fn wait(&self, phase: Phase, waiting: Vec<WaitingFor>) -> Plan {
         Plan {
@@ -120,6 +137,26 @@ impl Given<'_> {
             journal: self.journal.clone(),
             report: Report::new(phase, waiting),
             next_look: self.now + LOOK_EVERY,
+            new_term: false,
+            new_run: false,
         }
+    }
+
+    fn pod(&self, name: &PodName) -> Option<&'a Pod> {
+        self.seen.nodes.get(name).and_then(|view| view.pod.known())
+    }
+
+    fn node(&self, name: &PodName) -> Option<&'a NodeSeen> {
+        self.seen.nodes.get(name).and_then(|view| view.node.known())
+    }
+
+    fn set(&self, name: &str) -> Option<&'a Set> {
+        self.seen.sets.iter().filter_map(Part::known).find(|set| set.name == name)
+    }
+
+    /// The templates of all racks without our variables.
+    fn template_hash(&self) -> String {
+        let hash = |part: &Part<Set>| part.known().map_or_else(|| "?".to_owned(), |set| set.template_hash.clone());
+        self.seen.sets.iter().map(hash).collect::<Vec<_>>().join(" ")
     }
 }

@@ -1,5 +1,6 @@
 //! Why nothing is being done: one enum for conditions, status, events, the table and the transcripts.
 
+use super::{Action, stall::Stall};
 use crate::{
     crd::Phase,
     observe::{HostId, PodName, UpgradeState},
@@ -17,13 +18,17 @@ pub struct Report {
     pub phase: Phase,
     /// What it waits for.
     pub waiting: Vec<WaitingFor>,
+    /// Why nothing moves, once that is a stall.
+    pub stall: Option<Stall>,
+    /// What is still to come, one line a step.
+    pub outlook: Vec<String>,
 }
 
 impl Report {
     /// A report with a bounded number of reasons.
     pub fn new(phase: Phase, mut waiting: Vec<WaitingFor>) -> Self {
         waiting.truncate(MAX_REASONS);
-        Self { phase, waiting }
+        Self { phase, waiting, stall: None, outlook: Vec::new() }
     }
 }
 
@@ -33,6 +38,54 @@ impl Report {
 pub enum WaitingFor {
     /// `spec.paused` to be taken away.
     Unpause,
+    /// An operator with a newer epoch to finish; this one does nothing any more.
+    NewerOperator { node: PodName, epoch: u64 },
+    /// An action whose outcome is not known, and which could still take place.
+    IntentOpen { action: Action },
+    /// A plan that the audit refused. Nothing is done.
+    AuditFailed { violation: String },
+    /// A StatefulSet that cannot be read.
+    SetUnknown { set: String, why: String },
+    /// Another upgrade that owns the StatefulSet.
+    ClusterTaken { set: String, by: String },
+    /// A StatefulSet that makes its pods again by itself.
+    NotOnDelete { set: String },
+    /// A StatefulSet that starts its pods one after the other.
+    OrderedReady { set: String },
+    /// A template that the StatefulSet's controller has not seen yet.
+    TemplateUnsettled { set: String },
+    /// A template that somebody changed in the middle of the run.
+    TemplateChanged { set: String },
+    /// A StatefulSet that is to have another number of pods than there are.
+    Scaling { set: String, pods: usize, replicas: u32 },
+    /// Budgets that cannot be read.
+    BudgetsUnknown { why: String },
+    /// No PodDisruptionBudget.
+    BudgetMissing,
+    /// More than one PodDisruptionBudget.
+    BudgetsOverlap { budgets: Vec<String> },
+    /// Too little space for the log of the group.
+    DiskFull { node: PodName, free: u64 },
+    /// Flag or hold of an earlier run.
+    LeftoverRun { node: PodName },
+    /// The hours of `spec.window`.
+    OutsideWindow { until: Timestamp },
+    /// A human, who approves this run.
+    AwaitingApproval { run_id: String },
+    /// A first node that did not come back with the flag; it has been taken back.
+    CanaryFailed { node: PodName, why: String },
+    /// A `spec.cancel` that comes too late.
+    CancelRefused,
+    /// `spec.cancel` to be taken away, after which a new run starts.
+    Cancelled,
+    /// A copy of a node's schema.
+    BackupPending { node: PodName },
+    /// A majority of the group's voters that does not answer.
+    QuorumLost { nodes: Vec<PodName> },
+    /// What ends a stall needs a recovery.
+    RecoveryRequired { lost: Vec<PodName> },
+    /// A pod that cannot run as it is.
+    PodBroken { node: PodName, why: String },
     /// A pod that does not run.
     PodDown { node: PodName, why: String },
     /// A pod that runs, or is being started, but is not ready.
@@ -80,6 +133,30 @@ impl WaitingFor {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Unpause => "Paused",
+            Self::NewerOperator { .. } => "NewerOperator",
+            Self::IntentOpen { .. } => "IntentOpen",
+            Self::AuditFailed { .. } => "AuditFailed",
+            Self::SetUnknown { .. } => "SetUnknown",
+            Self::ClusterTaken { .. } => "ClusterTaken",
+            Self::NotOnDelete { .. } => "NotOnDelete",
+            Self::OrderedReady { .. } => "OrderedReady",
+            Self::TemplateUnsettled { .. } => "TemplateUnsettled",
+            Self::TemplateChanged { .. } => "TemplateChanged",
+            Self::Scaling { .. } => "Scaling",
+            Self::BudgetsUnknown { .. } => "BudgetsUnknown",
+            Self::BudgetMissing => "BudgetMissing",
+            Self::BudgetsOverlap { .. } => "BudgetsOverlap",
+            Self::DiskFull { .. } => "DiskFull",
+            Self::LeftoverRun { .. } => "LeftoverRun",
+            Self::OutsideWindow { .. } => "OutsideWindow",
+            Self::AwaitingApproval { .. } => "AwaitingApproval",
+            Self::CanaryFailed { .. } => "CanaryFailed",
+            Self::CancelRefused => "CancelRefused",
+            Self::Cancelled => "Cancelled",
+            Self::BackupPending { .. } => "BackupPending",
+            Self::QuorumLost { .. } => "QuorumLost",
+            Self::RecoveryRequired { .. } => "RecoveryRequired",
+            Self::PodBroken { .. } => "PodBroken",
             Self::PodDown { .. } => "PodDown",
             Self::PodNotReady { .. } => "PodNotReady",
             Self::NodeUnknown { .. } => "NodeUnknown",
@@ -106,8 +183,34 @@ impl WaitingFor {
     /// The node that it is about, if it is about one.
     pub fn node(&self) -> Option<&PodName> {
         match self {
-            Self::Unpause | Self::Pacing { .. } | Self::Baking { .. } => None,
-            Self::PodDown { node, .. }
+            Self::Unpause
+            | Self::Pacing { .. }
+            | Self::Baking { .. }
+            | Self::IntentOpen { .. }
+            | Self::AuditFailed { .. }
+            | Self::SetUnknown { .. }
+            | Self::ClusterTaken { .. }
+            | Self::NotOnDelete { .. }
+            | Self::OrderedReady { .. }
+            | Self::TemplateUnsettled { .. }
+            | Self::TemplateChanged { .. }
+            | Self::Scaling { .. }
+            | Self::BudgetsUnknown { .. }
+            | Self::BudgetMissing
+            | Self::BudgetsOverlap { .. }
+            | Self::OutsideWindow { .. }
+            | Self::AwaitingApproval { .. }
+            | Self::CancelRefused
+            | Self::Cancelled
+            | Self::QuorumLost { .. }
+            | Self::RecoveryRequired { .. } => None,
+            Self::NewerOperator { node, .. }
+            | Self::DiskFull { node, .. }
+            | Self::LeftoverRun { node }
+            | Self::CanaryFailed { node, .. }
+            | Self::BackupPending { node }
+            | Self::PodBroken { node, .. }
+            | Self::PodDown { node, .. }
             | Self::PodNotReady { node, .. }
             | Self::NodeUnknown { node, .. }
             | Self::FlagNotTaken { node }
@@ -133,6 +236,19 @@ impl WaitingFor {
         matches!(
             self,
             Self::Unpause
+                | Self::Cancelled
+                | Self::AwaitingApproval { .. }
+                | Self::CanaryFailed { .. }
+                | Self::AuditFailed { .. }
+                | Self::ClusterTaken { .. }
+                | Self::NotOnDelete { .. }
+                | Self::OrderedReady { .. }
+                | Self::TemplateChanged { .. }
+                | Self::BudgetMissing
+                | Self::BudgetsOverlap { .. }
+                | Self::DiskFull { .. }
+                | Self::LeftoverRun { .. }
+                | Self::RecoveryRequired { .. }
                 | Self::ForeignMember { .. }
                 | Self::ReleaseDiffers { .. }
                 | Self::ClockOff { .. }
@@ -148,6 +264,70 @@ impl fmt::Display for WaitingFor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unpause => write!(f, "spec.paused is set; take it away to go on"),
+            Self::NewerOperator { node, epoch } => {
+                write!(f, "{node} follows an operator of the newer epoch {epoch}: this one does nothing any more")
+            }
+            Self::IntentOpen { action } => write!(f, "whether this took place is not known yet: {action}"),
+            Self::AuditFailed { violation } => {
+                write!(f, "the plan was refused by its audit, and nothing is done: {violation}; this is a defect: report it")
+            }
+            Self::SetUnknown { set, why } => write!(f, "the StatefulSet {set} cannot be read: {why}"),
+            Self::ClusterTaken { set, by } => {
+                write!(f, "the StatefulSet {set} belongs to the Group0Upgrade with UID {by}: delete that or this one")
+            }
+            Self::NotOnDelete { set } => write!(
+                f,
+                "the StatefulSet {set} replaces its pods by itself: set updateStrategy.type to OnDelete in its owner's manifest"
+            ),
+            Self::OrderedReady { set } => write!(
+                f,
+                "the StatefulSet {set} starts pods one after the other, so that one which waits for others never becomes ready: \
+                 delete it with --cascade=orphan and make it again with podManagementPolicy: Parallel"
+            ),
+            Self::TemplateUnsettled { set } => write!(f, "the controller of the StatefulSet {set} has not seen its template yet"),
+            Self::TemplateChanged { set } => write!(
+                f,
+                "the pod template of {set} was changed in the middle of the run: take the change back, or override the guard \
+                 TemplateChanged and it rides along"
+            ),
+            Self::Scaling { set, pods, replicas } => write!(f, "the StatefulSet {set} has {pods} pods and is to have {replicas}"),
+            Self::BudgetsUnknown { why } => write!(f, "PodDisruptionBudgets cannot be read: {why}"),
+            Self::BudgetMissing => write!(
+                f,
+                "no PodDisruptionBudget selects the pods: make one with maxUnavailable: 1 and unhealthyPodEvictionPolicy: AlwaysAllow"
+            ),
+            Self::BudgetsOverlap { budgets } => {
+                write!(
+                    f,
+                    "more than one PodDisruptionBudget selects the pods, so that none can be evicted: keep one of {}",
+                    budgets.join(", ")
+                )
+            }
+            Self::DiskFull { node, free } => write!(f, "{node} has {} MiB free, which is too little: make room", free >> 20),
+            Self::LeftoverRun { node } => write!(
+                f,
+                "{node} carries flag or hold of another run, or was told to proceed: set spec.cancel, wait for Cancelled, take it away"
+            ),
+            Self::OutsideWindow { until } => write!(f, "spec.window is closed until {until}"),
+            Self::AwaitingApproval { run_id } => {
+                write!(f, "every node is ready for the point of no return: set spec.approvedRunID to {run_id} to pass it")
+            }
+            Self::CanaryFailed { node, why } => write!(
+                f,
+                "{node} did not come back with the flag, which was taken from it again: {why}; mend that, then change spec to try again"
+            ),
+            Self::CancelRefused => {
+                write!(f, "spec.cancel comes after the point of no return and is not heeded: the upgrade goes on; take it away")
+            }
+            Self::Cancelled => write!(f, "the run is cancelled; take spec.cancel away to begin another one"),
+            Self::BackupPending { node } => write!(f, "the schema of {node} has not been copied yet"),
+            Self::QuorumLost { nodes } => write!(f, "a majority of the group's voters does not answer: {}", names(nodes)),
+            Self::RecoveryRequired { lost } => write!(
+                f,
+                "{} lost for good: what is left needs a recovery, which must exclude exactly these",
+                if lost.len() == 1 { format!("{} is", names(lost)) } else { format!("{} are", names(lost)) }
+            ),
+            Self::PodBroken { node, why } => write!(f, "{node} cannot run as it is: {why}; correct its template"),
             Self::PodDown { node, why } => write!(f, "{node} does not run: {why}"),
             Self::PodNotReady { node, why } => write!(f, "{node} is not ready: {why}"),
             Self::NodeUnknown { node, why } => write!(f, "{node} cannot be asked: {why}"),
@@ -180,4 +360,9 @@ impl fmt::Display for WaitingFor {
             Self::GroupsDiffer { node, other } => write!(f, "{node} and {other} are in different groups"),
         }
     }
+}
+
+/// The names of pods, one after the other.
+pub(super) fn names(nodes: &[PodName]) -> String {
+    nodes.iter().map(|node| node.name.as_str()).collect::<Vec<_>>().join(", ")
 }

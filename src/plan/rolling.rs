@@ -1,9 +1,9 @@
 //! Gives the flag and the hold to one node after the other, then passes the point of no return.
 
-use super::{Action, Given, Journal, Plan, WaitingFor, forming, gate, health::signed};
+use super::{Action, Given, Halt, Journal, Plan, WaitingFor, forming, gate, guard, health::signed, window};
 use crate::{
-    crd::Phase,
-    observe::{NodeView, PodName, UpgradeState},
+    crd::{Mode, Phase},
+    observe::{NodeView, Part, Pod, PodName, PodState, UpgradeState},
 };
 use k8s_openapi::jiff::Timestamp;
 use std::{cmp::Reverse, time::Duration};
@@ -13,28 +13,46 @@ pub(super) fn next(given: &Given<'_>) -> Plan {
     if let Some(waiting) = unreadable_pods(given) {
         return given.wait(Phase::Rolling, waiting);
     }
-    let next = next_to_take(given);
+    if let Some(plan) = halted(given) {
+        return plan;
+    }
+    if let Some(plan) = corrected(given) {
+        return plan;
+    }
+    let verdicts = guard::ask(given, guard::Guard::holds_all_the_time);
+    let next = next_to_take(given, |pod| !(pod.flag && pod.hold));
     let mut waiting = gate::closed_by(given, next.map(|(name, _)| name), &[UpgradeState::PreRaft]);
-    if let Some((name, view)) = next
-        && let Err(why) = given.healthy(name, view)
-        && !given.needs_restart(name, view)
-    {
-        waiting.insert(0, why);
+    waiting.splice(0..0, guard::in_the_way(&verdicts));
+    if let Some((name, view)) = next {
+        waiting.splice(0..0, not_to_be_taken_yet(given, name, view));
     }
     if !waiting.is_empty() {
         return gate_closed(given, waiting);
     }
-    let journal = Journal { gate_held_since: given.journal.gate_held_since.or(Some(given.now)), ..given.journal.clone() };
+    let mut journal = Journal { gate_held_since: given.journal.gate_held_since.or(Some(given.now)), ..given.journal.clone() };
+    remember_let_pass(&mut journal, &verdicts);
     let given = &Given { journal: &journal, ..*given };
-    match (next, held_back(given, next.is_some())) {
-        (_, Some((why, until))) => Plan { next_look: until, ..given.wait(Phase::Rolling, vec![why]) },
-        (Some((name, view)), None) => take(given, name, view),
-        (None, None) => pass_the_point_of_no_return(given),
+    if let Some(plan) = held_back(given, Phase::Rolling, next.is_some()) {
+        return plan;
+    }
+    let templates = templates(given, true);
+    match next {
+        Some(_) if !templates.is_empty() => Plan { actions: templates, ..given.wait(Phase::Rolling, Vec::new()) },
+        Some((name, view)) => take(given, Phase::Rolling, name, view),
+        None => before_no_return(given),
+    }
+}
+
+fn remember_let_pass(journal: &mut Journal, verdicts: &[guard::Verdict]) {
+    for text in guard::let_pass(verdicts) {
+        if !journal.overridden.contains(&text) {
+            journal.overridden.push(text);
+        }
     }
 }
 
 /// Whether a pod has the flag must be known of every pod: it decides who is next, and whether all have it.
-fn unreadable_pods(given: &Given<'_>) -> Option<Vec<WaitingFor>> {
+pub(super) fn unreadable_pods(given: &Given<'_>) -> Option<Vec<WaitingFor>> {
     let unreadable = |(name, view): (&PodName, &NodeView)| match (view.pod.known(), given.answering(name, view)) {
         (None, Err(why)) => Some(why),
         _ => None,
@@ -43,11 +61,16 @@ fn unreadable_pods(given: &Given<'_>) -> Option<Vec<WaitingFor>> {
     (!waiting.is_empty()).then_some(waiting)
 }
 
-/// Of the pods without flag or hold: one that needs a restart anyway, else rack by rack the highest ordinal.
-pub(super) fn next_to_take<'a>(given: &Given<'a>) -> Option<(&'a PodName, &'a NodeView)> {
-    let lacking = |view: &NodeView| view.pod.known().is_some_and(|pod| !(pod.flag && pod.hold));
+/// Of the pods that are to be made again: one that needs a restart anyway, else rack by rack the highest ordinal.
+pub(super) fn next_to_take<'a>(given: &Given<'a>, is_to_be: impl Fn(&Pod) -> bool) -> Option<(&'a PodName, &'a NodeView)> {
     let order = |name: &PodName, view: &NodeView| (!given.needs_restart(name, view), name.rack, Reverse(name.ordinal));
-    given.seen.nodes.iter().filter(|(_, view)| lacking(view)).min_by_key(|(name, view)| order(name, view))
+    let candidates = given.seen.nodes.iter().filter(|(_, view)| view.pod.known().is_some_and(&is_to_be));
+    candidates.min_by_key(|(name, view)| order(name, view))
+}
+
+/// A node that is unhealthy, but not for so long that a restart is what it needs.
+pub(super) fn not_to_be_taken_yet(given: &Given<'_>, name: &PodName, view: &NodeView) -> Option<WaitingFor> {
+    given.healthy(name, view).err().filter(|_| !given.needs_restart(name, view))
 }
 
 fn gate_closed(given: &Given<'_>, waiting: Vec<WaitingFor>) -> Plan {
@@ -56,8 +79,8 @@ fn gate_closed(given: &Given<'_>, waiting: Vec<WaitingFor>) -> Plan {
     plan
 }
 
-/// What `spec.pacing` still asks for, and until when.
-fn held_back(given: &Given<'_>, between_nodes: bool) -> Option<(WaitingFor, Timestamp)> {
+/// What `spec.pacing` and `spec.window` still ask for, and until when.
+pub(super) fn held_back(given: &Given<'_>, phase: Phase, between_nodes: bool) -> Option<Plan> {
     let later = |at: Option<Timestamp>, seconds: u32| {
         let until = at?.saturating_add(signed(Duration::from_secs(seconds.into()))).ok()?;
         (until > given.now).then_some(until)
@@ -65,21 +88,120 @@ fn held_back(given: &Given<'_>, between_nodes: bool) -> Option<(WaitingFor, Time
     let pacing = &given.spec.pacing;
     let baking = later(given.journal.gate_held_since, pacing.bake_seconds).map(|until| (WaitingFor::Baking { until }, until));
     let last_restart = given.journal.last_restart_at.filter(|_| between_nodes);
-    let between = later(last_restart, pacing.min_seconds_between_nodes);
-    baking.or_else(|| between.map(|until| (WaitingFor::Pacing { until }, until)))
+    let pacing = || {
+        let until = later(last_restart, pacing.min_seconds_between_nodes)?;
+        Some((WaitingFor::Pacing { until }, until))
+    };
+    let outside = || {
+        let until = window::closed_until(given.spec.window.as_ref()?, given.now)?;
+        Some((WaitingFor::OutsideWindow { until }, until))
+    };
+    let (why, until) = baking.or_else(pacing).or_else(outside)?;
+    Some(Plan { next_look: until, ..given.wait(phase, vec![why]) })
 }
 
-/// Restarts this pod with the flag and the hold.
-pub(super) fn take(given: &Given<'_>, name: &PodName, view: &NodeView) -> Plan {
-    let uid = view.pod.known().map(|pod| pod.uid.clone()).unwrap_or_default();
-    let mut plan = given.wait(Phase::Rolling, Vec::new());
+/// Templates that have to change before a pod can be made again with the flag, or without it.
+pub(super) fn templates(given: &Given<'_>, flag: bool) -> Vec<Action> {
+    let others = given.seen.sets.iter().filter_map(Part::known).filter(|set| set.flag != flag);
+    others.map(|set| Action::SetTemplate { set: set.name.clone(), version: set.version, flag }).collect()
+}
+
+/// Makes this pod again.
+pub(super) fn take(given: &Given<'_>, phase: Phase, name: &PodName, view: &NodeView) -> Plan {
+    let mut plan = given.wait(phase, Vec::new());
+    let Some(pod) = view.pod.known() else { return plan };
     plan.journal.last_restart_at = Some(given.now);
     plan.journal.gate_held_since = None;
-    plan.actions.push(Action::Recreate { node: name.clone(), uid, flag: true, hold: true });
+    if phase == Phase::Rolling {
+        plan.journal.halted = None;
+        plan.journal.canary.get_or_insert_with(|| name.clone());
+    }
+    plan.actions.push(Action::Recreate { node: name.clone(), uid: pod.uid.clone(), version: pod.version });
     plan
 }
 
-fn pass_the_point_of_no_return(given: &Given<'_>) -> Plan {
-    let journal = Journal { point_of_no_return_at: Some(given.now), ..given.journal.clone() };
+/// The first node must come back with the flag; if it does not, the flag is taken from it again, and a human is asked.
+fn halted(given: &Given<'_>) -> Option<Plan> {
+    let journal = given.journal;
+    if let Some(halt) = &journal.halted
+        && halt.generation == given.seen.object.generation
+        && journal.template_hash.as_deref() == Some(&given.template_hash())
+    {
+        return Some(take_back(given, halt));
+    }
+    let canary = journal.canary.as_ref()?;
+    let (view, pod) = (given.seen.nodes.get(canary)?, given.pod(canary)?);
+    let is_only_one = given.seen.nodes.values().filter_map(|view| view.pod.known()).filter(|pod| pod.flag).count() == 1;
+    let why = given.healthy(canary, view).err()?;
+    let had_time = given.now.duration_since(pod.since) >= signed(given.spec.deadlines.pod_ready.into());
+    let has_failed = had_time || matches!(pod.state, PodState::Broken(_));
+    if !(pod.flag && is_only_one && has_failed) || given.template_hash() != journal.template_hash.clone()? {
+        return None;
+    }
+    let halt = Halt { node: canary.clone(), why: why.to_string(), generation: given.seen.object.generation };
+    let journal = Journal { halted: Some(halt.clone()), ..journal.clone() };
+    Some(take_back(&Given { journal: &journal, ..*given }, &halt))
+}
+
+fn take_back(given: &Given<'_>, halt: &Halt) -> Plan {
+    let mut plan = given.wait(Phase::Rolling, vec![WaitingFor::CanaryFailed { node: halt.node.clone(), why: halt.why.clone() }]);
+    plan.actions = templates(given, false);
+    let Some((name, view)) = next_to_take(given, |pod| pod.flag || pod.hold).filter(|_| plan.actions.is_empty()) else {
+        if plan.actions.is_empty() {
+            plan.journal.canary = None;
+        }
+        return plan;
+    };
+    let taken = take(given, Phase::Cancelling, name, view);
+    plan.actions = taken.actions;
+    plan.journal.last_restart_at = taken.journal.last_restart_at;
+    plan
+}
+
+/// Somebody corrected the template, and a pod that we updated cannot run with the old one: it gets the new one at once.
+fn corrected(given: &Given<'_>) -> Option<Plan> {
+    let present = given.template_hash();
+    if given.journal.template_hash.as_deref() == Some(&present) || present.contains('?') {
+        return None;
+    }
+    let is_broken = |view: &NodeView| {
+        let pod = view.pod.known()?;
+        let current = given.seen.sets.iter().filter_map(Part::known).all(|set| set.template_hash != pod.template_hash);
+        (matches!(pod.state, PodState::Broken(_)) && current).then_some(())
+    };
+    let (name, view) = given.seen.nodes.iter().find(|(_, view)| is_broken(view).is_some())?;
+    let mut plan = take(given, Phase::Rolling, name, view);
+    plan.journal.template_hash = Some(present);
+    plan.journal.halted = None;
+    Some(plan)
+}
+
+/// Every node has the flag and the gate holds: approval and backup, then no return.
+fn before_no_return(given: &Given<'_>) -> Plan {
+    let verdicts = guard::ask(given, |guard| guard != guard::Guard::LeftoverRun);
+    let in_the_way = guard::in_the_way(&verdicts);
+    if !in_the_way.is_empty() {
+        return given.wait(Phase::Rolling, in_the_way);
+    }
+    let run_id = &given.journal.run_id;
+    if given.spec.mode == Mode::Supervised && given.spec.approved_run_id.as_ref() != Some(run_id) {
+        return given.wait(Phase::Rolling, vec![WaitingFor::AwaitingApproval { run_id: run_id.clone() }]);
+    }
+    if let Some(plan) = backup(given) {
+        return plan;
+    }
+    let mut journal = Journal { point_of_no_return_at: Some(given.now), ..given.journal.clone() };
+    remember_let_pass(&mut journal, &verdicts);
     forming::follow(&Given { journal: &journal, ..*given })
+}
+
+fn backup(given: &Given<'_>) -> Option<Plan> {
+    if !given.spec.backup.enabled {
+        return None;
+    }
+    let missing: Vec<_> = given.seen.nodes.keys().filter(|name| !given.journal.node(name).backed_up).collect();
+    let first = (*missing.first()?).clone();
+    let mut plan = given.wait(Phase::Rolling, vec![WaitingFor::BackupPending { node: first }]);
+    plan.actions = missing.into_iter().map(|name| Action::Backup { node: name.clone() }).collect();
+    Some(plan)
 }

@@ -86,7 +86,10 @@ fn verdicts(plan: &Plan, seen: &Observation) -> [(&'static str, Verdict); 15] {
     let phase = plan.report.phase;
     let complete = phase == Phase::Complete;
     let paused = phase == Phase::Paused;
-    let stalled = plan.report.waiting.iter().any(|why| why.needs_human() && *why != WaitingFor::Unpause);
+    let asked =
+        |why: &WaitingFor| matches!(why, WaitingFor::Unpause | WaitingFor::AwaitingApproval { .. } | WaitingFor::Cancelled);
+    let stalled = plan.report.stall.is_some() || plan.report.waiting.iter().any(|why| why.needs_human() && !asked(why));
+    let waits = |of: fn(&WaitingFor) -> bool| plan.report.waiting.iter().any(of);
     let flagged = seen.nodes.values().all(|view| view.pod.known().is_some_and(|pod| pod.flag && pod.hold));
     [
         ("Ready", complete.into()),
@@ -97,10 +100,10 @@ fn verdicts(plan: &Plan, seen: &Observation) -> [(&'static str, Verdict); 15] {
         ("Group0Formed", every(seen, |node| node.group.is_some())),
         ("SchemaSynchronized", every(seen, |node| node.state == UpgradeState::PostRaft)),
         ("Complete", complete.into()),
-        ("AwaitingApproval", Verdict::False),
+        ("AwaitingApproval", waits(|why| matches!(why, WaitingFor::AwaitingApproval { .. })).into()),
         ("Paused", paused.into()),
         ("QuorumHealthy", quorum(seen)),
-        ("RecoveryRequired", Verdict::False),
+        ("RecoveryRequired", waits(|why| matches!(why, WaitingFor::RecoveryRequired { .. })).into()),
         ("RecoveryBlocked", Verdict::False),
         ("Recovering", (phase == Phase::Recovering).into()),
         ("Degraded", degraded(seen).into()),
@@ -125,7 +128,7 @@ fn quorum(seen: &Observation) -> Verdict {
 
 fn degraded(seen: &Observation) -> bool {
     seen.nodes.values().any(|view| {
-        let down = view.pod.known().is_some_and(|pod| matches!(pod.state, PodState::Down(_)));
+        let down = view.pod.known().is_some_and(|pod| matches!(pod.state, PodState::Down(_) | PodState::Broken(_)));
         down || view.node.known().is_some_and(|node| node.ready.is_err())
     })
 }

@@ -1,49 +1,167 @@
 //! The journal's place in status, both ways.
 
 use crate::{
-    crd::Group0UpgradeStatus,
-    observe::PodName,
-    plan::{Journal, Retries},
+    crd::{Group0UpgradeStatus, HaltStatus, IntentStatus, NodeStatus},
+    observe::{HostId, PodName},
+    plan::{Action, Halt, Intent, Journal, Progress, Remembered},
 };
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
+use uuid::Uuid;
 
 /// The journal that this status holds. Of nodes that are no longer members nothing is remembered.
 pub fn journal<'a>(status: &Group0UpgradeStatus, members: impl IntoIterator<Item = &'a PodName>) -> Journal {
-    let at = |time: &Option<Time>| time.as_ref().map(|time| time.0);
-    let retries = members.into_iter().filter_map(|name| {
-        let node = status.nodes.iter().find(|node| node.pod_name == name.name)?;
-        let last_at = at(&node.last_attempt_at)?;
-        Some((name.clone(), Retries { attempts: node.attempts, last_at }))
-    });
+    let members: Vec<&PodName> = members.into_iter().collect();
+    let member = |name: &str| members.iter().find(|member| member.name == name).map(|member| (*member).clone());
+    let progress = status.progress_marker.clone().zip(at(status.last_progress_at.as_ref()));
     Journal {
         run_id: status.run_id.clone(),
-        started_at: at(&status.started_at),
-        preflight_passed_at: at(&status.preflight_passed_at),
-        last_restart_at: at(&status.last_restart_at),
-        gate_held_since: at(&status.gate_held_since),
-        point_of_no_return_at: at(&status.point_of_no_return_at),
-        completed_at: at(&status.completed_at),
-        retries: retries.collect(),
+        epoch: u64::try_from(status.epoch).unwrap_or_default(),
+        started_at: at(status.started_at.as_ref()),
+        preflight_passed_at: at(status.preflight_passed_at.as_ref()),
+        template_hash: status.template_hash.clone(),
+        canary: status.canary.as_deref().and_then(member),
+        halted: status
+            .halted
+            .as_ref()
+            .and_then(|halt| Some(Halt { node: member(&halt.pod_name)?, why: halt.why.clone(), generation: halt.generation })),
+        last_restart_at: at(status.last_restart_at.as_ref()),
+        gate_held_since: at(status.gate_held_since.as_ref()),
+        backed_up_at: at(status.backed_up_at.as_ref()),
+        point_of_no_return_at: at(status.point_of_no_return_at.as_ref()),
+        completed_at: at(status.completed_at.as_ref()),
+        cancelled_at: at(status.cancelled_at.as_ref()),
+        intents: status.intents.iter().filter_map(|intent| read_intent(intent, &member)).collect(),
+        nodes: status.nodes.iter().filter_map(|node| Some((member(&node.pod_name)?, remembered(node)))).collect(),
+        progress: progress.map(|(marker, since)| Progress { marker, since }),
+        overridden: status.overridden.clone(),
     }
 }
 
-/// Writes all of it but the retries, which are with the nodes.
-pub(super) fn write(journal: &Journal, status: &mut Group0UpgradeStatus) {
+fn at(time: Option<&Time>) -> Option<Timestamp> {
+    time.map(|time| time.0)
+}
+
+fn remembered(node: &NodeStatus) -> Remembered {
+    Remembered {
+        host: node.host_id.as_ref().and_then(|host| Uuid::parse_str(host).ok()).map(HostId),
+        pod_version: node.pod_version,
+        sequence: node.status_seq,
+        silent_since: at(node.silent_since.as_ref()),
+        backed_up: node.backed_up,
+        retries: node.attempts,
+        restarts: node.restarts,
+        last_attempt_at: at(node.last_attempt_at.as_ref()),
+    }
+}
+
+/// Writes all of it.
+pub fn write(journal: &Journal, status: &mut Group0UpgradeStatus) {
     let Journal {
         run_id,
+        epoch,
         started_at,
         preflight_passed_at,
+        template_hash,
+        canary,
+        halted,
         last_restart_at,
         gate_held_since,
+        backed_up_at,
         point_of_no_return_at,
         completed_at,
-        retries: _,
+        cancelled_at,
+        intents,
+        nodes,
+        progress,
+        overridden,
     } = journal;
     status.run_id.clone_from(run_id);
+    status.epoch = i64::try_from(*epoch).unwrap_or(i64::MAX);
     status.started_at = started_at.map(Time);
     status.preflight_passed_at = preflight_passed_at.map(Time);
+    status.template_hash.clone_from(template_hash);
+    status.canary = canary.as_ref().map(|name| name.name.clone());
+    status.halted = halted.as_ref().map(|halt| HaltStatus {
+        pod_name: halt.node.name.clone(),
+        why: super::bounded(&halt.why),
+        generation: halt.generation,
+    });
     status.last_restart_at = last_restart_at.map(Time);
     status.gate_held_since = gate_held_since.map(Time);
+    status.backed_up_at = backed_up_at.map(Time);
     status.point_of_no_return_at = point_of_no_return_at.map(Time);
     status.completed_at = completed_at.map(Time);
+    status.cancelled_at = cancelled_at.map(Time);
+    status.intents = intents.iter().map(write_intent).collect();
+    status.progress_marker = progress.as_ref().map(|progress| progress.marker.clone());
+    status.last_progress_at = progress.as_ref().map(|progress| Time(progress.since));
+    status.overridden.clone_from(overridden);
+    for (name, node) in nodes {
+        write_node(name, node, status);
+    }
+}
+
+fn write_node(name: &PodName, node: &Remembered, status: &mut Group0UpgradeStatus) {
+    let place = status.nodes.iter().position(|status| status.pod_name == name.name).unwrap_or_else(|| {
+        status.nodes.push(NodeStatus { pod_name: name.name.clone(), ..NodeStatus::default() });
+        status.nodes.len() - 1
+    });
+    let Remembered { host, pod_version, sequence, silent_since, backed_up, retries, restarts, last_attempt_at } = node;
+    let written = &mut status.nodes[place];
+    if let Some(host) = host {
+        written.host_id = Some(host.to_string());
+    }
+    written.pod_version = *pod_version;
+    written.status_seq = *sequence;
+    written.silent_since = silent_since.map(Time);
+    written.backed_up = *backed_up;
+    written.attempts = *retries;
+    written.restarts = *restarts;
+    written.last_attempt_at = last_attempt_at.map(Time);
+}
+
+fn write_intent(Intent { action, epoch, at }: &Intent) -> IntentStatus {
+    let pod = |node: &PodName| node.name.clone();
+    let (verb, target, uid, version) = match action {
+        Action::Own { set, version } => ("Own", set.clone(), "", *version),
+        Action::Disown { set, version } => ("Disown", set.clone(), "", *version),
+        Action::TouchSet { set, version } => ("TouchSet", set.clone(), "", *version),
+        Action::TouchPod { node, uid } => ("TouchPod", pod(node), uid.as_str(), 0),
+        Action::ClaimEpoch { node } => ("ClaimEpoch", pod(node), "", 0),
+        Action::SetTemplate { set, version, flag: true } => ("SetFlag", set.clone(), "", *version),
+        Action::SetTemplate { set, version, flag: false } => ("UnsetFlag", set.clone(), "", *version),
+        Action::Recreate { node, uid, version } => ("Recreate", pod(node), uid.as_str(), *version),
+        Action::Restart { node, generation } => ("Restart", pod(node), "", *generation),
+        Action::Backup { node } => ("Backup", pod(node), "", 0),
+        Action::Proceed { node } => ("Proceed", pod(node), "", 0),
+        Action::RetryUpgrade { node } => ("RetryUpgrade", pod(node), "", 0),
+    };
+    IntentStatus { verb: verb.into(), target, uid: uid.into(), version, epoch: *epoch, at: Time(*at) }
+}
+
+/// An intent about a pod that is no member any more has no object left to take place on.
+fn read_intent(intent: &IntentStatus, member: &impl Fn(&str) -> Option<PodName>) -> Option<Intent> {
+    let IntentStatus { verb, target, uid, version, epoch, at } = intent;
+    let (set, version, uid) = (target.clone(), *version, uid.clone());
+    let action = match verb.as_str() {
+        "Own" => Action::Own { set, version },
+        "Disown" => Action::Disown { set, version },
+        "TouchSet" => Action::TouchSet { set, version },
+        "SetFlag" => Action::SetTemplate { set, version, flag: true },
+        "UnsetFlag" => Action::SetTemplate { set, version, flag: false },
+        verb => {
+            let node = member(target)?;
+            match verb {
+                "TouchPod" => Action::TouchPod { node, uid },
+                "ClaimEpoch" => Action::ClaimEpoch { node },
+                "Recreate" => Action::Recreate { node, uid, version },
+                "Restart" => Action::Restart { node, generation: version },
+                "Backup" => Action::Backup { node },
+                "Proceed" => Action::Proceed { node },
+                "RetryUpgrade" => Action::RetryUpgrade { node },
+                _ => return None,
+            }
+        }
+    };
+    Some(Intent { action, epoch: *epoch, at: at.0 })
 }

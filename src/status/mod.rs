@@ -4,10 +4,10 @@ mod conditions;
 mod journal;
 mod nodes;
 
-pub use journal::journal;
+pub use journal::{journal, write as write_journal};
 
 use crate::{
-    crd::{Group0UpgradeStatus, Phase},
+    crd::{Group0UpgradeStatus, Phase, Run, Stall},
     observe::{NodeSeen, Observation, UpgradeState},
     plan::{Action, Plan},
 };
@@ -15,15 +15,14 @@ use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 
 /// Messages are cut here: their field is bounded in the CRD.
 const MAX_MESSAGE_CHARS: usize = 1000;
+/// Lines of the plan kept, and their length: as the CRD bounds them.
+const MAX_LINES: usize = 128;
+const MAX_LINE_CHARS: usize = 256;
+/// Runs kept.
+const MAX_RUNS: usize = 10;
 
 /// The status to write: what `plan` says of `seen`. `before` keeps the times at which conditions last changed.
-pub fn render(
-    plan: &Plan,
-    seen: &Observation,
-    before: &Group0UpgradeStatus,
-    generation: i64,
-    now: Timestamp,
-) -> Group0UpgradeStatus {
+pub fn render(plan: &Plan, seen: &Observation, before: &Group0UpgradeStatus, now: Timestamp) -> Group0UpgradeStatus {
     let first = plan.report.waiting.first();
     let mut status = Group0UpgradeStatus {
         phase: plan.report.phase,
@@ -32,21 +31,47 @@ pub fn render(
         blocked_by: first.map_or_else(String::new, |why| why.reason().into()),
         message: first.map_or_else(|| message(plan), |why| bounded(&why.to_string())),
         leader: nodes::leader(seen),
-        observed_generation: generation,
+        observed_generation: seen.object.generation,
         synchronize_window_millis: synchronize_window_millis(seen).or(before.synchronize_window_millis),
         nodes: nodes::all(plan, seen, before),
-        epoch: before.epoch,
-        template_hash: before.template_hash.clone(),
-        history: before.history.clone(),
-        last_progress_at: before.last_progress_at.clone(),
+        stall: plan.report.stall.as_ref().map(stall),
+        plan: plan.report.outlook.iter().take(MAX_LINES).map(|line| line.chars().take(MAX_LINE_CHARS).collect()).collect(),
+        history: history(plan, before, now),
         ..Group0UpgradeStatus::default()
     };
     journal::write(&plan.journal, &mut status);
-    if has_moved(&status, before) {
-        status.last_progress_at = Some(Time(now));
-    }
-    status.conditions = conditions::all(plan, seen, before, generation, now);
+    status.conditions = conditions::all(plan, seen, before, seen.object.generation, now);
     status
+}
+
+fn stall(stall: &crate::plan::stall::Stall) -> Stall {
+    Stall { class: stall.class.to_string(), evidence: bounded(&stall.evidence), since: Time(stall.since) }
+}
+
+/// A run that has just ended is added, once.
+fn history(plan: &Plan, before: &Group0UpgradeStatus, now: Timestamp) -> Vec<Run> {
+    let mut history = before.history.clone();
+    let journal = &plan.journal;
+    let result = match plan.report.phase {
+        Phase::Complete => "Complete",
+        Phase::Cancelled => "Cancelled",
+        _ => return history,
+    };
+    if history.iter().any(|run| run.run_id == journal.run_id) {
+        return history;
+    }
+    history.push(Run {
+        run_id: journal.run_id.clone(),
+        started_at: Time(journal.started_at.unwrap_or(now)),
+        ended_at: Time(now),
+        result: result.into(),
+        approved_by: String::new(),
+        overridden: journal.overridden.clone(),
+        plan_hash: String::new(),
+    });
+    let surplus = history.len().saturating_sub(MAX_RUNS);
+    history.drain(..surplus);
+    history
 }
 
 /// Of all nodes: those that carry the flag, and after the roll those that are final.
@@ -71,6 +96,7 @@ fn step(plan: &Plan) -> String {
 
 fn message(plan: &Plan) -> String {
     match plan.report.phase {
+        Phase::Cancelled => "the flag has been taken back everywhere".into(),
         Phase::Complete => "every node is final and a voter of one group; from here on the operator restarts nothing".into(),
         _ => plan.actions.first().map_or_else(String::new, ToString::to_string),
     }
@@ -83,11 +109,6 @@ fn synchronize_window_millis(seen: &Observation) -> Option<i64> {
     let from = figures.iter().map(|f| f.synchronize).min()?;
     let to = figures.iter().map(|f| f.finished).max()?;
     i64::try_from(to.duration_since(from).as_millis()).ok()
-}
-
-/// Whether anything is as it was not before. The time of this is what a stall is measured from.
-fn has_moved(status: &Group0UpgradeStatus, before: &Group0UpgradeStatus) -> bool {
-    (status.phase, &status.progress, &status.nodes) != (before.phase, &before.progress, &before.nodes)
 }
 
 /// Cut to what the CRD allows, at a character.

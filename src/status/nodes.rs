@@ -29,9 +29,6 @@ fn one(plan: &Plan, name: &PodName, view: &NodeView, old: Option<&NodeStatus>) -
         fill(&mut status, node);
     }
     (status.step, status.since) = step(plan, name, view);
-    let retries = plan.journal.retries.get(name);
-    status.attempts = retries.map_or(0, |retries| retries.attempts);
-    status.last_attempt_at = retries.map(|retries| Time(retries.last_at));
     let blocked = plan.report.waiting.iter().find(|why| why.node() == Some(name));
     status.blocked_by = blocked.map_or_else(String::new, |why| why.reason().into());
     status.message = blocked.map_or_else(String::new, |why| bounded(&why.to_string()));
@@ -57,12 +54,13 @@ fn raft(node: &NodeSeen, group: &Group) -> NodeRaft {
 }
 
 fn step(plan: &Plan, name: &PodName, view: &NodeView) -> (String, Option<Time>) {
-    let is_taken = |action: &Action| matches!(action, Action::Recreate { node, .. } if node == name);
+    let is_taken = |action: &Action| action.disrupts() == Some(name);
     if plan.actions.iter().any(is_taken) {
         return ("restarting".into(), None);
     }
     match (view.pod.known().map(|pod| &pod.state), view.node.known()) {
         (Some(PodState::Down(_)), _) => ("down".into(), None),
+        (Some(PodState::Broken(_)), _) => ("broken".into(), None),
         (Some(PodState::Changing) | None, _) | (_, None) => ("starting".into(), None),
         (Some(PodState::Running), Some(node)) => node_step(node),
     }

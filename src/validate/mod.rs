@@ -7,7 +7,10 @@ mod formats;
 mod schema;
 mod tree;
 
-use crate::crd::{API_VERSION, Group0Upgrade, Group0UpgradeSpec, KIND, Mode};
+use crate::{
+    crd::{API_VERSION, Group0Upgrade, Group0UpgradeSpec, KIND},
+    plan::{guard::Guard, window},
+};
 use serde_saphyr::{Location, SnippetMode, UserMessageFormatter};
 use std::{collections::BTreeSet, fmt};
 use tree::{Tree, TreeAt};
@@ -53,23 +56,6 @@ pub fn upgrade(text: &str) -> Result<Group0Upgrade, Complaint> {
     Ok(object)
 }
 
-/// What `local` cannot do yet is refused rather than ignored.
-pub fn performable_locally(spec: &Group0UpgradeSpec) -> Result<(), Complaint> {
-    let asked_for = [
-        ("spec.mode: Supervised", spec.mode == Mode::Supervised),
-        ("spec.dryRun", spec.dry_run),
-        ("spec.cancel", spec.cancel),
-        ("spec.window", spec.window.is_some()),
-        ("spec.overrides", !spec.overrides.is_empty()),
-    ];
-    match asked_for.iter().find(|(_, is_asked_for)| *is_asked_for) {
-        Some((what, _)) => {
-            Err(Complaint::anywhere(format!("{what}: this version cannot do that for local processes; take it out of the file")))
-        }
-        None => Ok(()),
-    }
-}
-
 fn not_yaml(error: &serde_saphyr::Error) -> Complaint {
     let first_line = |text: String| text.lines().next().unwrap_or_default().to_owned();
     let options = serde_saphyr::render_options! { formatter: &UserMessageFormatter, snippets: SnippetMode::Off };
@@ -103,6 +89,20 @@ fn rules(spec: &Group0UpgradeSpec) -> Result<(), Complaint> {
     let names = &spec.cluster_ref.stateful_sets;
     if names.iter().collect::<BTreeSet<_>>().len() < names.len() {
         return Err(Complaint::anywhere("spec.clusterRef.statefulSets: a StatefulSet is named twice; name it once"));
+    }
+    if let Some(zone) = spec.window.as_ref().map(|window| &window.time_zone).filter(|zone| !window::is_time_zone(zone)) {
+        return Err(Complaint::anywhere(format!("spec.window.timeZone: '{zone}' is not in the IANA database; Europe/Berlin is")));
+    }
+    for entry in &spec.overrides {
+        let names = || Guard::ALL.iter().filter(|guard| guard.may_be_overridden()).map(|guard| guard.name()).collect::<Vec<_>>();
+        if !names().contains(&entry.guard) {
+            let text = format!(
+                "spec.overrides: '{}' is no guard that can be overridden; these can: {}",
+                entry.guard,
+                names().join(", ")
+            );
+            return Err(Complaint::anywhere(text));
+        }
     }
     if spec.backup.claim_name.is_some() && spec.backup.config_map_name.is_some() {
         return Err(Complaint::anywhere("spec.backup: name a claim or a ConfigMap, not both"));

@@ -21,7 +21,6 @@ fn refused(text: &str, why: &Expect) {
 fn the_example_is_accepted() {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/upgrade.yaml");
     let object = upgrade(&std::fs::read_to_string(path).unwrap()).unwrap();
-    performable_locally(&object.spec).unwrap();
     assert_eq!(object.spec.cluster_ref.admin_port, 7001);
 }
 
@@ -98,8 +97,15 @@ fn another_kind_of_file_is_refused() {
 }
 
 #[test]
-fn what_this_version_cannot_do_is_refused() {
-    let object = upgrade(&format!("{GOOD}  mode: Supervised\n")).unwrap();
-    expect!["spec.mode: Supervised: this version cannot do that for local processes; take it out of the file"]
-        .assert_eq(&performable_locally(&object.spec).unwrap_err().to_string());
+fn what_no_schema_can_say_is_refused_too() {
+    refused(
+        &format!("{GOOD}  window: {{start: '08:00', end: '09:00', timeZone: Mars/Base}}\n"),
+        &expect!["spec.window.timeZone: 'Mars/Base' is not in the IANA database; Europe/Berlin is"],
+    );
+    refused(
+        &format!("{GOOD}  overrides: [{{guard: NodesReachable, reason: x, expiresAt: 2030-01-01T00:00:00Z}}]\n"),
+        &expect![
+            "spec.overrides: 'NodesReachable' is no guard that can be overridden; these can: OnDelete, OrderedReady, TemplateChanged, Scaling, OneBudget, LeftoverRun, ClockOff, OneRelease, DiskFull, ForeignMembers"
+        ],
+    );
 }

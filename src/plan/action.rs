@@ -1,0 +1,116 @@
+//! What can be done: each idempotent, each with the precondition that makes a late performer fail.
+
+use crate::observe::PodName;
+use std::fmt;
+
+/// One thing to do.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Action {
+    /// Say in the StatefulSet that this upgrade owns it.
+    Own {
+        /// The StatefulSet.
+        set: String,
+        /// Only in this version.
+        version: u64,
+    },
+    /// Change the StatefulSet without changing anything: whoever wakes late with its old version fails.
+    TouchSet {
+        /// The StatefulSet.
+        set: String,
+        /// Only in this version.
+        version: u64,
+    },
+    /// The same for a pod.
+    TouchPod {
+        /// The pod.
+        node: PodName,
+        /// The pod with this UID, and no other.
+        uid: String,
+    },
+    /// Have the node refuse every older operator.
+    ClaimEpoch {
+        /// The node.
+        node: PodName,
+    },
+    /// Set flag and hold in the pod template, or take both out. Restarts nothing.
+    SetTemplate {
+        /// The StatefulSet.
+        set: String,
+        /// Only in this version.
+        version: u64,
+        /// Whether flag and hold are in it.
+        flag: bool,
+    },
+    /// Make the pod again, from the present template.
+    Recreate {
+        /// The pod.
+        node: PodName,
+        /// The pod with this UID, and no other.
+        uid: String,
+        /// Only in this version.
+        version: u64,
+    },
+    /// Restart the process in its pod, with the environment that it has.
+    Restart {
+        /// The node.
+        node: PodName,
+        /// The start that is ended, and no other.
+        generation: u64,
+    },
+    /// Keep a copy of the node's schema, with the timestamps.
+    Backup {
+        /// The node.
+        node: PodName,
+    },
+    /// Lift the hold on this node.
+    Proceed {
+        /// The node.
+        node: PodName,
+    },
+    /// Start the failed upgrade procedure of this node again.
+    RetryUpgrade {
+        /// The node.
+        node: PodName,
+    },
+    /// Take the owner's name out of the StatefulSet.
+    Disown {
+        /// The StatefulSet.
+        set: String,
+        /// Only in this version.
+        version: u64,
+    },
+}
+
+impl Action {
+    /// Whether a node serves nobody while it takes place.
+    pub fn disrupts(&self) -> Option<&PodName> {
+        match self {
+            Self::Recreate { node, .. } | Self::Restart { node, .. } => Some(node),
+            _ => None,
+        }
+    }
+
+    /// Whether doing it late, when the plan has become another, could do harm.
+    pub fn is_harmful_when_late(&self) -> bool {
+        matches!(self, Self::Recreate { .. } | Self::Restart { .. } | Self::SetTemplate { .. })
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Own { set, .. } => write!(f, "own {set}"),
+            Self::Disown { set, .. } => write!(f, "disown {set}"),
+            Self::TouchSet { set, .. } => write!(f, "touch {set}"),
+            Self::TouchPod { node, .. } => write!(f, "touch {node}"),
+            Self::ClaimEpoch { node } => write!(f, "claim {node}"),
+            Self::SetTemplate { set, flag: true, .. } => write!(f, "put flag and hold into the template of {set}"),
+            Self::SetTemplate { set, flag: false, .. } => write!(f, "take flag and hold out of the template of {set}"),
+            Self::Recreate { node, .. } => write!(f, "recreate {node}"),
+            Self::Restart { node, .. } => write!(f, "restart {node} in place"),
+            Self::Backup { node } => write!(f, "back up the schema of {node}"),
+            Self::Proceed { node } => write!(f, "proceed {node}"),
+            Self::RetryUpgrade { node } => write!(f, "retry upgrade {node}"),
+        }
+    }
+}

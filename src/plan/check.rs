@@ -1,0 +1,169 @@
+//! The audit: whether a plan may be carried out, by rules that share nothing with those that made it.
+//!
+//! It looks at what was seen, at the journal and at the actions only. A plan that it refuses is not carried out, whatever made it.
+
+use super::{Action, Journal, Plan};
+use crate::{
+    crd::{Group0UpgradeSpec, Mode},
+    observe::{NodeView, Observation, Part, PodName, PodState, UpgradeState},
+};
+use k8s_openapi::jiff::Timestamp;
+
+/// What is wrong with the plan; nothing if it may be carried out.
+pub fn audit(spec: &Group0UpgradeSpec, seen: &Observation, before: &Journal, plan: &Plan, now: Timestamp) -> Vec<String> {
+    let audit = Audit { spec, seen, before, plan, now };
+    let rules = [
+        audit.nothing_while_told_not_to(),
+        audit.one_disruption(),
+        audit.all_others_serve(),
+        audit.right_pod(),
+        audit.nothing_made_again_after_no_return(),
+        audit.no_return_is_earned(),
+        audit.proceeds_after_no_return(),
+        audit.only_when_followed(),
+        audit.nothing_while_something_is_open(),
+        audit.the_past_stays(),
+    ];
+    rules.into_iter().flatten().collect()
+}
+
+struct Audit<'a> {
+    spec: &'a Group0UpgradeSpec,
+    seen: &'a Observation,
+    before: &'a Journal,
+    plan: &'a Plan,
+    now: Timestamp,
+}
+
+/// Whether this pod runs and its node serves.
+fn serves(view: &NodeView) -> bool {
+    let runs = view.pod.known().is_some_and(|pod| pod.state == PodState::Running);
+    runs && view.node.known().is_some_and(|node| node.ready.is_ok() && node.bootstrapped.is_ok())
+}
+
+impl Audit<'_> {
+    fn disrupted(&self) -> impl Iterator<Item = &PodName> {
+        self.plan.actions.iter().filter_map(Action::disrupts)
+    }
+
+    fn nothing_while_told_not_to(&self) -> Option<String> {
+        let told = self.spec.paused || self.spec.dry_run;
+        (told && !self.plan.actions.is_empty()).then(|| "it acts although spec says paused or dryRun".into())
+    }
+
+    fn one_disruption(&self) -> Option<String> {
+        (self.disrupted().count() > 1).then(|| "it takes two nodes at once".into())
+    }
+
+    fn all_others_serve(&self) -> Option<String> {
+        let taken = self.disrupted().next()?;
+        let (other, _) = self.seen.nodes.iter().find(|(name, view)| *name != taken && !serves(view))?;
+        let is_correction = self.broken(taken);
+        (!is_correction).then(|| format!("it takes {taken} while {other} does not serve"))
+    }
+
+    /// A pod that cannot run as it is serves nobody anyway.
+    fn broken(&self, name: &PodName) -> bool {
+        let pod = self.seen.nodes.get(name).and_then(|view| view.pod.known());
+        pod.is_some_and(|pod| matches!(pod.state, PodState::Broken(_)))
+    }
+
+    fn right_pod(&self) -> Option<String> {
+        self.plan.actions.iter().find_map(|action| match action {
+            Action::Recreate { node, uid, version } => {
+                let pod = self.seen.nodes.get(node).and_then(|view| view.pod.known());
+                let is_right = pod.is_some_and(|pod| pod.uid == *uid && pod.version == *version);
+                (!is_right).then(|| format!("it takes a pod {node} that was not seen"))
+            }
+            Action::Restart { node, generation } => {
+                let seen = self.seen.nodes.get(node).and_then(|view| view.node.known());
+                let is_right = seen.is_some_and(|seen| seen.generation == *generation);
+                (!is_right).then(|| format!("it restarts a process of {node} that was not seen"))
+            }
+            _ => None,
+        })
+    }
+
+    /// From then on a pod that is made again is one that lacks the flag while the feature still waits for it.
+    fn nothing_made_again_after_no_return(&self) -> Option<String> {
+        let begun = self.before.point_of_no_return_at.is_some() || self.past_no_return();
+        let made_again = self.plan.actions.iter().filter(|action| matches!(action, Action::Recreate { .. }));
+        let mut nodes = made_again.filter_map(Action::disrupts);
+        let lacks = |name: &PodName| {
+            let view = self.seen.nodes.get(name);
+            view.and_then(|view| view.pod.known()).is_some_and(|pod| !(pod.flag && pod.hold))
+        };
+        let wrong = nodes.find(|name| begun && !lacks(name))?;
+        Some(format!("it makes {wrong} again after the point of no return"))
+    }
+
+    fn past_no_return(&self) -> bool {
+        let nodes = || self.seen.nodes.values().filter_map(|view| view.node.known());
+        nodes().any(|node| node.proceed || node.feature_enabled || node.group.is_some())
+    }
+
+    fn no_return_is_earned(&self) -> Option<String> {
+        let passes = self.plan.journal.point_of_no_return_at.is_some() && self.before.point_of_no_return_at.is_none();
+        if !passes || self.past_no_return() {
+            return None;
+        }
+        let flagged = |view: &NodeView| view.pod.known().is_some_and(|pod| pod.flag && pod.hold);
+        let node = |view: &NodeView| view.node.known().map(|node| node.state.clone());
+        let not_ready = self
+            .seen
+            .nodes
+            .iter()
+            .find(|(_, view)| !(flagged(view) && serves(view) && node(view) == Some(UpgradeState::PreRaft)));
+        if let Some((name, _)) = not_ready {
+            return Some(format!("it passes the point of no return although {name} is not ready for it"));
+        }
+        let approved = self.spec.mode == Mode::Automatic || self.spec.approved_run_id.as_ref() == Some(&self.before.run_id);
+        if !approved {
+            return Some("it passes the point of no return without approval".into());
+        }
+        let backed_up = |name: &PodName| self.before.nodes.get(name).is_some_and(|node| node.backed_up);
+        let unsaved = self.seen.nodes.keys().find(|name| self.spec.backup.enabled && !backed_up(name));
+        if let Some(name) = unsaved {
+            return Some(format!("it passes the point of no return without a copy of the schema of {name}"));
+        }
+        self.spec.cancel.then(|| "it passes the point of no return although the run is cancelled".into())
+    }
+
+    fn proceeds_after_no_return(&self) -> Option<String> {
+        let proceeds = self.plan.actions.iter().any(|action| matches!(action, Action::Proceed { .. }));
+        let journalled = self.plan.journal.point_of_no_return_at.is_some_and(|at| at <= self.now);
+        (proceeds && !journalled).then(|| "it proceeds without the point of no return in the journal".into())
+    }
+
+    /// A verb goes to a node that follows this operator, and follows no newer one.
+    fn only_when_followed(&self) -> Option<String> {
+        let epoch = self.plan.journal.epoch;
+        self.plan.actions.iter().find_map(|action| {
+            let (Action::Restart { node, .. } | Action::Proceed { node } | Action::RetryUpgrade { node }) = action else {
+                return None;
+            };
+            let seen = self.seen.nodes.get(node).and_then(|view| view.node.known());
+            (seen.map(|seen| seen.epoch) != Some(epoch)).then(|| format!("{node} does not follow epoch {epoch}"))
+        })
+    }
+
+    fn nothing_while_something_is_open(&self) -> Option<String> {
+        let open = self.plan.journal.intents.iter().find(|intent| intent.action.is_harmful_when_late())?;
+        let harms = self.plan.actions.iter().any(Action::is_harmful_when_late);
+        harms.then(|| format!("it acts while this may still take place: {}", open.action))
+    }
+
+    /// The journal does not forget what cannot be undone, and changes neither run nor epoch.
+    fn the_past_stays(&self) -> Option<String> {
+        let (before, after) = (self.before, &self.plan.journal);
+        let kept = before.point_of_no_return_at.is_none_or(|at| after.point_of_no_return_at == Some(at))
+            && before.started_at == after.started_at
+            && before.run_id == after.run_id
+            && before.epoch == after.epoch;
+        let owned = self.seen.sets.iter().filter_map(Part::known).all(|set| {
+            let is_ours = set.owner.as_ref().is_none_or(|owner| owner.uid == self.seen.object.uid || !owner.exists);
+            is_ours || !self.plan.actions.iter().any(Action::is_harmful_when_late)
+        });
+        (!(kept && owned)).then(|| "it forgets what was done, or acts on what another upgrade owns".into())
+    }
+}
