@@ -82,6 +82,24 @@ pub enum Action {
 }
 
 impl Action {
+    /// Its name, in the journal and wherever acts are counted.
+    pub fn verb(&self) -> &'static str {
+        match self {
+            Self::Own { .. } => "Own",
+            Self::Disown { .. } => "Disown",
+            Self::TouchSet { .. } => "TouchSet",
+            Self::TouchPod { .. } => "TouchPod",
+            Self::ClaimEpoch { .. } => "ClaimEpoch",
+            Self::SetTemplate { flag: true, .. } => "SetFlag",
+            Self::SetTemplate { flag: false, .. } => "UnsetFlag",
+            Self::Recreate { .. } => "Recreate",
+            Self::Restart { .. } => "Restart",
+            Self::Backup { .. } => "Backup",
+            Self::Proceed { .. } => "Proceed",
+            Self::RetryUpgrade { .. } => "RetryUpgrade",
+        }
+    }
+
     /// Whether a node serves nobody while it takes place.
     pub fn disrupts(&self) -> Option<&PodName> {
         match self {

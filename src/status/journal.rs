@@ -121,22 +121,19 @@ fn write_node(name: &PodName, node: &Remembered, status: &mut Group0UpgradeStatu
 }
 
 fn write_intent(Intent { action, epoch, at }: &Intent) -> IntentStatus {
-    let pod = |node: &PodName| node.name.clone();
-    let (verb, target, uid, version) = match action {
-        Action::Own { set, version } => ("Own", set.clone(), "", *version),
-        Action::Disown { set, version } => ("Disown", set.clone(), "", *version),
-        Action::TouchSet { set, version } => ("TouchSet", set.clone(), "", *version),
-        Action::TouchPod { node, uid } => ("TouchPod", pod(node), uid.as_str(), 0),
-        Action::ClaimEpoch { node } => ("ClaimEpoch", pod(node), "", 0),
-        Action::SetTemplate { set, version, flag: true } => ("SetFlag", set.clone(), "", *version),
-        Action::SetTemplate { set, version, flag: false } => ("UnsetFlag", set.clone(), "", *version),
-        Action::Recreate { node, uid, version } => ("Recreate", pod(node), uid.as_str(), *version),
-        Action::Restart { node, generation } => ("Restart", pod(node), "", *generation),
-        Action::Backup { node } => ("Backup", pod(node), "", 0),
-        Action::Proceed { node } => ("Proceed", pod(node), "", 0),
-        Action::RetryUpgrade { node } => ("RetryUpgrade", pod(node), "", 0),
+    let (target, uid, version) = match action {
+        Action::Own { set, version }
+        | Action::Disown { set, version }
+        | Action::TouchSet { set, version }
+        | Action::SetTemplate { set, version, .. } => (set, "", *version),
+        Action::TouchPod { node, uid } => (&node.name, uid.as_str(), 0),
+        Action::Recreate { node, uid, version } => (&node.name, uid.as_str(), *version),
+        Action::Restart { node, generation } => (&node.name, "", *generation),
+        Action::ClaimEpoch { node } | Action::Backup { node } | Action::Proceed { node } | Action::RetryUpgrade { node } => {
+            (&node.name, "", 0)
+        }
     };
-    IntentStatus { verb: verb.into(), target, uid: uid.into(), version, epoch: *epoch, at: Time(*at) }
+    IntentStatus { verb: action.verb().into(), target: target.clone(), uid: uid.into(), version, epoch: *epoch, at: Time(*at) }
 }
 
 /// An intent about a pod that is no member any more has no object left to take place on.

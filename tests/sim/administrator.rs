@@ -2,7 +2,8 @@
 
 use crate::{
     dice::Dice,
-    process::{Answer, Arrival, Ask, Moment, Order, Outbox, Parcel, Pid, Process},
+    kubernetes::api::{self, Deed, Request},
+    process::{Answer, Arrival, Ask, Moment, Outbox, Parcel, Pid, Process},
     swarm::{Fault, Swarm},
 };
 use group0_core::{
@@ -26,6 +27,7 @@ pub struct Administrator {
     hasty: bool,
     dice: Dice,
     begin: Duration,
+    scale_up: Option<Duration>,
     look_at: Duration,
     seen: BTreeMap<Pid, (Duration, Box<Status>)>,
     /// Which node is being restarted, and since when.
@@ -45,6 +47,7 @@ impl Administrator {
             hold: !swarm.has(Fault::Unheld),
             hasty: swarm.has(Fault::Haste),
             begin: Duration::from_secs(2) + dice.short_time(Duration::from_secs(6)),
+            scale_up: swarm.has(Fault::Latecomer).then(|| dice.time(swarm.trouble / 8..swarm.trouble)),
             dice,
             look_at: Duration::ZERO,
             seen: BTreeMap::new(),
@@ -60,6 +63,10 @@ impl Administrator {
         for node in 0..self.nodes {
             self.ask(node, AdminRequest::GetStatus, moment, out);
         }
+        if self.scale_up.is_some_and(|at| at <= moment.now || !moment.trouble) {
+            self.scale_up = moment.trouble.then_some(moment.now + LOOK * 10);
+            self.person(Deed::ScaleUp, out);
+        }
         if moment.now >= self.begin {
             self.decide(moment, out);
         }
@@ -70,6 +77,12 @@ impl Administrator {
         self.asked.insert(self.token, node);
         let to = moment.addresses[node];
         out.send.push(Parcel::Ask { token: self.token, to, ask: Ask::Admin(request), within: TIMEOUT });
+    }
+
+    fn person(&mut self, deed: Deed, out: &mut Outbox) {
+        self.token += 1;
+        let ask = Ask::Api(Box::new(Request::Person(deed)));
+        out.send.push(Parcel::Ask { token: self.token, to: api::ADDRESS, ask, within: TIMEOUT });
     }
 
     fn fresh(&self, node: Pid, now: Duration) -> Option<&Status> {
@@ -91,7 +104,8 @@ impl Administrator {
             Some(node) if self.may_restart(node, moment) => {
                 self.restarting = Some((node, moment.now));
                 self.waiting_since = None;
-                out.orders.push(Order::Restart { node, flag: true, hold: self.hold });
+                self.person(Deed::Flag { hold: self.hold }, out);
+                self.person(Deed::DeletePod(node), out);
             }
             Some(_) => {}
             None => self.proceed(moment, out),

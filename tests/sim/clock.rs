@@ -33,6 +33,11 @@ impl Clock {
         self.offset_micros += micros;
     }
 
+    /// The wall clock is right again.
+    pub const fn set_right(&mut self) {
+        self.offset_micros = 0;
+    }
+
     /// Both clocks, of a process that started at `start`, when it truly is `now`.
     pub fn now(&self, start: Duration, now: Duration) -> Now {
         let wall = EPOCH.0 + self.offset_micros + micros(self.scaled(now));

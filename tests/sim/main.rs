@@ -4,8 +4,9 @@
 //! it is told line by line. A seed that fails says how to run it again, in the smallest world in which it still fails.
 //!
 //! [`swarm`] draws a seed's world, [`world`] runs it. In it are processes ([`process`]): [`node`] with its [`disk`] and [`clock`],
-//! [`clients`] with their [`beliefs`], the [`administrator`]; between them is the [`network`], and over them comes [`trouble`]. What
-//! must be true is in [`invariants`], what must have happened in [`events`]. [`runner`] spreads seeds over the cores.
+//! [`clients`] with their [`beliefs`], one or two [`operator`]s with the [`mailbox`] of their looks, [`kubernetes`] and [`people`], or
+//! an [`administrator`] instead of an operator; between them is the [`network`], and over them comes [`trouble`]. What must be true is
+//! in [`invariants`], what must have happened in [`events`]. [`runner`] spreads seeds over the cores.
 
 #![allow(clippy::unwrap_used)]
 
@@ -17,9 +18,13 @@ mod dice;
 mod disk;
 mod events;
 mod invariants;
+mod kubernetes;
 mod log;
+mod mailbox;
 mod network;
 mod node;
+mod operator;
+mod people;
 mod platter;
 mod process;
 mod queue;

@@ -6,7 +6,8 @@ use crate::{
     dice::{CERTAIN, Dice},
     disk::Store,
     events,
-    invariants::{Change, Turn},
+    invariants::{Act, Change, Turn},
+    kubernetes,
     process::{Answer, Arrival, Ask, End, Moment, Note, Outbox, Parcel, Pid, Process, Question},
     swarm::{Fault, Swarm},
 };
@@ -42,6 +43,8 @@ struct Treatment {
 pub struct NodeProcess {
     pid: Pid,
     name: String,
+    /// The name of its pod.
+    pod: String,
     /// What it is started with next time.
     pub template: Settings,
     /// Its host's.
@@ -87,12 +90,18 @@ impl NodeProcess {
         };
         let store = if swarm.has(Fault::Torn) { Store::redb() } else { Store::default() };
         let name = format!("n{}", pid + 1);
-        Self { pid, name, template, clock, store, dice, treatment, lives: 0, life: None, struck: BTreeSet::new() }
+        let pod = kubernetes::names(swarm.nodes, swarm.racks)[pid].to_string();
+        Self { pid, name, pod, template, clock, store, dice, treatment, lives: 0, life: None, struck: BTreeSet::new() }
     }
 
     /// The core, while the process lives.
     pub fn core(&self) -> Option<&Node> {
         self.life.as_ref().map(|life| &life.node)
+    }
+
+    /// Whether its clients are served.
+    pub fn is_ready(&self) -> bool {
+        self.life.as_ref().is_some_and(|life| life.is_ready)
     }
 
     /// Takes what has come, turn by turn, until there is nothing or a transaction is under way.
@@ -234,7 +243,12 @@ impl NodeProcess {
         for apply in apply {
             match apply {
                 Apply::Ready(ready) => life.is_ready = ready.is_ok(),
-                Apply::Drained | Apply::Restart => out.end = Some(End::Exit),
+                Apply::Drained => out.end = Some(End::Exit),
+                Apply::Restart => {
+                    let generation = life.node.status().generation.0;
+                    out.notes.push(Note::Act(Act::Restarted { node: self.pid, name: self.pod.clone(), generation }));
+                    out.end = Some(End::Exit);
+                }
                 Apply::Fatal(text) => out.notes.push(Note::Violation("fatal", format!("{}: {text}", self.name))),
                 Apply::SchemaChanged(_) | Apply::HostChanged { .. } | Apply::RingChanged { .. } => {}
             }
@@ -271,6 +285,7 @@ impl NodeProcess {
                     Ask::Peer(header, request) => Input::Request { id, header, request },
                     Ask::Client(request) => Input::Client { id, request },
                     Ask::Admin(request) => Input::Admin { id, request },
+                    Ask::Api(_) => return None,
                 }
             }
             Arrival::Gone(question) => {
@@ -281,7 +296,7 @@ impl NodeProcess {
                 (Ok(reply), false) => Input::Update { call: CallId(token), reply },
                 (outcome, _) => Input::Answer { call: CallId(token), outcome: outcome.map_err(CallError::Refused) },
             },
-            Arrival::Wake | Arrival::Answered { .. } => return None,
+            Arrival::Wake | Arrival::Answered { .. } | Arrival::Kubelet(..) => return None,
             Arrival::Failed(token, error) => Input::Answer { call: CallId(token), outcome: Err(error) },
             Arrival::Seeds(seeds) => Input::Seeds(seeds),
             Arrival::Shutdown => Input::Shutdown,
@@ -355,6 +370,10 @@ impl Process for NodeProcess {
 
     fn node(&mut self) -> Option<&mut NodeProcess> {
         Some(self)
+    }
+
+    fn clock(&mut self) -> Option<&mut Clock> {
+        Some(&mut self.clock)
     }
 }
 

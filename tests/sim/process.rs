@@ -3,7 +3,11 @@
 //! A node, a client, an administrator and whatever else there will be talk to each other by parcels, which take time and may get
 //! lost. Nobody calls anybody: a process that dies in the middle has done what has left it, and no more.
 
-use crate::node::NodeProcess;
+use crate::{
+    clock::Clock,
+    kubernetes::{Kubernetes, api},
+    node::NodeProcess,
+};
 use group0_core::{
     io::{
         AdminReply, AdminRequest, CallError, ClientReply, ClientRequest, Header, Message, Path, PeerReply, PeerRequest, Refusal,
@@ -38,6 +42,8 @@ pub enum Ask {
     Client(ClientRequest),
     /// An operator asks a node.
     Admin(AdminRequest),
+    /// An operator or a person asks the API server.
+    Api(Box<api::Request>),
 }
 
 /// What is answered.
@@ -49,6 +55,8 @@ pub enum Answer {
     Client(ClientReply),
     /// To an operator.
     Admin(AdminReply),
+    /// By the API server.
+    Api(Box<api::Reply>),
 }
 
 impl Ask {
@@ -91,6 +99,19 @@ pub enum Arrival {
     Seeds(Vec<SocketAddr>),
     /// It is asked to end.
     Shutdown,
+    /// What happens to the process of this node's pod.
+    Kubelet(Pid, Kubelet),
+}
+
+/// What a kubelet tells of a process.
+#[derive(Clone, Debug)]
+pub enum Kubelet {
+    /// It has started.
+    Started,
+    /// It has ended, and how.
+    Ended(String),
+    /// It is ready, or is not.
+    Ready(bool),
 }
 
 /// What a process sends.
@@ -119,17 +140,22 @@ pub enum Parcel {
     Resolve,
 }
 
-/// What is to be done to a process, by whoever looks after processes.
+/// What is to be done to the process of a node.
 #[derive(Clone, Debug)]
 pub enum Order {
-    /// Give the node this template, and start it anew with it.
-    Restart {
+    /// Start it after a while.
+    Start {
         /// Which.
         node: Pid,
-        /// The flag.
-        flag: bool,
-        /// The hold.
-        hold: bool,
+        /// How long.
+        after: Duration,
+        /// With flag and hold like this; none: as it was.
+        environment: Option<(bool, bool)>,
+    },
+    /// Ask it to end, and kill it if it does not. It is not started again by itself.
+    Stop {
+        /// Which.
+        node: Pid,
     },
 }
 
@@ -151,6 +177,8 @@ pub enum Note {
     Line(String),
     /// To be counted.
     Event(String),
+    /// An operator's act has taken place.
+    Act(crate::invariants::Act),
     /// Something that must not be.
     Violation(&'static str, String),
 }
@@ -200,6 +228,14 @@ pub trait Process: Send {
     }
     /// Itself, if it is a node.
     fn node(&mut self) -> Option<&mut NodeProcess> {
+        None
+    }
+    /// Itself, if it is Kubernetes.
+    fn kubernetes(&mut self) -> Option<&mut Kubernetes> {
+        None
+    }
+    /// The clock of its host, if that matters.
+    fn clock(&mut self) -> Option<&mut Clock> {
         None
     }
 }

@@ -63,7 +63,7 @@ impl Request {
             seeds: variable("SEEDS").unwrap_or(SEEDS),
             one: variable("SEED"),
             prints: variable::<u8>("LOG").is_some_and(|log| log > 0),
-            limits: Limits { without, nodes: variable("NODES"), changes: variable("CHANGES") },
+            limits: Limits { without, nodes: variable("NODES"), changes: variable("CHANGES"), kill: None },
         }
     }
 }

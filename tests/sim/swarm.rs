@@ -2,7 +2,7 @@
 //!
 //! Few faults at a time find more than all of them always: a world in which everything breaks never gets anywhere interesting.
 
-use crate::dice::Dice;
+use crate::{dice::Dice, operator::Kill};
 use std::{collections::BTreeMap, fmt, time::Duration};
 
 macro_rules! faults {
@@ -65,6 +65,39 @@ faults! {
     Unheld = "unheld",
     /// Faults come at the moments at which something becomes durable.
     Aimed = "aimed",
+    /// Operators die.
+    OperatorCrash = "operator-crash",
+    /// Operators stand still for a while.
+    OperatorPause = "operator-pause",
+    /// Operators hear nobody and nobody hears them for a while.
+    OperatorCut = "operator-cut",
+    /// Their wall clocks are set.
+    OperatorJump = "operator-jump",
+    /// Their caches lag, each part of what they see in its own way.
+    Stale = "stale",
+    /// A human must approve the point of no return.
+    Supervised = "supervised",
+    /// People set `spec.paused`.
+    Halt = "halt",
+    /// People set `spec.cancel`.
+    Cancel = "cancel",
+    /// People change `spec.pacing`.
+    Pace = "pace",
+    /// People delete pods.
+    DeletePod = "delete-pod",
+    /// People drain machines.
+    Drain = "drain",
+    /// People delete the object and make it again.
+    Recreate = "recreate",
+    /// People give the pods a template that they cannot run with.
+    BadTemplate = "bad-template",
+}
+
+impl Fault {
+    /// Whether there can be such a fault in a world with so many operators: some are those of a script's, others an operator's.
+    fn fits(self, operators: usize) -> bool {
+        if matches!(self, Self::Haste | Self::Unheld) { operators == 0 } else { operators > 0 || self < Self::OperatorCrash }
+    }
 }
 
 /// The world of a seed.
@@ -78,6 +111,12 @@ pub struct Swarm {
     pub changes: u32,
     /// How long there are faults.
     pub trouble: Duration,
+    /// How many StatefulSets the nodes are spread over.
+    pub racks: usize,
+    /// How many operators there are; with none, a script plays one.
+    pub operators: usize,
+    /// When the first operator is killed, if it is.
+    pub kill: Option<Kill>,
     /// How strong each is, from 1 to 100.
     faults: BTreeMap<Fault, u64>,
 }
@@ -91,6 +130,8 @@ pub struct Limits {
     pub nodes: Option<usize>,
     /// At most so many changes for each client.
     pub changes: Option<u32>,
+    /// With the first operator killed there.
+    pub kill: Option<Kill>,
 }
 
 impl Swarm {
@@ -102,10 +143,11 @@ impl Swarm {
         let trouble = dice.time(Duration::from_secs(8)..Duration::from_secs(40));
         // How much of all that is possible: some worlds are nearly whole.
         let share = dice.pick(&[100_000, 250_000, 400_000, 600_000]);
+        let (racks, operators) = (dice.pick(&[1, 1, 2, 3]), dice.pick(&[0, 1, 1, 2, 2]));
         let mut faults = BTreeMap::new();
         for fault in Fault::ALL {
             let (is_there, strength) = (dice.chance(share), dice.within(1..101));
-            if is_there && !limits.without.contains(fault) {
+            if is_there && fault.fits(operators) && !limits.without.contains(fault) {
                 faults.insert(*fault, strength);
             }
         }
@@ -114,6 +156,9 @@ impl Swarm {
             nodes: limits.nodes.map_or(nodes, |most| nodes.min(most)),
             changes: limits.changes.map_or(changes, |most| changes.min(most)),
             trouble,
+            racks,
+            operators,
+            kill: limits.kill,
             faults,
         }
     }
@@ -136,7 +181,8 @@ impl Swarm {
 
 impl fmt::Display for Swarm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} nodes, {} changes a client, trouble for {:?}:", self.nodes, self.changes, self.trouble)?;
+        let Self { nodes, racks, operators, changes, trouble, .. } = self;
+        write!(f, "{nodes} nodes in {racks} racks, {operators} operators, {changes} changes a client, trouble for {trouble:?}:")?;
         self.faults.iter().try_for_each(|(fault, strength)| write!(f, " {} {strength}%", fault.name()))
     }
 }

@@ -5,7 +5,7 @@ use crate::{
     process::Pid,
     swarm::{Fault, Swarm},
 };
-use std::time::Duration;
+use std::{ops::Range, time::Duration};
 
 /// Things that go wrong once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub enum Action {
 }
 
 /// Kinds of trouble that come once, with how many of them a world has at most.
-const KINDS: [(Fault, u64); 7] = [
+const KINDS: [(Fault, u64); 11] = [
     (Fault::Cut, 12),
     (Fault::Isolate, 4),
     (Fault::Reset, 20),
@@ -35,6 +35,10 @@ const KINDS: [(Fault, u64); 7] = [
     (Fault::Restart, 4),
     (Fault::Pause, 6),
     (Fault::Jump, 6),
+    (Fault::OperatorCrash, 8),
+    (Fault::OperatorPause, 6),
+    (Fault::OperatorCut, 6),
+    (Fault::OperatorJump, 4),
 ];
 
 /// How far a clock is set at most: an hour, as when a time zone was taken for another.
@@ -45,16 +49,17 @@ const JUMP_MICROS: u64 = 3_600_000_000;
 pub struct Trouble {
     dice: Dice,
     nodes: usize,
+    operators: Range<Pid>,
     kinds: Vec<Fault>,
     aimed: u64,
 }
 
 impl Trouble {
-    /// Of that world.
-    pub fn new(swarm: &Swarm) -> Self {
+    /// Of that world, in which these are the operators.
+    pub fn new(swarm: &Swarm, operators: Range<Pid>) -> Self {
         let kinds = KINDS.iter().map(|(fault, _)| *fault).filter(|fault| swarm.has(*fault)).collect();
         let aimed = swarm.up_to(Fault::Aimed, CERTAIN / 3);
-        Self { dice: Dice::of(swarm.seed, 3), nodes: swarm.nodes, kinds, aimed }
+        Self { dice: Dice::of(swarm.seed, 3), nodes: swarm.nodes, operators, kinds, aimed }
     }
 
     /// What comes at any time, with its times.
@@ -79,7 +84,7 @@ impl Trouble {
         let fault = dice.pick(&self.kinds);
         let delay = dice.short_time(Duration::from_millis(300));
         let mut action = self.action(fault, &mut dice);
-        if dice.coin() {
+        if fault < Fault::OperatorCrash && dice.coin() {
             action = action.at(at);
         }
         self.dice = dice;
@@ -87,16 +92,21 @@ impl Trouble {
     }
 
     fn action(&self, fault: Fault, dice: &mut Dice) -> Action {
-        let node = dice.index(self.nodes);
+        let node = match fault {
+            Fault::OperatorCrash | Fault::OperatorPause | Fault::OperatorCut | Fault::OperatorJump => {
+                self.operators.start + dice.index(self.operators.len())
+            }
+            _ => dice.index(self.nodes),
+        };
         let other = (node + 1 + dice.index(self.nodes - 1)) % self.nodes;
         let long = dice.short_time(Duration::from_secs(12));
         match fault {
             Fault::Cut => Action::Cut(node, other, long),
-            Fault::Isolate => Action::Isolate(node, long),
+            Fault::Isolate | Fault::OperatorCut => Action::Isolate(node, long),
             Fault::Reset => Action::Reset(node, other),
             Fault::Restart => Action::Restart(node),
-            Fault::Pause => Action::Pause(node, long),
-            Fault::Jump => {
+            Fault::Pause | Fault::OperatorPause => Action::Pause(node, long),
+            Fault::Jump | Fault::OperatorJump => {
                 let micros = dice.within(0..JUMP_MICROS).cast_signed() >> dice.within(0..16);
                 Action::Jump(node, if dice.coin() { micros } else { -micros })
             }

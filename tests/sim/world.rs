@@ -5,25 +5,34 @@ use crate::{
     clients::{Client, Plan},
     dice::Dice,
     events::Events,
-    invariants::{self, Invariants},
+    invariants::{self, Act, Invariants, Scene},
+    kubernetes::{self, Kubernetes, api},
     log::Log,
     network::{Around, KEEP_ALIVE, Network},
     node::NodeProcess,
-    process::{Arrival, End, Moment, Note, Order, Outbox, Parcel, Pid, Process},
+    operator::OperatorProcess,
+    people::People,
+    process::{Arrival, End, Kubelet, Moment, Note, Order, Outbox, Parcel, Pid, Process},
     queue::{Event, Queue},
     swarm::{Fault, Swarm},
     trouble::{Action, Trouble},
 };
-use group0_core::{io::Settings, schema::Rows};
+use group0_core::{
+    io::{Point, Settings},
+    schema::Rows,
+};
 use std::{
     collections::BTreeMap,
     net::{Ipv4Addr, SocketAddr},
+    ops::Range,
     time::Duration,
 };
 
 /// Once nothing goes wrong any more, everything that was begun is finished after so long at most: the longest back-offs of the
 /// procedure, one after another.
 const PATIENCE: Duration = Duration::from_secs(150);
+/// The same where an operator has to restart every node first, maybe for the second time.
+const PATIENCE_WITH_OPERATOR: Duration = Duration::from_secs(400);
 /// So long nothing more is done before schemas are compared.
 const QUIET: Duration = Duration::from_secs(3);
 /// Who is asked to end gets so long.
@@ -68,6 +77,8 @@ struct Slot {
     paused: Option<Duration>,
     /// What has come while it stands still.
     waiting: Vec<Arrival>,
+    /// What a kubelet was told last of its readiness.
+    is_ready: bool,
 }
 
 /// The world.
@@ -77,6 +88,8 @@ pub struct World {
     trouble: bool,
     queue: Queue,
     slots: Vec<Slot>,
+    operators: Range<Pid>,
+    kubernetes: Pid,
     addresses: Vec<SocketAddr>,
     network: Network,
     mishaps: Trouble,
@@ -115,29 +128,50 @@ fn template(pid: Pid, address: SocketAddr) -> Settings {
     }
 }
 
+/// Nodes, clients, whoever upgrades them, and Kubernetes at the end; which of them are operators.
+fn cast(swarm: &Swarm, addresses: &[SocketAddr]) -> (Vec<Box<dyn Process>>, Range<Pid>) {
+    let mut processes: Vec<Box<dyn Process>> = Vec::new();
+    for (pid, address) in addresses.iter().enumerate() {
+        processes.push(Box::new(NodeProcess::new(pid, template(pid, *address), swarm)));
+    }
+    for home in 0..swarm.nodes {
+        processes.push(Box::new(Client::new(home, Plan::AtHome, swarm)));
+    }
+    processes.push(Box::new(Client::new(swarm.nodes, Plan::Roaming, swarm)));
+    let first = processes.len();
+    let operators = first..first + swarm.operators;
+    for (number, pid) in operators.clone().enumerate() {
+        let names = kubernetes::names(swarm.nodes, swarm.racks);
+        processes.push(Box::new(OperatorProcess::new(number, pid, names, swarm)));
+    }
+    if operators.is_empty() {
+        processes.push(Box::new(Administrator::new(swarm)));
+    } else {
+        processes.push(Box::new(People::new(swarm)));
+    }
+    processes.push(Box::new(Kubernetes::new(swarm)));
+    (processes, operators)
+}
+
 impl World {
     /// The world of a swarm.
     pub fn new(swarm: Swarm, prints: bool) -> Self {
         let addresses: Vec<_> = (0..swarm.nodes).map(|pid| address(pid, 0)).collect();
-        let mut processes: Vec<Box<dyn Process>> = Vec::new();
-        for (pid, address) in addresses.iter().enumerate() {
-            processes.push(Box::new(NodeProcess::new(pid, template(pid, *address), &swarm)));
-        }
-        for home in 0..swarm.nodes {
-            processes.push(Box::new(Client::new(home, Plan::AtHome, &swarm)));
-        }
-        processes.push(Box::new(Client::new(swarm.nodes, Plan::Roaming, &swarm)));
-        processes.push(Box::new(Administrator::new(&swarm)));
-        let network = Network::new(&swarm, &addresses, processes.len());
-        let slot = |process| Slot { process, life: 0, is_alive: false, paused: None, waiting: Vec::new() };
+        let (processes, operators) = cast(&swarm, &addresses);
+        let kubernetes = processes.len() - 1;
+        let mut network = Network::new(&swarm, &addresses, processes.len());
+        network.move_to(kubernetes, api::ADDRESS);
+        let slot = |process| Slot { process, life: 0, is_alive: false, paused: None, waiting: Vec::new(), is_ready: false };
         Self {
             now: Duration::ZERO,
             trouble: true,
             queue: Queue::default(),
             slots: processes.into_iter().map(slot).collect(),
+            mishaps: Trouble::new(&swarm, operators.clone()),
+            operators,
+            kubernetes,
             addresses,
             network,
-            mishaps: Trouble::new(&swarm),
             dice: Dice::of(swarm.seed, 4),
             invariants: invariants::all(),
             events: Events::default(),
@@ -179,7 +213,8 @@ impl World {
     }
 
     fn run_until_done(&mut self) {
-        let limit = self.swarm.trouble + PATIENCE;
+        let patience = if self.operators.is_empty() { PATIENCE } else { PATIENCE_WITH_OPERATOR };
+        let limit = self.swarm.trouble + patience;
         let mut look_at = LOOK;
         while self.violation.is_none() {
             self.next(look_at);
@@ -195,13 +230,9 @@ impl World {
     }
 
     fn begin(&mut self) {
-        let latecomer = self.swarm.has(Fault::Latecomer).then(|| self.swarm.nodes - 1);
-        for pid in 0..self.slots.len() {
-            let at = if Some(pid) == latecomer {
-                self.dice.time(self.swarm.trouble / 8..self.swarm.trouble)
-            } else {
-                self.dice.short_time(Duration::from_secs(2))
-            };
+        self.queue.put(Duration::ZERO, Event::Start(self.kubernetes));
+        for pid in self.swarm.nodes..self.kubernetes {
+            let at = self.dice.short_time(Duration::from_secs(2));
             self.queue.put(at, Event::Start(pid));
         }
         for (at, action) in self.mishaps.schedule(&self.swarm) {
@@ -335,6 +366,24 @@ impl World {
         if let Some(end) = end {
             self.end(pid, &end);
         }
+        self.probe(pid);
+    }
+
+    /// A kubelet sees whether the process of a pod is ready.
+    fn probe(&mut self, pid: Pid) {
+        let Some(is_ready) = self.slots[pid].process.node().map(|node| node.is_ready()) else { return };
+        if self.slots[pid].is_ready != is_ready {
+            self.slots[pid].is_ready = is_ready;
+            self.tell_kubelet(pid, Kubelet::Ready(is_ready));
+        }
+    }
+
+    fn tell_kubelet(&mut self, pid: Pid, news: Kubelet) {
+        self.arrive(self.kubernetes, Arrival::Kubelet(pid, news));
+    }
+
+    fn kubernetes(&mut self) -> Option<&mut Kubernetes> {
+        self.slots[self.kubernetes].process.kubernetes()
     }
 
     fn post(&mut self, pid: Pid, parcel: Parcel) {
@@ -346,7 +395,30 @@ impl World {
             Note::Turn(turn) => self.durable(pid, &turn),
             Note::Line(text) => self.log.line(self.now, format_args!("{text}")),
             Note::Event(name) => self.events.count(&name),
+            Note::Act(act) => self.acted(&act),
             Note::Violation(what, why) => self.violated(what, why),
+        }
+    }
+
+    /// What an operator did has taken place.
+    fn acted(&mut self, act: &Act) {
+        let now = self.now;
+        let Some(kubernetes) = self.kubernetes() else { return };
+        let (object, made, serving) = (kubernetes.object().cloned(), kubernetes.made(), kubernetes.serving());
+        let scene = Scene { now, object: object.as_ref(), made, serving: &serving };
+        self.log.line(now, format_args!("{act}"));
+        if let Err((what, why)) = self.invariants.on_act(act, &scene, &mut self.events) {
+            self.violated(what, why);
+        }
+        self.maybe_aim(0);
+    }
+
+    /// Something may go wrong just after something has become durable.
+    fn maybe_aim(&mut self, at: Pid) {
+        if self.trouble
+            && let Some((delay, action)) = self.mishaps.aim(at)
+        {
+            self.queue.put(self.now + delay, Event::Trouble(action));
         }
     }
 
@@ -360,19 +432,23 @@ impl World {
         if let Err((what, why)) = self.invariants.on_turn(turn, &mut self.events) {
             self.violated(what, why);
         }
-        if self.trouble
-            && !turn.persist.points.is_empty()
-            && let Some((delay, action)) = self.mishaps.aim(pid)
-        {
-            self.queue.put(self.now + delay, Event::Trouble(action));
+        if turn.passes(Point::Proceed) {
+            self.acted(&Act::Proceeded { node: pid });
+        }
+        if !turn.persist.points.is_empty() {
+            self.maybe_aim(pid);
         }
     }
 
     // Processes come and go.
 
     fn start(&mut self, pid: Pid) {
-        if self.slots[pid].is_alive {
+        let is_node = pid < self.swarm.nodes;
+        if self.slots[pid].is_alive || is_node && !self.kubernetes().is_some_and(|kubernetes| kubernetes.may_start(pid)) {
             return;
+        }
+        if is_node {
+            self.tell_kubelet(pid, Kubelet::Started);
         }
         self.slots[pid].life += 1;
         self.slots[pid].is_alive = true;
@@ -398,11 +474,15 @@ impl World {
         slot.waiting.clear();
         slot.life += 1;
         self.on_network(|network, around| network.ended(pid, around));
-        let longest = if self.trouble && *end != End::Exit { Duration::from_secs(10) } else { Duration::from_secs(1) };
-        let away = Duration::from_millis(50) + self.dice.short_time(longest);
-        self.queue.put(self.now + away, Event::Start(pid));
         if self.trouble {
             self.maybe_move(pid);
+        }
+        if pid < self.swarm.nodes {
+            let how = if let End::Crash(why) = end { why.clone() } else { "it has ended".into() };
+            self.tell_kubelet(pid, Kubelet::Ended(how));
+        } else {
+            let away = Duration::from_millis(50) + self.dice.short_time(Duration::from_secs(if self.trouble { 10 } else { 1 }));
+            self.queue.put(self.now + away, Event::Start(pid));
         }
     }
 
@@ -428,10 +508,16 @@ impl World {
     }
 
     fn obey(&mut self, order: &Order) {
-        let Order::Restart { node, flag, hold } = *order;
-        let Some(process) = self.slots[node].process.node() else { return };
-        (process.template.flag, process.template.hold) = (flag.then_some(true), hold);
-        self.go_wrong(Action::Restart(node));
+        match *order {
+            Order::Start { node, after, environment } => {
+                if let (Some((flag, hold)), Some(process)) = (environment, self.slots[node].process.node()) {
+                    (process.template.flag, process.template.hold) = (flag.then_some(true), hold);
+                }
+                self.queue.put(self.now + after, Event::Start(node));
+            }
+            Order::Stop { node } if self.slots[node].is_alive => self.restart(node),
+            Order::Stop { node } => self.tell_kubelet(node, Kubelet::Ended("it did not run".into())),
+        }
     }
 
     // What goes wrong.
@@ -441,7 +527,7 @@ impl World {
         match action {
             Action::Cut(from, to, long) => self.cut(from, to, long),
             Action::Isolate(node, long) => {
-                for other in (0..self.swarm.nodes).filter(|other| *other != node) {
+                for other in (0..self.swarm.nodes).chain([self.kubernetes]).filter(|other| *other != node) {
                     self.cut(node, other, long);
                     self.cut(other, node, long);
                 }
@@ -452,8 +538,8 @@ impl World {
             Action::Pause(node, long) => self.pause(node, long),
             Action::Jump(node, micros) => {
                 self.events.count(if micros < 0 { "clock jumped back" } else { "clock jumped forward" });
-                if let Some(node) = self.slots[node].process.node() {
-                    node.clock.jump(micros);
+                if let Some(clock) = self.slots[node].process.clock() {
+                    clock.jump(micros);
                 }
             }
         }
@@ -499,6 +585,9 @@ impl World {
         self.network.heal();
         for pid in 0..self.slots.len() {
             self.resume(pid);
+            if let Some(clock) = self.slots[pid].process.clock() {
+                clock.set_right();
+            }
             if !self.slots[pid].is_alive {
                 let soon = self.dice.short_time(Duration::from_secs(1));
                 self.queue.put(self.now + soon, Event::Start(pid));

@@ -1,15 +1,24 @@
-//! What must always be true, one statement a file. Each looks at every turn of every node once it is durable, and at the end.
+//! What must always be true, one statement a file. Each looks at every turn of every node once it is durable, at every act of an
+//! operator once it has taken place, and at the end.
 
+mod act;
 mod applied_once;
+mod approved;
+mod at_rest;
 mod drained;
 mod equal_rows;
 mod everyone_seen;
 mod logs_agree;
+mod journalled;
 mod never_back;
+mod needed;
 mod old_way;
+mod one_away;
 mod one_group;
 mod one_leader;
 mod one_way;
+
+pub use act::{Act, Scene};
 
 use crate::{events::Events, log::Log, process::Pid};
 use group0_core::{
@@ -129,6 +138,10 @@ pub trait Invariant: Send {
     fn on_turn(&mut self, _turn: &Turn, _events: &mut Events) -> Verdict {
         Ok(())
     }
+    /// An act of an operator has taken place.
+    fn on_act(&mut self, _act: &Act, _scene: &Scene<'_>, _events: &mut Events) -> Verdict {
+        Ok(())
+    }
     /// All are final and quiet: names and rows.
     fn at_end(&mut self, _schemas: &[(String, Rows)]) -> Verdict {
         Ok(())
@@ -151,6 +164,11 @@ pub fn all() -> Invariants {
         Box::new(old_way::OldWay::default()),
         Box::new(one_way::OneWay::default()),
         Box::new(equal_rows::EqualRows),
+        Box::new(one_away::OneAway::default()),
+        Box::new(needed::Needed),
+        Box::new(journalled::Journalled::default()),
+        Box::new(approved::Approved::default()),
+        Box::new(at_rest::AtRest),
     ])
 }
 
@@ -160,6 +178,13 @@ impl Invariants {
         self.0
             .iter_mut()
             .try_for_each(|one| one.on_turn(turn, events).map_err(|why| (one.name(), format!("{}: {why}", turn.name))))
+    }
+
+    /// Likewise, of an act.
+    pub fn on_act(&mut self, act: &Act, scene: &Scene<'_>, events: &mut Events) -> Result<(), (&'static str, String)> {
+        self.0
+            .iter_mut()
+            .try_for_each(|one| one.on_act(act, scene, events).map_err(|why| (one.name(), format!("{act}: {why}"))))
     }
 
     /// Likewise, at the end.

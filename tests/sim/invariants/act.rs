@@ -1,0 +1,68 @@
+//! What operators do, once it has taken place, and what there is to see at that moment.
+
+use crate::process::Pid;
+use group0_operator::crd::Group0Upgrade;
+use std::{fmt, time::Duration};
+
+/// An act that has taken place.
+#[derive(Clone, Debug)]
+pub enum Act {
+    /// The object has another status.
+    Wrote {
+        /// The object before it.
+        before: Option<Box<Group0Upgrade>>,
+    },
+    /// A pod was evicted by an operator.
+    Evicted {
+        /// Whose.
+        node: Pid,
+        /// Its name.
+        name: String,
+        /// Which one.
+        uid: String,
+        /// In which version.
+        version: u64,
+        /// Whether it served until now.
+        served: bool,
+        /// Whether it is as its template has it.
+        is_right: bool,
+    },
+    /// A node ends its process to begin another, as it was told to.
+    Restarted {
+        /// Which.
+        node: Pid,
+        /// Its pod.
+        name: String,
+        /// The start that ends.
+        generation: u64,
+    },
+    /// A node has stored that its hold is lifted.
+    Proceeded {
+        /// Which.
+        node: Pid,
+    },
+}
+
+impl fmt::Display for Act {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Wrote { .. } => write!(f, "a status is written"),
+            Self::Evicted { name, uid, served, .. } => write!(f, "{name} ({uid}) is evicted, served {served}"),
+            Self::Restarted { name, generation, .. } => write!(f, "{name} ends its start {generation}"),
+            Self::Proceeded { node } => write!(f, "the hold of n{} is lifted", node + 1),
+        }
+    }
+}
+
+/// What there is to see after an act.
+#[derive(Clone, Copy, Debug)]
+pub struct Scene<'a> {
+    /// When.
+    pub now: Duration,
+    /// The object as it is stored.
+    pub object: Option<&'a Group0Upgrade>,
+    /// How often it was made.
+    pub made: u64,
+    /// Of each pod whether it serves.
+    pub serving: &'a [bool],
+}

@@ -1,0 +1,31 @@
+//! An operator never takes a serving node while another one that it took is not back.
+
+use super::{Act, Invariant, Scene, Verdict};
+use crate::{events::Events, process::Pid};
+use std::collections::BTreeSet;
+
+#[derive(Default)]
+pub struct OneAway {
+    taken: BTreeSet<Pid>,
+}
+
+impl Invariant for OneAway {
+    fn name(&self) -> &'static str {
+        "an operator takes one node at a time"
+    }
+
+    fn on_act(&mut self, act: &Act, scene: &Scene<'_>, _: &mut Events) -> Verdict {
+        self.taken.retain(|node| !scene.serving.get(*node).copied().unwrap_or_default());
+        let (node, served) = match act {
+            Act::Evicted { node, served, .. } => (*node, *served),
+            Act::Restarted { node, .. } => (*node, true),
+            Act::Wrote { .. } | Act::Proceeded { .. } => return Ok(()),
+        };
+        let other = self.taken.iter().find(|other| **other != node).copied();
+        self.taken.insert(node);
+        match other.filter(|_| served) {
+            Some(other) => Err(format!("it took n{} before, which is not back", other + 1)),
+            None => Ok(()),
+        }
+    }
+}

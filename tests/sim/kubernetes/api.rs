@@ -1,0 +1,125 @@
+//! What the API server is asked and what it answers. Operators name what they have seen; people just do things.
+
+use crate::process::Pid;
+use group0_operator::{
+    act::Stored,
+    crd::{Group0UpgradeSpec, Group0UpgradeStatus},
+    observe::{Object, Part, Pod, PodName, Set},
+};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+};
+
+/// Where the API server listens.
+pub const ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 255, 255, 1)), 443);
+
+/// What it is asked.
+#[derive(Clone, Debug)]
+pub enum Request {
+    /// The object as it is stored.
+    Read,
+    /// Store this status, if the object still is in this version.
+    Write {
+        /// Which version.
+        version: String,
+        /// Its next status.
+        status: Box<Group0UpgradeStatus>,
+    },
+    /// What the caches of who asks have of everything else, each part as old as it happens to be.
+    Observe,
+    /// Change a StatefulSet that still is in this version.
+    ChangeSet {
+        /// Which.
+        set: String,
+        /// Which version.
+        version: u64,
+        /// How.
+        change: SetChange,
+    },
+    /// Change a pod without changing anything, if it still is this one.
+    Touch {
+        /// Which.
+        pod: PodName,
+        /// Which one.
+        uid: String,
+    },
+    /// Evict a pod that still is this one in this version, if the budget allows it.
+    Evict {
+        /// Which.
+        pod: PodName,
+        /// Which one.
+        uid: String,
+        /// Which version.
+        version: u64,
+    },
+    /// Who leads? The asker does from now on, if nobody does any more.
+    Lease(Pid),
+    /// What a person does.
+    Person(Deed),
+}
+
+/// How a StatefulSet is changed.
+#[derive(Clone, Debug)]
+pub enum SetChange {
+    /// Nothing is.
+    Touch,
+    /// The upgrade with this UID owns it from now on, or none does.
+    Owner(Option<String>),
+    /// Flag and hold are in its template, or are not.
+    Flag(bool),
+}
+
+/// What a person does.
+#[derive(Clone, Debug)]
+pub enum Deed {
+    /// Makes the object if there is none.
+    Create(Box<Group0UpgradeSpec>),
+    /// Deletes it.
+    Delete,
+    /// Puts another spec into it.
+    Edit(Box<Group0UpgradeSpec>),
+    /// Deletes a pod, whatever the budget says.
+    DeletePod(Pid),
+    /// Drains a machine: the pod goes if the budget allows it.
+    Drain(Pid),
+    /// Gives all StatefulSets another template, apart from our variables.
+    Template(String),
+    /// Puts the flag into all templates, with the hold or without.
+    Flag {
+        /// Whether with it.
+        hold: bool,
+    },
+    /// Has each StatefulSet run all its pods.
+    ScaleUp,
+}
+
+/// What it answers.
+#[derive(Clone, Debug)]
+pub enum Reply {
+    /// To [`Request::Read`]; none if it is deleted.
+    Object(Option<Box<Stored>>),
+    /// To [`Request::Write`]: the next version.
+    Written(String),
+    /// To [`Request::Observe`].
+    Seen(Box<Seen>),
+    /// It is done.
+    Done,
+    /// It is not, and why.
+    Refused(String),
+    /// To [`Request::Lease`]: who leads.
+    Leader(Pid),
+}
+
+/// What caches have.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// The object.
+    pub object: Object,
+    /// The StatefulSets.
+    pub sets: Vec<Part<Set>>,
+    /// The budgets.
+    pub budgets: Part<Vec<String>>,
+    /// The pods.
+    pub pods: BTreeMap<PodName, Part<Pod>>,
+}

@@ -1,0 +1,201 @@
+//! People: they make the object, change their minds, delete and drain pods, break the template, and in the end put everything right,
+//! as the messages in its status tell them to.
+
+use crate::{
+    dice::Dice,
+    kubernetes::{
+        BAD_TEMPLATE, FIRST_TEMPLATE,
+        api::{self, Deed, Reply, Request},
+        set_name,
+    },
+    process::{Answer, Arrival, Ask, Moment, Outbox, Parcel, Process},
+    swarm::{Fault, Swarm},
+};
+use group0_operator::crd::{ClusterRef, Group0UpgradeSpec, Group0UpgradeStatus, Mode, Phase};
+use std::time::Duration;
+
+/// How often they look.
+const LOOK: Duration = Duration::from_secs(1);
+/// How long an answer may take.
+const TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Things that they do once, with how many of them a world has at most.
+const WHIMS: [(Fault, u64); 7] = [
+    (Fault::Halt, 3),
+    (Fault::Cancel, 2),
+    (Fault::DeletePod, 4),
+    (Fault::Drain, 6),
+    (Fault::Recreate, 2),
+    (Fault::BadTemplate, 2),
+    (Fault::Pace, 3),
+];
+
+/// All of them.
+pub struct People {
+    nodes: usize,
+    dice: Dice,
+    begin: Duration,
+    scale_up: Option<Duration>,
+    /// What comes over them, and when; the latest first.
+    whims: Vec<(Duration, Fault)>,
+    look_at: Duration,
+    token: u64,
+    first: Group0UpgradeSpec,
+    complete: Result<(), String>,
+}
+
+impl People {
+    /// Of that world.
+    pub fn new(swarm: &Swarm) -> Self {
+        let mut dice = Dice::of(swarm.seed, 7);
+        let begin = Duration::from_secs(2) + dice.short_time(Duration::from_secs(4));
+        let late = swarm.trouble / 8..swarm.trouble;
+        let scale_up = swarm.has(Fault::Latecomer).then(|| dice.time(late));
+        let mut whims = Vec::new();
+        for (fault, most) in WHIMS {
+            let mut dice = Dice::of(swarm.seed, 200 + fault as u64);
+            for _ in 0..swarm.up_to(fault, most) {
+                whims.push((dice.time(begin..swarm.trouble), fault));
+            }
+        }
+        whims.sort_unstable();
+        whims.reverse();
+        let first = spec(swarm);
+        let complete = Err("nobody has seen the object yet".into());
+        Self { nodes: swarm.nodes, dice, begin, scale_up, whims, look_at: Duration::ZERO, token: 0, first, complete }
+    }
+
+    fn ask(&mut self, request: Request, out: &mut Outbox) {
+        self.token += 1;
+        let ask = Ask::Api(Box::new(request));
+        out.send.push(Parcel::Ask { token: self.token, to: api::ADDRESS, ask, within: TIMEOUT });
+    }
+
+    fn act(&mut self, deed: Deed, out: &mut Outbox) {
+        out.line(format!("people: {deed:?}").chars().take(120).collect::<String>());
+        self.ask(Request::Person(deed), out);
+    }
+
+    fn look(&mut self, moment: Moment<'_>, out: &mut Outbox) {
+        self.look_at = moment.now + LOOK;
+        if self.scale_up.is_some_and(|at| at <= moment.now || !moment.trouble) {
+            self.scale_up = moment.trouble.then_some(moment.now + LOOK * 5);
+            self.act(Deed::ScaleUp, out);
+        }
+        self.ask(Request::Read, out);
+    }
+
+    /// They have read the object.
+    fn read(&mut self, moment: Moment<'_>, object: Option<(Group0UpgradeSpec, Option<Group0UpgradeStatus>)>, out: &mut Outbox) {
+        if moment.now < self.begin {
+            return;
+        }
+        let Some((spec, status)) = object else {
+            self.complete = Err("there is no object".into());
+            let first = Box::new(self.first.clone());
+            return self.act(Deed::Create(first), out);
+        };
+        let status = status.unwrap_or_default();
+        let said = || format!("the object says {} {}: {}", status.phase, status.progress, status.message);
+        self.complete = if status.phase == Phase::Complete && status.blocked_by.is_empty() { Ok(()) } else { Err(said()) };
+        if let Some((_, whim)) = self.whims.pop_if(|(at, _)| *at <= moment.now)
+            && moment.trouble
+        {
+            self.give_in(whim, spec, out);
+        } else if !moment.trouble || self.dice.chance(300_000) {
+            self.put_right(spec, &status, out);
+        }
+    }
+
+    fn give_in(&mut self, whim: Fault, mut spec: Group0UpgradeSpec, out: &mut Outbox) {
+        out.event(format!("people: {}", whim.name()));
+        let pid = self.dice.index(self.nodes);
+        match whim {
+            Fault::Halt => spec.paused = true,
+            Fault::Cancel => spec.cancel = true,
+            Fault::Pace => {
+                spec.pacing.bake_seconds = u32::try_from(self.dice.within(0..4)).unwrap_or_default();
+                spec.pacing.min_seconds_between_nodes = u32::try_from(self.dice.within(0..6)).unwrap_or_default();
+            }
+            Fault::DeletePod => return self.act(Deed::DeletePod(pid), out),
+            Fault::Drain => return self.act(Deed::Drain(pid), out),
+            Fault::Recreate => return self.act(Deed::Delete, out),
+            _ => return self.act(Deed::Template(BAD_TEMPLATE.into()), out),
+        }
+        self.act(Deed::Edit(Box::new(spec)), out);
+    }
+
+    /// One thing after another, as status says.
+    fn put_right(&mut self, mut spec: Group0UpgradeSpec, status: &Group0UpgradeStatus, out: &mut Outbox) {
+        let before = spec.clone();
+        spec.paused = false;
+        match (status.phase, status.blocked_by.as_str()) {
+            (Phase::Cancelled, _) | (_, "CancelRefused") => spec.cancel = false,
+            (_, "LeftoverRun") => spec.cancel = true,
+            (_, "AwaitingApproval") => spec.approved_run_id = Some(status.run_id.clone()),
+            (_, "TemplateChanged" | "PodBroken" | "CanaryFailed") => {
+                self.act(Deed::Template(FIRST_TEMPLATE.into()), out);
+                if status.blocked_by == "CanaryFailed" {
+                    spec.pacing.bake_seconds = (spec.pacing.bake_seconds + 1) % 3;
+                }
+            }
+            _ => {}
+        }
+        if spec != before {
+            self.act(Deed::Edit(Box::new(spec)), out);
+        }
+    }
+}
+
+/// What they ask for: deadlines short enough for a run to see them pass.
+fn spec(swarm: &Swarm) -> Group0UpgradeSpec {
+    let cluster_ref = ClusterRef {
+        stateful_sets: (0..swarm.racks).map(set_name).collect(),
+        container: "node".into(),
+        admin_port: 7001,
+        tls_secret_ref: None,
+    };
+    let mut spec = Group0UpgradeSpec::new_for(cluster_ref);
+    spec.deadlines.pod_ready = Duration::from_secs(15).into();
+    spec.deadlines.no_progress = Duration::from_secs(20).into();
+    spec.deadlines.rpc = Duration::from_secs(2).into();
+    if swarm.has(Fault::Supervised) {
+        spec.mode = Mode::Supervised;
+    }
+    spec
+}
+
+impl Process for People {
+    fn name(&self) -> &'static str {
+        "people"
+    }
+
+    fn start(&mut self, moment: Moment<'_>, _: &mut Outbox) {
+        self.look_at = moment.now;
+    }
+
+    fn take(&mut self, moment: Moment<'_>, arrivals: Vec<Arrival>, out: &mut Outbox) {
+        for arrival in arrivals {
+            match arrival {
+                Arrival::Wake => self.look(moment, out),
+                Arrival::Answered { answer: Answer::Api(reply), .. } => {
+                    if let Reply::Object(stored) = *reply {
+                        let object = stored.map(|stored| (stored.object.spec, stored.object.status));
+                        self.read(moment, object, out);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn wake_at(&self) -> Option<Duration> {
+        Some(self.look_at)
+    }
+
+    fn crash(&mut self, _: Moment<'_>, _: &mut Outbox) {}
+
+    fn is_done(&self) -> Result<(), String> {
+        self.complete.clone()
+    }
+}
