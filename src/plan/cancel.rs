@@ -12,6 +12,9 @@ pub(super) fn next(given: &Given<'_>) -> Plan {
     if !actions.is_empty() {
         return Plan { actions, ..given.wait(Phase::Cancelling, Vec::new()) };
     }
+    if let Some(plan) = rolling::corrected(given, Phase::Cancelling) {
+        return plan;
+    }
     let Some((name, view)) = rolling::next_to_take(given, |pod| pod.flag || pod.hold) else { return cancelled(given) };
     let mut waiting = gate::closed_by(given, Some(name), &[UpgradeState::PreRaft]);
     waiting.extend(rolling::not_to_be_taken_yet(given, name, view));

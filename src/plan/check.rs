@@ -84,7 +84,7 @@ impl Audit<'_> {
         })
     }
 
-    /// From then on a pod that is made again is one that lacks the flag while the feature still waits for it.
+    /// From then on a pod that is made again is one that lacks the flag while the feature still waits for it, or that cannot run.
     fn nothing_made_again_after_no_return(&self) -> Option<String> {
         let begun = self.before.point_of_no_return_at.is_some() || self.past_no_return();
         let made_again = self.plan.actions.iter().filter(|action| matches!(action, Action::Recreate { .. }));
@@ -93,7 +93,7 @@ impl Audit<'_> {
             let view = self.seen.nodes.get(name);
             view.and_then(|view| view.pod.known()).is_some_and(|pod| !(pod.flag && pod.hold))
         };
-        let wrong = nodes.find(|name| begun && !lacks(name))?;
+        let wrong = nodes.find(|name| begun && !lacks(name) && !self.broken(name))?;
         Some(format!("it makes {wrong} again after the point of no return"))
     }
 

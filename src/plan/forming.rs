@@ -35,17 +35,17 @@ pub(super) fn follow(given: &Given<'_>) -> Plan {
     let halted = waiting.iter().any(|why| matches!(why, WaitingFor::UnknownNodeState { .. }));
     let phase = if given.journal.completed_at.is_some() { Phase::Complete } else { phase(&members) };
     let mut plan = given.wait(phase, waiting);
-    if phase == Phase::Complete {
-        return plan;
-    }
-    if halted {
+    if phase == Phase::Complete || halted {
         return plan;
     }
     plan.actions = members.iter().filter(|m| needs_proceed(m)).map(|m| Action::Proceed { node: m.name.clone() }).collect();
     for member in &members {
         retry(given, &mut plan, member);
     }
-    if plan.actions.is_empty() { flag_missing(given).unwrap_or(plan) } else { plan }
+    if !plan.actions.is_empty() {
+        return plan;
+    }
+    rolling::corrected(given, phase).or_else(|| flag_missing(given)).unwrap_or(plan)
 }
 
 /// Those who answer, and why the others don't. Readiness of an answering node is no matter here: it is what is worked on.

@@ -16,7 +16,7 @@ pub(super) fn next(given: &Given<'_>) -> Plan {
     if let Some(plan) = halted(given) {
         return plan;
     }
-    if let Some(plan) = corrected(given) {
+    if let Some(plan) = corrected(given, Phase::Rolling) {
         return plan;
     }
     let verdicts = guard::ask(given, guard::Guard::holds_all_the_time);
@@ -158,20 +158,16 @@ fn take_back(given: &Given<'_>, halt: &Halt) -> Plan {
     plan
 }
 
-/// Somebody corrected the template, and a pod that we updated cannot run with the old one: it gets the new one at once.
-fn corrected(given: &Given<'_>) -> Option<Plan> {
-    let present = given.template_hash();
-    if given.journal.template_hash.as_deref() == Some(&present) || present.contains('?') {
-        return None;
-    }
-    let is_broken = |view: &NodeView| {
-        let pod = view.pod.known()?;
-        let current = given.seen.sets.iter().filter_map(Part::known).all(|set| set.template_hash != pod.template_hash);
-        (matches!(pod.state, PodState::Broken(_)) && current).then_some(())
+/// A pod cannot run as it is, and its template is another one by now: it gets that at once.
+pub(super) fn corrected(given: &Given<'_>, phase: Phase) -> Option<Plan> {
+    let is_correctable = |(name, view): &(&PodName, &NodeView)| {
+        let set = given.seen.sets.get(name.rack).and_then(|set| given.fresh(set).ok());
+        let pod = given.fresh(&view.pod).ok().filter(|pod| matches!(pod.state, PodState::Broken(_)));
+        set.zip(pod).is_some_and(|(set, pod)| set.template_hash != pod.template_hash)
     };
-    let (name, view) = given.seen.nodes.iter().find(|(_, view)| is_broken(view).is_some())?;
-    let mut plan = take(given, Phase::Rolling, name, view);
-    plan.journal.template_hash = Some(present);
+    let (name, view) = given.seen.nodes.iter().find(is_correctable)?;
+    let mut plan = take(given, phase, name, view);
+    plan.journal.template_hash = Some(given.template_hash()).filter(|hash| !hash.contains('?'));
     plan.journal.halted = None;
     Some(plan)
 }

@@ -251,9 +251,8 @@ impl World for SimWorld {
 
 /// What is known while the API server does not answer.
 fn nothing(mailbox: &Mailbox, why: &str) -> Observation {
-    let view = |(pid, name): (Pid, &PodName)| {
-        (name.clone(), NodeView { pod: Part::Unknown(why.to_owned()), node: mailbox.node(pid) })
-    };
+    let view =
+        |(pid, name): (Pid, &PodName)| (name.clone(), NodeView { pod: Part::Unknown(why.to_owned()), node: mailbox.node(pid) });
     Observation {
         object: Object::default(),
         sets: Vec::new(),

@@ -6,12 +6,15 @@ use crate::{
     kubernetes::{
         BAD_TEMPLATE, FIRST_TEMPLATE,
         api::{self, Deed, Reply, Request},
-        set_name,
+        names, set_name,
     },
     process::{Answer, Arrival, Ask, Moment, Outbox, Parcel, Process},
     swarm::{Fault, Swarm},
 };
-use group0_operator::crd::{ClusterRef, Group0UpgradeSpec, Group0UpgradeStatus, Mode, Phase};
+use group0_operator::{
+    crd::{ClusterRef, Group0UpgradeSpec, Group0UpgradeStatus, Mode, Phase},
+    observe::PodName,
+};
 use std::time::Duration;
 
 /// How often they look.
@@ -32,7 +35,7 @@ const WHIMS: [(Fault, u64); 7] = [
 
 /// All of them.
 pub struct People {
-    nodes: usize,
+    names: Vec<PodName>,
     dice: Dice,
     begin: Duration,
     scale_up: Option<Duration>,
@@ -62,7 +65,8 @@ impl People {
         whims.reverse();
         let first = spec(swarm);
         let complete = Err("nobody has seen the object yet".into());
-        Self { nodes: swarm.nodes, dice, begin, scale_up, whims, look_at: Duration::ZERO, token: 0, first, complete }
+        let names = names(swarm.nodes, swarm.racks);
+        Self { names, dice, begin, scale_up, whims, look_at: Duration::ZERO, token: 0, first, complete }
     }
 
     fn ask(&mut self, request: Request, out: &mut Outbox) {
@@ -109,7 +113,7 @@ impl People {
 
     fn give_in(&mut self, whim: Fault, mut spec: Group0UpgradeSpec, out: &mut Outbox) {
         out.event(format!("people: {}", whim.name()));
-        let pid = self.dice.index(self.nodes);
+        let pid = self.dice.index(self.names.len());
         match whim {
             Fault::Halt => spec.paused = true,
             Fault::Cancel => spec.cancel = true,
@@ -133,6 +137,15 @@ impl People {
             (Phase::Cancelled, _) | (_, "CancelRefused") => spec.cancel = false,
             (_, "LeftoverRun") => spec.cancel = true,
             (_, "AwaitingApproval") => spec.approved_run_id = Some(status.run_id.clone()),
+            (Phase::Complete, "PodBroken") => {
+                // From here on pods are their owner's business.
+                self.act(Deed::Template(FIRST_TEMPLATE.into()), out);
+                let broken = status.nodes.iter().position(|node| node.blocked_by == "PodBroken");
+                let name = broken.map(|place| status.nodes[place].pod_name.clone());
+                if let Some(pid) = self.names.iter().position(|known| Some(&known.name) == name.as_ref()) {
+                    self.act(Deed::DeletePod(pid), out);
+                }
+            }
             (_, "TemplateChanged" | "PodBroken" | "CanaryFailed") => {
                 self.act(Deed::Template(FIRST_TEMPLATE.into()), out);
                 if status.blocked_by == "CanaryFailed" {

@@ -8,10 +8,10 @@ mod at_rest;
 mod drained;
 mod equal_rows;
 mod everyone_seen;
-mod logs_agree;
 mod journalled;
-mod never_back;
+mod logs_agree;
 mod needed;
+mod never_back;
 mod old_way;
 mod one_away;
 mod one_group;
@@ -182,9 +182,7 @@ impl Invariants {
 
     /// Likewise, of an act.
     pub fn on_act(&mut self, act: &Act, scene: &Scene<'_>, events: &mut Events) -> Result<(), (&'static str, String)> {
-        self.0
-            .iter_mut()
-            .try_for_each(|one| one.on_act(act, scene, events).map_err(|why| (one.name(), format!("{act}: {why}"))))
+        self.0.iter_mut().try_for_each(|one| one.on_act(act, scene, events).map_err(|why| (one.name(), format!("{act}: {why}"))))
     }
 
     /// Likewise, at the end.

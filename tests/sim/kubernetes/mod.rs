@@ -50,7 +50,9 @@ pub struct Kubernetes {
 
 /// The names of the pods of these nodes, which are spread over so many racks.
 pub fn names(nodes: usize, racks: usize) -> Vec<PodName> {
-    (0..nodes).map(|pid| PodName::new(pid % racks, &set_name(pid % racks), u32::try_from(pid / racks).unwrap_or_default())).collect()
+    (0..nodes)
+        .map(|pid| PodName::new(pid % racks, &set_name(pid % racks), u32::try_from(pid / racks).unwrap_or_default()))
+        .collect()
 }
 
 /// The StatefulSet of a rack.

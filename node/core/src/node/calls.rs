@@ -2,7 +2,7 @@
 
 use crate::{
     group0::joining::ModifyFailure,
-    ids::{GroupId, HostId},
+    ids::{Generation, GroupId, HostId},
     io::{CallError, CallId, RequestId},
     raft::RaftMessage,
 };
@@ -29,10 +29,11 @@ pub enum Purpose {
     ComparePull(HostId),
     /// The early finish takes a final member's rows.
     Reconcile(HostId),
-    /// Since one of us has started: compare schemas, pull if they differ.
-    Exchanged(HostId),
+    /// Since one of us has started: compare schemas, pull if they differ. The start of the host is that which was known when it was
+    /// asked.
+    Exchanged(HostId, Generation),
     /// The pull of that, or one because versions differ.
-    BackgroundPull(HostId),
+    BackgroundPull(HostId, Generation),
     /// A change of the schema, for which an operation waits.
     Push(HostId, Option<RequestId>),
     /// Leave to join the ring.

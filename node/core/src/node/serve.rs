@@ -228,10 +228,10 @@ impl Node {
             (Purpose::JoinGroup, reply) => self.group_join_answered(Ok(reply)),
             (Purpose::BootIntoGroup, reply) => self.boot_into_group_answered(&Ok(reply)),
             (Purpose::ForwardModify(id), reply) => self.forwarded_modify_answered(id, Ok(reply)),
-            (Purpose::Exchanged(host), PeerReply::Schema { version, .. }) => self.exchange_compared(host, version),
-            (Purpose::BackgroundPull(host), PeerReply::Migration(migration)) => {
+            (Purpose::Exchanged(host, start), PeerReply::Schema { version, .. }) => self.exchange_compared(host, start, version),
+            (Purpose::BackgroundPull(host, start), PeerReply::Migration(migration)) => {
                 self.take_foreign_rows(&migration.rows);
-                self.exchange_completed(host);
+                self.exchange_completed(host, start);
             }
             (Purpose::BootPull, PeerReply::Migration(migration)) => self.boot_pulled(&migration),
             (Purpose::JoinRing(address), PeerReply::JoinRing(reply)) => self.join_ring_answered(address, Ok(reply)),
@@ -273,7 +273,7 @@ impl Node {
             Purpose::JoinGroup => self.group_join_answered(Err(error.clone())),
             Purpose::BootIntoGroup => self.boot_into_group_answered(&Err(error.clone())),
             Purpose::ForwardModify(id) => self.forwarded_modify_answered(id, Err(error.clone())),
-            Purpose::Exchanged(host) | Purpose::BackgroundPull(host) => self.exchange_failed(host),
+            Purpose::Exchanged(host, _) | Purpose::BackgroundPull(host, _) => self.exchange_failed(host),
             Purpose::Push(host, Some(operation)) => self.push_answered(operation, host),
             Purpose::Push(_, None) | Purpose::BootPull => {}
             Purpose::JoinRing(address) => self.join_ring_answered(address, Err(error.clone())),

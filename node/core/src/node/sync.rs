@@ -64,9 +64,20 @@ impl Node {
     /// One of us has started, or come back: compare at once.
     pub(super) fn exchange_schema(&mut self, host: HostId) {
         let is_peer = self.peers.hosts().contains(&host);
-        if is_peer && !self.calls.any(|purpose| matches!(purpose, Purpose::Exchanged(of) if *of == host)) {
-            self.call(host, PeerRequest::SchemaCheck, Purpose::Exchanged(host));
+        if is_peer && !self.calls.any(|purpose| matches!(purpose, Purpose::Exchanged(of, _) if *of == host)) {
+            let start = self.start_of(host);
+            self.call(host, PeerRequest::SchemaCheck, Purpose::Exchanged(host, start));
         }
+    }
+
+    /// The start of that host that is known.
+    fn start_of(&self, host: HostId) -> Generation {
+        self.gossip.endpoints().get(&host).map_or(Generation(0), |endpoint| endpoint.generation)
+    }
+
+    fn pull_in_background(&mut self, host: HostId) {
+        let start = self.start_of(host);
+        self.call(host, PeerRequest::MigrationRequest { snapshot_of: None }, Purpose::BackgroundPull(host, start));
     }
 
     /// A host's version differs from ours: look again soon, and pull if it still does. In the final state the log takes care.
@@ -88,29 +99,37 @@ impl Node {
     }
 
     pub(super) fn sync_check(&mut self, host: HostId) {
-        let known = self.gossip.endpoints().get(&host);
-        let differs =
-            known.is_some_and(|endpoint| endpoint.status.is_member() && endpoint.schema_version != self.schema_version());
+        let Some(endpoint) = self.gossip.endpoints().get(&host) else { return };
+        let differs = endpoint.status.is_member() && endpoint.schema_version != self.schema_version();
+        let is_exchanged = self.sync.pulled_from.get(&host) == Some(&endpoint.generation);
         let pulls = self.stage() != Stage::UsePostRaft && self.boot.is_completed();
-        let busy = self.calls.any(|purpose| matches!(purpose, Purpose::BackgroundPull(of) if *of == host));
-        if differs && pulls && !busy && self.gossip.is_up(host) {
-            self.call(host, PeerRequest::MigrationRequest { snapshot_of: None }, Purpose::BackgroundPull(host));
+        let busy = self.calls.any(|purpose| matches!(purpose, Purpose::BackgroundPull(of, _) if *of == host));
+        if !self.gossip.is_up(host) || busy {
+            return;
+        }
+        if differs && pulls {
+            self.pull_in_background(host);
+        } else if !is_exchanged {
+            self.exchange_schema(host);
         }
     }
 
     /// The comparison that a start asked for: pull if versions differ, else it is done.
-    pub(super) fn exchange_compared(&mut self, host: HostId, version: uuid::Uuid) {
+    pub(super) fn exchange_compared(&mut self, host: HostId, start: Generation, version: uuid::Uuid) {
         if version == self.schema_version() || self.stage() == Stage::UsePostRaft {
-            self.exchange_completed(host);
+            self.exchange_completed(host, start);
         } else {
-            self.call(host, PeerRequest::MigrationRequest { snapshot_of: None }, Purpose::BackgroundPull(host));
+            self.pull_in_background(host);
         }
     }
 
-    pub(super) fn exchange_completed(&mut self, host: HostId) {
-        if let Some(endpoint) = self.gossip.endpoints().get(&host) {
-            self.sync.pulled_from.insert(host, endpoint.generation);
+    /// If the host has started again meanwhile, nothing is proven: who answered may have been its former self.
+    pub(super) fn exchange_completed(&mut self, host: HostId, start: Generation) {
+        if self.start_of(host) == start {
+            self.sync.pulled_from.insert(host, start);
             self.watchers.touch();
+        } else {
+            self.exchange_schema(host);
         }
     }
 
