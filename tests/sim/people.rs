@@ -137,12 +137,10 @@ impl People {
             (Phase::Cancelled, _) | (_, "CancelRefused") => spec.cancel = false,
             (_, "LeftoverRun") => spec.cancel = true,
             (_, "AwaitingApproval") => spec.approved_run_id = Some(status.run_id.clone()),
-            (Phase::Complete, "PodBroken") => {
-                // From here on pods are their owner's business.
-                self.act(Deed::Template(FIRST_TEMPLATE.into()), out);
-                let broken = status.nodes.iter().position(|node| node.blocked_by == "PodBroken");
-                let name = broken.map(|place| status.nodes[place].pod_name.clone());
-                if let Some(pid) = self.names.iter().position(|known| Some(&known.name) == name.as_ref()) {
+            // The operator replaces what it gave the template to; the rest is the owner's business.
+            (_, "PodBroken") if self.dice.chance(250_000) => {
+                let broken = status.nodes.iter().find(|node| node.blocked_by == "PodBroken").map(|node| &node.pod_name);
+                if let Some(pid) = self.names.iter().position(|known| Some(&known.name) == broken) {
                     self.act(Deed::DeletePod(pid), out);
                 }
             }
