@@ -1,8 +1,8 @@
 //! The operator: moves a live cluster from gossip-propagated schema to group 0, once.
 //!
-//! The pipeline is observe → validate → plan → act → record, all of it in [`controller`]: [`observe`] reads everything into
-//! one plain value, [`plan`] decides without doing, [`act`] does without deciding, [`status`] says it in the terms of
-//! [`crd`]. [`local`] carries it out on processes of this machine.
+//! The pipeline is observe → validate → plan → act → record, all of it in [`controller`], its steps in [`look`]: [`observe`]
+//! reads everything into one plain value, [`plan`] decides without doing, [`act`] does without deciding, [`status`] says it in
+//! the terms of [`crd`]. [`local`] carries it out on processes of this machine.
 
 pub mod act;
 pub mod admin;
@@ -11,6 +11,7 @@ pub mod controller;
 pub mod crd;
 pub mod error;
 pub mod local;
+pub mod look;
 pub mod observe;
 pub mod plan;
 pub mod status;

@@ -4,7 +4,7 @@ use crate::observe::PodName;
 use std::fmt;
 
 /// One thing to do.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Action {
     /// Say in the StatefulSet that this upgrade owns it.
     Own {

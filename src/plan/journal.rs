@@ -6,7 +6,7 @@ use k8s_openapi::jiff::Timestamp;
 use std::collections::BTreeMap;
 
 /// When things began, choices that must not change, and what is being done.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Journal {
     /// The run.
     pub run_id: String,
@@ -45,7 +45,7 @@ pub struct Journal {
 }
 
 /// An action that was begun.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Intent {
     /// What.
     pub action: Action,
@@ -56,7 +56,7 @@ pub struct Intent {
 }
 
 /// What is remembered of one node.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Remembered {
     /// Its host id.
     pub host: Option<HostId>,
@@ -77,7 +77,7 @@ pub struct Remembered {
 }
 
 /// Why the roll was given up.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Halt {
     /// The node that did not come back.
     pub node: PodName,
@@ -88,7 +88,7 @@ pub struct Halt {
 }
 
 /// What progress is measured by.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Progress {
     /// States, steps, indexes and versions of all nodes, hashed.
     pub marker: String,

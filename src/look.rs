@@ -1,0 +1,122 @@
+//! The steps of one look without the world: where it starts, what it decides, what is written before and after acting.
+//!
+//! Pure and synchronous; [`crate::controller`] strings them together and awaits the world between them.
+
+use crate::{
+    act::{Failure, Order},
+    crd::{Group0Upgrade, Group0UpgradeStatus},
+    observe::{NodeView, Observation},
+    plan::{Action, Intent, Journal, Plan, check, plan},
+    status,
+};
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+
+/// Figures that move by themselves are written at most so often.
+const REFRESH_EVERY: SignedDuration = SignedDuration::from_secs(1);
+
+/// What a look begins with.
+#[derive(Clone, Debug, PartialEq)]
+#[must_use]
+pub enum Start {
+    /// The object says that another operator has begun a newer term.
+    Deposed,
+    /// The term goes on, or nothing will be done that needs one.
+    GoOn(Journal),
+    /// A term is to be begun: by writing this status, before anything else.
+    NewTerm(Journal, Box<Group0UpgradeStatus>),
+}
+
+/// What a look has decided.
+#[derive(Clone, Debug, PartialEq)]
+#[must_use]
+pub struct Decision {
+    /// What is done, and what is said.
+    pub plan: Plan,
+    /// For which run it is done, and in which epoch.
+    pub order: Order,
+    /// What the object is to say before anything is done.
+    pub status: Group0UpgradeStatus,
+    /// Whether that is more than it says already.
+    pub is_news: bool,
+}
+
+/// Where a look starts of an operator that has begun the term `epoch`, or none yet. `run_id` names the run if this begins it.
+pub fn start(epoch: Option<u64>, object: &Group0Upgrade, seen: &Observation, run_id: &str, now: Timestamp) -> Start {
+    let mut status = object.status.clone().unwrap_or_default();
+    let stored = status::journal(&status, seen.nodes.keys());
+    match epoch {
+        Some(epoch) if epoch != stored.epoch => Start::Deposed,
+        Some(_) => Start::GoOn(stored),
+        None if object.spec.dry_run => Start::GoOn(begun(stored, run_id, now)),
+        None => {
+            let journal = Journal { epoch: highest_epoch(&stored, seen) + 1, ..begun(stored, run_id, now) };
+            status::write_journal(&journal, &mut status);
+            Start::NewTerm(journal, Box::new(status))
+        }
+    }
+}
+
+/// Of the object and of every node that answers: either may have been lost.
+fn highest_epoch(journal: &Journal, seen: &Observation) -> u64 {
+    let said = |view: &NodeView| view.node.known().map_or(0, |node| node.epoch);
+    seen.nodes.values().map(said).max().unwrap_or_default().max(journal.epoch)
+}
+
+fn begun(journal: Journal, run_id: &str, now: Timestamp) -> Journal {
+    if journal.started_at.is_some() { journal } else { Journal { epoch: journal.epoch, ..Journal::begin(run_id.into(), now) } }
+}
+
+/// Plans, audits, and writes the intents into the journal.
+pub fn decide(object: &Group0Upgrade, seen: &Observation, journal: &Journal, run_id: &str, now: Timestamp) -> Decision {
+    let mut plan = audited(object, seen, journal, now);
+    if plan.new_run {
+        plan.journal = Journal { epoch: journal.epoch, ..Journal::begin(run_id.into(), now) };
+    }
+    let order = Order { run_id: plan.journal.run_id.clone(), epoch: plan.journal.epoch };
+    let intend = |action: &Action| Intent { action: action.clone(), epoch: order.epoch, at: now };
+    plan.journal.intents.extend(plan.actions.iter().map(intend));
+    let before = object.status.clone().unwrap_or_default();
+    let status = status::render(&plan, seen, &before, now);
+    let is_news = is_worth_writing(&before, &status, now, !plan.actions.is_empty());
+    Decision { plan, order, status: if is_news { status } else { before }, is_news }
+}
+
+fn audited(object: &Group0Upgrade, seen: &Observation, journal: &Journal, now: Timestamp) -> Plan {
+    let plan = plan(&object.spec, seen, journal, now);
+    let violations = check::audit(&object.spec, seen, journal, &plan, now);
+    if violations.is_empty() { plan } else { plan.refused(journal, violations.join("; ")) }
+}
+
+impl Decision {
+    /// Writes down how the actions ended: what is known to be done, or known not to be, is no intent any more.
+    pub fn settle(&mut self, outcomes: &[Result<(), Failure>]) {
+        let journal = &mut self.plan.journal;
+        for (action, outcome) in self.plan.actions.iter().zip(outcomes) {
+            if !matches!(outcome, Err(Failure::Unknown(_))) {
+                journal.intents.retain(|intent| intent.action != *action);
+            }
+            if let (Action::Backup { node }, Ok(())) = (action, outcome) {
+                journal.nodes.entry(node.clone()).or_default().backed_up = true;
+            }
+        }
+        status::write_journal(journal, &mut self.status);
+    }
+}
+
+/// Whether more than figures that move by themselves has changed, or these are due.
+fn is_worth_writing(before: &Group0UpgradeStatus, status: &Group0UpgradeStatus, now: Timestamp, acts: bool) -> bool {
+    let without_figures = |status: &Group0UpgradeStatus| {
+        let mut status = status.clone();
+        status.last_progress_at = None;
+        status.progress_marker = None;
+        for node in &mut status.nodes {
+            node.schema_version = None;
+            node.status_seq = 0;
+            node.pod_version = 0;
+        }
+        status
+    };
+    let last = before.last_progress_at.as_ref().map(|time| time.0);
+    let are_due = last.is_none_or(|last| now.duration_since(last) >= REFRESH_EVERY);
+    acts || without_figures(before) != without_figures(status) || (are_due && before != status)
+}
