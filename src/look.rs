@@ -14,6 +14,11 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 /// Figures that move by themselves are written at most so often.
 const REFRESH_EVERY: SignedDuration = SignedDuration::from_secs(1);
 
+/// After an act: what it has changed is to be seen by then.
+const SEEN_AFTER: SignedDuration = SignedDuration::from_millis(20);
+/// After an act that failed, or of which nothing is known.
+const AGAIN_AFTER: SignedDuration = SignedDuration::from_millis(500);
+
 /// What a look begins with.
 #[derive(Clone, Debug, PartialEq)]
 #[must_use]
@@ -38,6 +43,8 @@ pub struct Decision {
     pub status: Group0UpgradeStatus,
     /// Whether that is more than it says already.
     pub is_news: bool,
+    /// When this was decided.
+    pub at: Timestamp,
 }
 
 /// Where a look starts of an operator that has begun the term `epoch`, or none yet. `run_id` names the run if this begins it.
@@ -78,7 +85,7 @@ pub fn decide(object: &Group0Upgrade, seen: &Observation, journal: &Journal, run
     let before = object.status.clone().unwrap_or_default();
     let status = status::render(&plan, seen, &before, now);
     let is_news = is_worth_writing(&before, &status, now, !plan.actions.is_empty());
-    Decision { plan, order, status: if is_news { status } else { before }, is_news }
+    Decision { plan, order, status: if is_news { status } else { before }, is_news, at: now }
 }
 
 fn audited(object: &Group0Upgrade, seen: &Observation, journal: &Journal, now: Timestamp) -> Plan {
@@ -88,7 +95,8 @@ fn audited(object: &Group0Upgrade, seen: &Observation, journal: &Journal, now: T
 }
 
 impl Decision {
-    /// Writes down how the actions ended: what is known to be done, or known not to be, is no intent any more.
+    /// Writes down how the actions ended: what is known to be done, or known not to be, is no intent any more. The next look comes
+    /// soon, but not at once: what was done must be seen first, and what failed would fail again.
     pub fn settle(&mut self, outcomes: &[Result<(), Failure>]) {
         let journal = &mut self.plan.journal;
         for (action, outcome) in self.plan.actions.iter().zip(outcomes) {
@@ -100,6 +108,7 @@ impl Decision {
             }
         }
         status::write_journal(journal, &mut self.status);
+        self.plan.next_look = self.at + if outcomes.iter().all(Result::is_ok) { SEEN_AFTER } else { AGAIN_AFTER };
     }
 }
 

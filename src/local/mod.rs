@@ -120,14 +120,19 @@ fn is_over(plan: &Plan, is_dry_run: bool) -> bool {
     }
 }
 
-/// Until something changes, or the plan wants to look again. After an act that is at once. Changes that come together are
-/// looked at together.
+/// Until the plan wants to look again, or something changes; after an act only the former. Changes that come together are looked
+/// at together.
 async fn wait(changed: &Notify, plan: &Plan, world: &LocalWorld) {
-    if plan.actions.is_empty() && !plan.new_run && !plan.new_term {
-        let until = Duration::try_from(plan.next_look.duration_since(world.now())).unwrap_or_default();
+    let until = Duration::try_from(plan.next_look.duration_since(world.now())).unwrap_or_default();
+    if plan.new_run || plan.new_term {
+        return;
+    }
+    if plan.actions.is_empty() {
         // A later look is as good: the plan is made anew each time.
         let _ = timeout(until, changed.notified()).await;
         sleep(TOGETHER).await;
+    } else {
+        sleep(until).await;
     }
 }
 

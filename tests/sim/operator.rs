@@ -68,6 +68,8 @@ struct Life {
     operator: Operator,
     looking: Option<Looking>,
     look_at: Duration,
+    /// Whether the last look did anything.
+    has_acted: bool,
     ask_at: Duration,
     leads: bool,
     /// Between looks: which node was asked, or the API server for the lease.
@@ -151,10 +153,12 @@ impl OperatorProcess {
         match look {
             Ok(Look::Planned(plan, _)) => {
                 tell(&self.name, &plan, out);
-                let acted = !plan.actions.is_empty() || plan.new_run || plan.new_term;
+                life.has_acted = !plan.actions.is_empty();
                 let until = lock(&life.mailbox).until(plan.next_look);
-                let pause = if acted { Duration::ZERO } else { until.clamp(TOGETHER, AGAIN * 10) };
-                life.look_at = life.look_at.min(moment.now + pause);
+                let is_begun_anew = plan.new_run || plan.new_term;
+                let then = moment.now + if is_begun_anew { Duration::ZERO } else { until.clamp(TOGETHER, AGAIN * 10) };
+                // After an act news do not count: what was done must be seen first.
+                life.look_at = if plan.actions.is_empty() { life.look_at.min(then) } else { then };
                 self.complete = plan.report.phase == Phase::Complete && plan.report.waiting.is_empty();
             }
             Ok(Look::Deposed) => {
@@ -188,8 +192,8 @@ impl OperatorProcess {
                 let said = group0_node::report::status(&status, None);
                 let news = node_seen(&said, wall).map(|seen| lock(&life.mailbox).said(node, seen, moment.now));
                 match news {
-                    Ok(true) => life.look_at = life.look_at.min(moment.now + TOGETHER),
-                    Ok(false) => {}
+                    Ok(true) if !life.has_acted => life.look_at = life.look_at.min(moment.now + TOGETHER),
+                    Ok(_) => {}
                     Err(why) => out.notes.push(Note::Violation("border", why)),
                 }
             }
@@ -245,6 +249,7 @@ impl Process for OperatorProcess {
             operator: Operator::default(),
             looking: None,
             look_at: moment.now,
+            has_acted: false,
             ask_at: moment.now,
             leads: false,
             asked: BTreeMap::new(),
