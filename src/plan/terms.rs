@@ -79,7 +79,8 @@ fn owning(given: &Given<'_>) -> Vec<Action> {
 
 fn claiming(given: &Given<'_>) -> Vec<Action> {
     let unclaimed = |(name, view): (&PodName, &crate::observe::NodeView)| {
-        let epoch = view.node.known()?.epoch;
+        // One that does not answer cannot be claimed; it is Unknown, and nobody waits here for it.
+        let epoch = given.fresh(&view.node).ok()?.epoch;
         (epoch < given.journal.epoch).then(|| Action::ClaimEpoch { node: name.clone() })
     };
     given.seen.nodes.iter().filter_map(unclaimed).collect()
