@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 pub struct Events(BTreeMap<String, u64>);
 
 /// From so many seeds on, each of [`required`] must have been reached.
-pub const SEEDS_THAT_REACH_ALL: u64 = 200;
+pub const SEEDS_THAT_REACH_ALL: u64 = 800;
 
 impl Events {
     /// It took place.
@@ -24,6 +24,11 @@ impl Events {
         for (name, count) in &other.0 {
             *self.0.entry(name.clone()).or_default() += count;
         }
+    }
+
+    /// How often it took place.
+    pub fn of(&self, name: &str) -> u64 {
+        self.0.get(name).copied().unwrap_or_default()
     }
 
     /// Names and counts.

@@ -6,7 +6,8 @@
 //! [`swarm`] draws a seed's world, [`world`] runs it. In it are processes ([`process`]): [`node`] with its [`disk`] and [`clock`],
 //! [`clients`] with their [`beliefs`], one or two [`operator`]s with the [`mailbox`] of their looks, [`kubernetes`] and [`people`], or
 //! an [`administrator`] instead of an operator; between them is the [`network`], and over them comes [`trouble`]. What must be true is
-//! in [`invariants`], what must have happened in [`events`]. [`runner`] spreads seeds over the cores.
+//! in [`invariants`], what must have happened in [`events`]. [`runner`] spreads seeds over the cores. Before them come
+//! [`scenarios`], and [`kills`], which end the operator at each of its acts.
 
 #![allow(clippy::unwrap_used)]
 
@@ -18,6 +19,7 @@ mod dice;
 mod disk;
 mod events;
 mod invariants;
+mod kills;
 mod kubernetes;
 mod log;
 mod mailbox;
@@ -30,6 +32,7 @@ mod process;
 mod queue;
 mod report;
 mod runner;
+mod scenarios;
 mod swarm;
 mod trouble;
 mod world;

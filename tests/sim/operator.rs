@@ -38,6 +38,9 @@ const AGAIN: Duration = Duration::from_millis(500);
 /// Tokens of what it asks between looks; those of a look are smaller.
 const BETWEEN: u64 = 1 << 40;
 
+/// The event of a write or a verb.
+pub const ACT: &str = "act of an operator";
+
 type Looking = Pin<Box<dyn Future<Output = (Operator, Result<Look, Failure>)> + Send>>;
 
 /// At which write or verb of a run a process dies.
@@ -139,6 +142,7 @@ impl OperatorProcess {
             out.send.push(Parcel::Ask { token, to, ask, within: TIMEOUT });
             if is_act {
                 self.acts += 1;
+                out.event(ACT);
                 match self.kill.filter(|kill| kill.number + 1 == self.acts) {
                     Some(Kill { answered: true, .. }) => life.fatal = Some(token),
                     Some(_) => out.end = Some(End::Crash("killed once its act was on its way".into())),
@@ -232,6 +236,9 @@ fn tell(name: &str, plan: &Plan, out: &mut Outbox) {
     }
     for waiting in &report.waiting {
         out.event(format!("waits for {}", waiting.reason()));
+        if matches!(waiting, WaitingFor::NodeUnknown { why, .. } if why.contains("older")) {
+            out.event("older than what was decided from");
+        }
         if let WaitingFor::AuditFailed { violation } = waiting {
             out.notes.push(Note::Violation("the plan passes its audit", violation.clone()));
         }

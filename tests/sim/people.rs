@@ -169,6 +169,7 @@ fn spec(swarm: &Swarm) -> Group0UpgradeSpec {
     let mut spec = Group0UpgradeSpec::new_for(cluster_ref);
     spec.deadlines.pod_ready = Duration::from_secs(15).into();
     spec.deadlines.no_progress = Duration::from_secs(20).into();
+    spec.pacing.min_seconds_between_nodes = swarm.between;
     spec.deadlines.rpc = Duration::from_secs(2).into();
     if swarm.has(Fault::Supervised) {
         spec.mode = Mode::Supervised;

@@ -2,7 +2,7 @@
 
 use crate::{
     events::{Events, SEEDS_THAT_REACH_ALL},
-    report,
+    kills, report, scenarios,
     swarm::{Fault, Limits, Swarm},
     world::{Outcome, Violation, World},
 };
@@ -19,8 +19,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Seeds of a run that was not told how many: they take less than two minutes on two cores.
-const SEEDS: u64 = 300;
+/// Seeds of a run that was not told how many: they take less than four minutes on two cores.
+const SEEDS: u64 = 1000;
 /// So many seeds that fail are made small, which takes some dozens of runs each.
 const SHRUNK_MAX: usize = 6;
 /// Every so many seeds one is run twice, to see that it gives the same log.
@@ -39,6 +39,7 @@ pub struct Request {
     one: Option<u64>,
     prints: bool,
     limits: Limits,
+    kill: Option<String>,
 }
 
 fn variable<T: FromStr>(name: &str) -> Option<T> {
@@ -49,7 +50,7 @@ fn variable<T: FromStr>(name: &str) -> Option<T> {
 }
 
 impl Request {
-    /// As the environment says: SEEDS and FIRST_SEED, or SEED, LOG; WITHOUT, NODES and CHANGES make worlds smaller.
+    /// As the environment says: SEEDS and FIRST_SEED, or SEED, or KILL; LOG; WITHOUT, NODES and CHANGES make worlds smaller.
     pub fn of_environment() -> Self {
         let without = env::var("WITHOUT").unwrap_or_default();
         let fault = |name: &str| {
@@ -62,8 +63,9 @@ impl Request {
             first: variable("FIRST_SEED").unwrap_or(1),
             seeds: variable("SEEDS").unwrap_or(SEEDS),
             one: variable("SEED"),
+            kill: variable("KILL"),
             prints: variable::<u8>("LOG").is_some_and(|log| log > 0),
-            limits: Limits { without, nodes: variable("NODES"), changes: variable("CHANGES"), kill: None },
+            limits: Limits { without, nodes: variable("NODES"), changes: variable("CHANGES") },
         }
     }
 }
@@ -88,9 +90,13 @@ pub struct Total {
 /// Runs what is asked for and says what came of it.
 pub fn run(request: &Request) -> ExitCode {
     panic::set_hook(Box::new(|info| LAST_PANIC.set(info.to_string())));
-    match request.one {
-        Some(seed) => run_one(seed, request),
-        None => run_many(request),
+    match (&request.kill, request.one) {
+        (Some(kill), _) => kills::run_one(kill, request.prints),
+        (None, Some(seed)) => run_one(seed, request),
+        (None, None) => {
+            let told = [scenarios::run(), kills::run(), run_many(request)];
+            if told.contains(&ExitCode::FAILURE) { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+        }
     }
 }
 
@@ -111,21 +117,8 @@ fn run_one(seed: u64, request: &Request) -> ExitCode {
 
 fn run_many(request: &Request) -> ExitCode {
     let begin = Instant::now();
-    let (next, total) = (AtomicU64::new(0), Mutex::new(Total::default()));
-    let cores = thread::available_parallelism().map_or(1, usize::from);
-    thread::scope(|scope| {
-        for _ in 0..cores {
-            scope.spawn(|| {
-                loop {
-                    let number = next.fetch_add(1, Ordering::Relaxed);
-                    if number >= request.seeds {
-                        return;
-                    }
-                    take(request.first + number, request, &total);
-                }
-            });
-        }
-    });
+    let total = Mutex::new(Total::default());
+    on_all_cores(request.seeds, |number| take(request.first + number, request, &total));
     let total = total.into_inner().unwrap_or_else(PoisonError::into_inner);
     let missing = if total.seeds >= SEEDS_THAT_REACH_ALL && request.limits == Limits::default() {
         total.events.missing()
@@ -134,6 +127,25 @@ fn run_many(request: &Request) -> ExitCode {
     };
     report::many(&total, &missing, begin.elapsed());
     if total.failed.is_empty() && missing.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Does something for each number below `count`.
+pub fn on_all_cores(count: u64, job: impl Fn(u64) + Sync) {
+    let next = AtomicU64::new(0);
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    thread::scope(|scope| {
+        for _ in 0..cores {
+            scope.spawn(|| {
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    if number >= count {
+                        return;
+                    }
+                    job(number);
+                }
+            });
+        }
+    });
 }
 
 /// Runs a seed, some of them twice, and adds it to the total.
@@ -163,10 +175,13 @@ fn take(seed: u64, request: &Request, total: &Mutex<Total>) {
     }
 }
 
-/// Runs a seed; a panic is a violation like others.
 fn outcome(seed: u64, limits: &Limits, prints: bool) -> Outcome {
-    let run = panic::AssertUnwindSafe(|| World::new(Swarm::draw(seed, limits), prints).run());
-    panic::catch_unwind(run).unwrap_or_else(|_| Outcome {
+    outcome_of(|| World::new(Swarm::draw(seed, limits), prints))
+}
+
+/// Runs a world; a panic is a violation like others.
+pub fn outcome_of(make: impl FnOnce() -> World) -> Outcome {
+    panic::catch_unwind(panic::AssertUnwindSafe(|| make().run())).unwrap_or_else(|_| Outcome {
         violation: Some(Violation { what: "panic".into(), detail: LAST_PANIC.take() }),
         digest: 0,
         last: Vec::new(),
@@ -174,6 +189,7 @@ fn outcome(seed: u64, limits: &Limits, prints: bool) -> Outcome {
         events: Events::default(),
         turns: 0,
         steps: 0,
+        evictions: Vec::new(),
     })
 }
 

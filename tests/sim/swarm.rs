@@ -117,6 +117,8 @@ pub struct Swarm {
     pub operators: usize,
     /// When the first operator is killed, if it is.
     pub kill: Option<Kill>,
+    /// Seconds between the restarts of two nodes, as people want it at first.
+    pub between: u32,
     /// How strong each is, from 1 to 100.
     faults: BTreeMap<Fault, u64>,
 }
@@ -130,11 +132,20 @@ pub struct Limits {
     pub nodes: Option<usize>,
     /// At most so many changes for each client.
     pub changes: Option<u32>,
-    /// With the first operator killed there.
-    pub kill: Option<Kill>,
 }
 
 impl Swarm {
+    /// A world in which nothing goes wrong by itself: three nodes, so many operators, and what else there is to be about it.
+    pub fn quiet(seed: u64, operators: usize, unusual: &[Fault], kill: Option<Kill>) -> Self {
+        let faults = unusual.iter().map(|fault| (*fault, 1)).collect();
+        Self { seed, nodes: 3, changes: 4, trouble: Duration::ZERO, racks: 1, operators, kill, between: 0, faults }
+    }
+
+    /// The same, with so many seconds between the restarts of two nodes.
+    pub fn with_pause_between(self, between: u32) -> Self {
+        Self { between, ..self }
+    }
+
     /// The world of that seed, within these limits.
     pub fn draw(seed: u64, limits: &Limits) -> Self {
         let mut dice = Dice::of(seed, 1);
@@ -158,7 +169,8 @@ impl Swarm {
             trouble,
             racks,
             operators,
-            kill: limits.kill,
+            kill: None,
+            between: 0,
             faults,
         }
     }

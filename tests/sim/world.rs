@@ -68,6 +68,19 @@ pub struct Outcome {
     pub turns: u64,
     /// Things that came to processes.
     pub steps: u64,
+    /// Which nodes operators took, and when.
+    pub evictions: Vec<(Duration, Pid)>,
+}
+
+/// Something that happens a while after operators have taken so many nodes.
+#[derive(Clone, Copy, Debug)]
+pub struct Step {
+    /// How many.
+    pub evictions: usize,
+    /// How long after.
+    pub delay: Duration,
+    /// What.
+    pub action: Action,
 }
 
 struct Slot {
@@ -98,6 +111,8 @@ pub struct World {
     events: Events,
     log: Log,
     violation: Option<Violation>,
+    script: Vec<Step>,
+    evictions: Vec<(Duration, Pid)>,
     turns: u64,
     steps: u64,
     moves: u16,
@@ -177,11 +192,18 @@ impl World {
             events: Events::default(),
             log: Log::new(prints),
             violation: None,
+            script: Vec::new(),
+            evictions: Vec::new(),
             turns: 0,
             steps: 0,
             moves: 0,
             swarm,
         }
+    }
+
+    /// The world of a swarm, in which this happens besides.
+    pub fn scripted(swarm: Swarm, script: Vec<Step>) -> Self {
+        Self { script, ..Self::new(swarm, false) }
     }
 
     /// Runs to the end.
@@ -209,6 +231,7 @@ impl World {
             events: self.events,
             turns: self.turns,
             steps: self.steps,
+            evictions: self.evictions,
         }
     }
 
@@ -407,6 +430,12 @@ impl World {
         let (object, made, serving) = (kubernetes.object().cloned(), kubernetes.made(), kubernetes.serving());
         let scene = Scene { now, object: object.as_ref(), made, serving: &serving };
         self.log.line(now, format_args!("{act}"));
+        if let Act::Evicted { node, .. } = act {
+            self.evictions.push((now, *node));
+            for step in self.script.iter().filter(|step| step.evictions == self.evictions.len()) {
+                self.queue.put(now + step.delay, Event::Trouble(step.action));
+            }
+        }
         if let Err((what, why)) = self.invariants.on_act(act, &scene, &mut self.events) {
             self.violated(what, why);
         }
@@ -536,6 +565,13 @@ impl World {
             Action::Crash(node) => self.end(node, &End::Crash("killed".into())),
             Action::Restart(node) => self.restart(node),
             Action::Pause(node, long) => self.pause(node, long),
+            Action::DeletePod(node) => {
+                let (now, mut out) = (self.now, Outbox::default());
+                if let Some(kubernetes) = self.kubernetes() {
+                    kubernetes.remove(now, node, &mut out);
+                }
+                out.orders.iter().for_each(|order| self.obey(order));
+            }
             Action::Jump(node, micros) => {
                 self.events.count(if micros < 0 { "clock jumped back" } else { "clock jumped forward" });
                 if let Some(clock) = self.slots[node].process.clock() {
@@ -561,7 +597,7 @@ impl World {
     }
 
     fn pause(&mut self, pid: Pid, long: Duration) {
-        if self.trouble && self.slots[pid].is_alive && self.slots[pid].paused.is_none() {
+        if self.slots[pid].is_alive && self.slots[pid].paused.is_none() {
             self.events.count("node paused");
             self.slots[pid].paused = Some(self.now);
             self.queue.put(self.now + long, Event::Resume(pid));
