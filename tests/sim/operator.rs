@@ -1,7 +1,7 @@
 //! An operator as a process: the real controller, whose every question and act goes over the network and may end in the middle.
 //!
 //! A look is one future of the real `reconcile`, polled when an answer has come. A process that dies drops it at that very place.
-//! Between looks it asks every node for its status, as a stream of changes would bring it, and for the lease.
+//! Between looks it watches the status of every node, asks for it besides, and asks for the lease.
 
 use crate::{
     clock::Clock,
@@ -27,8 +27,8 @@ use std::{
     time::Duration,
 };
 
-/// How often it asks for statuses and for the lease.
-const ASK_EVERY: Duration = Duration::from_millis(500);
+/// How often it asks for statuses and for the lease, and begins watches that have ended.
+const ASK_EVERY: Duration = Duration::from_secs(1);
 /// How long an answer may take.
 pub const TIMEOUT: Duration = Duration::from_secs(2);
 /// What comes together is looked at together.
@@ -77,6 +77,7 @@ struct Life {
     leads: bool,
     /// Between looks: which node was asked, or the API server for the lease.
     asked: BTreeMap<u64, Option<Pid>>,
+    watched: BTreeMap<u64, Pid>,
     token: u64,
     /// The act at whose answer it dies.
     fatal: Option<u64>,
@@ -106,6 +107,10 @@ impl OperatorProcess {
             Self::ask(life, None, moment, Ask::Api(Box::new(Request::Lease(self.pid))), out);
             for node in 0..self.names.len() {
                 Self::ask(life, Some(node), moment, Ask::Admin(AdminRequest::GetStatus), out);
+                if !life.watched.values().any(|watched| *watched == node) {
+                    Self::ask(life, Some(node), moment, Ask::Admin(AdminRequest::WatchStatus), out);
+                    life.watched.insert(life.token, node);
+                }
             }
         }
         if life.leads && life.looking.is_none() && life.look_at <= moment.now {
@@ -190,7 +195,13 @@ impl OperatorProcess {
             }
             return;
         }
-        match (life.asked.remove(&token), answer) {
+        let of = if life.watched.contains_key(&token) && answer.is_ok() {
+            life.asked.get(&token).copied()
+        } else {
+            life.watched.remove(&token);
+            life.asked.remove(&token)
+        };
+        match (of, answer) {
             (Some(Some(node)), Ok(Answer::Admin(AdminReply::Status(status)))) => {
                 let wall = lock(&life.mailbox).now;
                 let said = group0_node::report::status(&status, None);
@@ -260,6 +271,7 @@ impl Process for OperatorProcess {
             ask_at: moment.now,
             leads: false,
             asked: BTreeMap::new(),
+            watched: BTreeMap::new(),
             token: BETWEEN,
             fatal: None,
         });
