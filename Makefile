@@ -61,8 +61,8 @@ crash: ## kill a node at each persisted step of the upgrade, before and after, R
 	GROUP0_CRASH_ROUNDS=$(or $(ROUNDS),5) $(CARGO) test --workspace --test crash -- --nocapture
 
 .PHONY: sim
-sim: ## whole clusters in simulated worlds: SEEDS=n [FIRST_SEED=m], or SEED=n [LOG=1]; WITHOUT=fault,… makes worlds smaller
-	@SEEDS='$(SEEDS)' FIRST_SEED='$(FIRST_SEED)' SEED='$(SEED)' LOG='$(LOG)' WITHOUT='$(WITHOUT)' NODES='$(NODES)' CHANGES='$(CHANGES)' \
+sim: ## whole clusters in simulated worlds: SEEDS=n [FIRST_SEED=m], SEED=n or KILL=n:m [LOG=1]; WITHOUT=fault,… makes worlds smaller
+	@KILL='$(KILL)' SEEDS='$(SEEDS)' FIRST_SEED='$(FIRST_SEED)' SEED='$(SEED)' LOG='$(LOG)' WITHOUT='$(WITHOUT)' NODES='$(NODES)' CHANGES='$(CHANGES)' \
 	$(CARGO) test --quiet --workspace --test sim
 
 .PHONY: bench
