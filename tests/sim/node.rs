@@ -88,7 +88,9 @@ impl NodeProcess {
             failed_commit: swarm.up_to(Fault::FailedCommit, CERTAIN / 200),
             slow_commit: if slow { swarm.up_to(Fault::SlowDisk, CERTAIN) } else { 0 },
         };
-        let store = if swarm.has(Fault::Torn) { Store::redb() } else { Store::default() };
+        // A database takes ten times as long as a map: some nodes with one are enough.
+        let has_database = dice.chance(CERTAIN / 3);
+        let store = if swarm.has(Fault::Torn) && has_database { Store::redb() } else { Store::default() };
         let name = format!("n{}", pid + 1);
         let pod = kubernetes::names(swarm.nodes, swarm.racks)[pid].to_string();
         Self { pid, name, pod, template, clock, store, dice, treatment, lives: 0, life: None, struck: BTreeSet::new() }

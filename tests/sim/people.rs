@@ -12,9 +12,10 @@ use crate::{
     swarm::{Fault, Swarm},
 };
 use group0_operator::{
-    crd::{ClusterRef, Group0UpgradeSpec, Group0UpgradeStatus, Mode, Phase},
+    crd::{ClusterRef, Group0UpgradeSpec, Group0UpgradeStatus, GuardOverride, Mode, Phase},
     observe::PodName,
 };
+use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 use std::time::Duration;
 
 /// How often they look.
@@ -143,6 +144,12 @@ impl People {
                 if let Some(pid) = self.names.iter().position(|known| Some(&known.name) == broken) {
                     self.act(Deed::DeletePod(pid), out);
                 }
+            }
+            // What the run began with was the bad one.
+            (_, "TemplateChanged") if self.dice.chance(250_000) => {
+                let expires_at = Time(Timestamp::MAX);
+                spec.overrides =
+                    vec![GuardOverride { guard: status.blocked_by.clone(), reason: "it is right now".into(), expires_at }];
             }
             (_, "TemplateChanged" | "PodBroken" | "CanaryFailed") => {
                 self.act(Deed::Template(FIRST_TEMPLATE.into()), out);

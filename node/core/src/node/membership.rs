@@ -8,7 +8,10 @@ use crate::{
     upgrade::{Stage, feature, machine},
 };
 use bytes::Bytes;
-use std::{collections::BTreeSet, net::SocketAddr};
+use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
+
+/// While a peer is down, names of seeds are resolved again so often: it may have come back elsewhere, and so may we have.
+const RESOLVE_EVERY: Duration = Duration::from_secs(2);
 
 impl Node {
     pub(super) fn gossip_step(&mut self, input: GossipInput) {
@@ -31,7 +34,19 @@ impl Node {
         self.effects.send.push(Send::Message { to: Destination { address }, header, message: Message::Gossip(bytes) });
     }
 
+    /// Whoever has moved while all the others did is found by nobody, and finds nobody but those whose names are configured.
+    pub(super) fn look_for_peers(&mut self) {
+        if self.peers.rows().keys().any(|host| !self.gossip.is_up(*host)) {
+            self.effects.send.push(Send::Resolve);
+            self.timers.set(Timer::LookForPeers, self.now.elapsed + RESOLVE_EVERY);
+        }
+    }
+
+    /// Names that have no address now are as good as those that had one.
     pub(super) fn seeds_resolved(&mut self, seeds: Vec<SocketAddr>) {
+        if seeds.is_empty() {
+            return;
+        }
         self.settings.seeds.clone_from(&seeds);
         self.gossip_step(GossipInput::Seeds(seeds));
     }
@@ -90,6 +105,7 @@ impl Node {
         tracing::info!(target: "gossip", %host, "is now DOWN");
         self.watchers.touch();
         self.announce_liveness(host, false);
+        self.timers.set(Timer::LookForPeers, self.now.elapsed + RESOLVE_EVERY);
         if let Some((_, group)) = &mut self.group {
             group.report_unreachable(host);
         }

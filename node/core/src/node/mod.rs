@@ -225,6 +225,7 @@ impl Node {
         for timer in self.timers.due(self.now.elapsed) {
             match timer {
                 Timer::Gossip => self.gossip_step(crate::gossip::GossipInput::Wake),
+                Timer::LookForPeers => self.look_for_peers(),
                 Timer::ProcedureRetry => self.upgrade_event(crate::upgrade::machine::Event::Retry),
                 Timer::JoiningRetry => self.joining_event(crate::group0::joining::Event::Retry),
                 Timer::WatchRetry(host) => self.watch_retry(host),

@@ -148,6 +148,7 @@ impl Node {
         }
         self.announce_stage();
         self.gossip_step(crate::gossip::GossipInput::Wake);
+        self.look_for_peers();
         self.note_membership();
         self.boot_begin();
         self.procedure_begin();

@@ -8,6 +8,8 @@ use std::{collections::BTreeMap, time::Duration};
 pub enum Timer {
     /// Gossip's next step.
     Gossip,
+    /// To resolve the seeds again while a peer is down.
+    LookForPeers,
     /// The back-off of the procedure.
     ProcedureRetry,
     /// The back-off of joining.
