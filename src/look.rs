@@ -53,9 +53,10 @@ pub fn start(epoch: Option<u64>, object: &Group0Upgrade, seen: &Observation, run
     let stored = status::journal(&status, seen.nodes.keys());
     match epoch {
         Some(epoch) if epoch != stored.epoch => Start::Deposed,
-        Some(_) => Start::GoOn(stored),
+        // A node knows of a term that the object does not: an object before it had it, while this node could not be asked.
+        Some(epoch) if object.spec.dry_run || highest_epoch(&stored, seen) == epoch => Start::GoOn(stored),
         None if object.spec.dry_run => Start::GoOn(begun(stored, run_id, now)),
-        None => {
+        _ => {
             let journal = Journal { epoch: highest_epoch(&stored, seen) + 1, ..begun(stored, run_id, now) };
             status::write_journal(&journal, &mut status);
             Start::NewTerm(journal, Box::new(status))
