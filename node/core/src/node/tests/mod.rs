@@ -51,6 +51,20 @@ fn report(world: &World) -> String {
 }
 
 #[test]
+fn nodes_that_have_all_moved_find_each_other_by_the_name_of_a_seed() {
+    let mut world = ring(2);
+    for host in 0..2 {
+        world.crash(host);
+    }
+    for (host, last) in [(0, 11), (1, 12)] {
+        world.hosts[host].settings.broadcast_address = ([127, 0, 0, last], 7000).into();
+        world.start(host);
+    }
+    let found = world.run_until(Duration::from_secs(20), |world| world.all(|node| node.gossip.live().count() == 1));
+    assert!(found, "nobody has found anybody");
+}
+
+#[test]
 fn three_nodes_are_upgraded_and_schema_goes_on() {
     let mut world = ring(3);
     world.execute(0, "CREATE KEYSPACE ks WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}");

@@ -198,7 +198,11 @@ impl World {
                     None => self.post(at, from, Input::Answer { call, outcome: closed }),
                 }
             }
-            Send::Abort(_) | Send::Resolve => {}
+            Send::Resolve => {
+                let first = self.hosts[0].settings.broadcast_address;
+                self.post(at, from, Input::Seeds(vec![first]));
+            }
+            Send::Abort(_) => {}
         }
     }
 
