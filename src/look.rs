@@ -78,7 +78,7 @@ fn begun(journal: Journal, run_id: &str, now: Timestamp) -> Journal {
 pub fn decide(object: &Group0Upgrade, seen: &Observation, journal: &Journal, run_id: &str, now: Timestamp) -> Decision {
     let mut plan = audited(object, seen, journal, now);
     if plan.new_run {
-        plan.journal = Journal { epoch: journal.epoch, ..Journal::begin(run_id.into(), now) };
+        plan.journal = plan.journal.next(run_id.into(), now);
     }
     let order = Order { run_id: plan.journal.run_id.clone(), epoch: plan.journal.epoch };
     let intend = |action: &Action| Intent { action: action.clone(), epoch: order.epoch, at: now };
@@ -119,6 +119,8 @@ fn is_worth_writing(before: &Group0UpgradeStatus, status: &Group0UpgradeStatus, 
         let mut status = status.clone();
         status.last_progress_at = None;
         status.progress_marker = None;
+        status.deadline_at = None;
+        status.sets.clear();
         for node in &mut status.nodes {
             node.schema_version = None;
             node.status_seq = 0;

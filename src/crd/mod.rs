@@ -17,7 +17,7 @@ pub use spec_parts::{
     Weekday, Window,
 };
 pub use status::Group0UpgradeStatus;
-pub use status_parts::{HaltStatus, IntentStatus, NodeRaft, NodeStatus, Phase, RecoveryStatus, Run, Stall};
+pub use status_parts::{HaltStatus, IntentStatus, NodeRaft, NodeStatus, Phase, RecoveryStatus, Run, SetVersion, Stall};
 
 /// `apiVersion` of the object.
 pub const API_VERSION: &str = "group0.dev/v1alpha1";

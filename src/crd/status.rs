@@ -1,6 +1,6 @@
 //! `status`: what the operator answers, and the journal of what it has begun.
 
-use super::status_parts::{HaltStatus, IntentStatus, NodeStatus, Phase, RecoveryStatus, Run, Stall};
+use super::status_parts::{HaltStatus, IntentStatus, NodeStatus, Phase, RecoveryStatus, Run, SetVersion, Stall};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
@@ -54,13 +54,13 @@ pub struct Group0UpgradeStatus {
     /// Since when the gate between two nodes has held.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gate_held_since: Option<Time>,
-    /// When anything last moved.
+    /// When anything last moved, or a wait that was asked for began or ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_progress_at: Option<Time>,
-    /// When lack of progress becomes a stall.
+    /// When lack of progress becomes a stall; absent while the wait is on purpose.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deadline_at: Option<Time>,
-    /// When the run should be complete, at its present pace.
+    /// When the last node should have the flag, at the pace of the restarts so far; absent while that is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub eta: Option<Time>,
     /// When the schemas of all nodes had been copied.
@@ -78,8 +78,16 @@ pub struct Group0UpgradeStatus {
     pub halted: Option<HaltStatus>,
     /// Actions that were begun and whose outcome is not known yet.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 128))]
+    #[schemars(length(max = 256))]
     pub intents: Vec<IntentStatus>,
+    /// The last restart by the operator, until its effect is seen: no other node is taken before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub taken: Option<IntentStatus>,
+    /// The newest version of each StatefulSet that a decision was made from: an older one counts as unknown.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub sets: Vec<SetVersion>,
     /// What progress is measured by, as a hash: while it stays the same, nothing moves.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
@@ -94,9 +102,9 @@ pub struct Group0UpgradeStatus {
     /// When the last node became final.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub completed_at: Option<Time>,
-    /// The pod template without the operator's variables, hashed when the run started.
+    /// The pod template of each rack without the operator's variables, hashed when the run started.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 128))]
+    #[schemars(length(max = 1100))]
     pub template_hash: Option<String>,
     /// For how long schema changes were refused: from the first node in synchronize to the last one final.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -111,7 +119,7 @@ pub struct Group0UpgradeStatus {
     pub stall: Option<Stall>,
     /// The actions to come, in order, one a line.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 128), inner(length(max = 256)))]
+    #[schemars(length(max = 160), inner(length(max = 256)))]
     pub plan: Vec<String>,
     /// A recovery that is prepared or under way.
     #[serde(skip_serializing_if = "Option::is_none")]

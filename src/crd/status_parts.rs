@@ -232,3 +232,14 @@ pub struct HaltStatus {
     /// The generation of spec in which this was decided; another one tries again.
     pub generation: i64,
 }
+
+/// How new what was seen of a StatefulSet is.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct SetVersion {
+    /// The StatefulSet.
+    #[schemars(length(max = 63))]
+    pub name: String,
+    /// Its newest version.
+    pub version: u64,
+}

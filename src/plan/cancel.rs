@@ -1,6 +1,6 @@
 //! `spec.cancel` before the point of no return: the flag is taken back on every pod that has it, one at a time.
 
-use super::{Action, Given, Plan, gate, rolling};
+use super::{Action, Given, Plan, rolling};
 use crate::{crd::Phase, observe::UpgradeState};
 
 /// The next pod that must lose the flag, or the end of the run.
@@ -8,23 +8,16 @@ pub(super) fn next(given: &Given<'_>) -> Plan {
     if let Some(waiting) = rolling::unreadable_pods(given) {
         return given.wait(Phase::Cancelling, waiting);
     }
-    let actions = rolling::templates(given, false);
-    if !actions.is_empty() {
-        return Plan { actions, ..given.wait(Phase::Cancelling, Vec::new()) };
+    if let Some(plan) = rolling::templates_first(given, Phase::Cancelling, false) {
+        return plan;
     }
     if let Some(plan) = rolling::corrected(given, Phase::Cancelling) {
         return plan;
     }
-    let Some((name, view)) = rolling::next_to_take(given, |pod| pod.flag || pod.hold) else { return cancelled(given) };
-    let mut waiting = gate::closed_by(given, Some(name), &[UpgradeState::PreRaft]);
-    waiting.extend(rolling::not_to_be_taken_yet(given, name, view));
-    if !waiting.is_empty() {
-        return given.wait(Phase::Cancelling, waiting);
+    match rolling::next_to_take(given, |pod| pod.flag || pod.hold) {
+        Some(next) => rolling::take_gated(given, Phase::Cancelling, next, &[UpgradeState::PreRaft]),
+        None => cancelled(given),
     }
-    if let Some(plan) = rolling::held_back(given, Phase::Cancelling, true) {
-        return plan;
-    }
-    rolling::take(given, Phase::Cancelling, name, view)
 }
 
 /// No pod and no template has the flag: a later run starts fresh.

@@ -84,16 +84,19 @@ impl Audit<'_> {
         })
     }
 
-    /// From then on a pod that is made again is one that lacks the flag while the feature still waits for it, or that cannot run.
+    /// From then on a pod that is made again is one that lacks the flag while the feature still waits for it, or one that cannot
+    /// run with the template that it was made from.
     fn nothing_made_again_after_no_return(&self) -> Option<String> {
         let begun = self.before.point_of_no_return_at.is_some() || self.past_no_return();
         let made_again = self.plan.actions.iter().filter(|action| matches!(action, Action::Recreate { .. }));
         let mut nodes = made_again.filter_map(Action::disrupts);
-        let lacks = |name: &PodName| {
-            let view = self.seen.nodes.get(name);
-            view.and_then(|view| view.pod.known()).is_some_and(|pod| !(pod.flag && pod.hold))
+        let needs_it = |name: &PodName| {
+            let pod = self.seen.nodes.get(name).and_then(|view| view.pod.known());
+            let set = self.seen.sets.get(name.rack).and_then(Part::known);
+            let is_old = pod.zip(set).is_some_and(|(pod, set)| pod.template_hash != set.template_hash);
+            pod.is_some_and(|pod| !pod.flag) || (self.broken(name) && is_old)
         };
-        let wrong = nodes.find(|name| begun && !lacks(name) && !self.broken(name))?;
+        let wrong = nodes.find(|name| begun && !needs_it(name))?;
         Some(format!("it makes {wrong} again after the point of no return"))
     }
 
@@ -131,7 +134,8 @@ impl Audit<'_> {
 
     fn proceeds_after_no_return(&self) -> Option<String> {
         let proceeds = self.plan.actions.iter().any(|action| matches!(action, Action::Proceed { .. }));
-        let journalled = self.plan.journal.point_of_no_return_at.is_some_and(|at| at <= self.now);
+        let passed_at = self.before.point_of_no_return_at.unwrap_or(self.now);
+        let journalled = self.plan.journal.point_of_no_return_at == Some(passed_at);
         (proceeds && !journalled).then(|| "it proceeds without the point of no return in the journal".into())
     }
 

@@ -1,7 +1,7 @@
 //! From the point of no return to the end: the nodes work, the operator lifts holds, starts failed procedures again, and
 //! says what is waited for.
 
-use super::{Action, Given, Journal, Plan, WaitingFor, gate, health::Member, rolling};
+use super::{Action, Given, Journal, Plan, WaitingFor, health::Member, rolling};
 use crate::{
     crd::Phase,
     observe::{PodName, Procedure, UpgradeState},
@@ -45,7 +45,7 @@ pub(super) fn follow(given: &Given<'_>) -> Plan {
     if !plan.actions.is_empty() {
         return plan;
     }
-    rolling::corrected(given, phase).or_else(|| flag_missing(given)).unwrap_or(plan)
+    corrected(given, phase).or_else(|| flag_missing(given)).unwrap_or(plan)
 }
 
 /// Those who answer, and why the others don't. Readiness of an answering node is no matter here: it is what is worked on.
@@ -138,23 +138,17 @@ fn retry(given: &Given<'_>, plan: &mut Plan, member: &Member<'_>) {
 
 /// A pod that came back without the flag keeps the feature from being enabled: it is taken again, through the same gate.
 fn flag_missing(given: &Given<'_>) -> Option<Plan> {
-    let (name, view) = rolling::next_to_take(given, |pod| !(pod.flag && pod.hold))?;
-    let node = view.node.known()?;
-    if node.feature_enabled {
+    let (name, view) = rolling::next_to_take(given, |pod| !pod.flag)?;
+    if view.node.known()?.feature_enabled {
         return None;
     }
-    let templates = rolling::templates(given, true);
-    if !templates.is_empty() {
-        return Some(Plan { actions: templates, ..given.wait(Phase::Forming, Vec::new()) });
-    }
-    let closed_by = closed_for(given, name);
-    Some(if closed_by.is_empty() {
-        rolling::take(given, Phase::Forming, name, view)
-    } else {
-        given.wait(Phase::Forming, closed_by)
-    })
+    let allowed = [UpgradeState::PreRaft, UpgradeState::Synchronize, UpgradeState::PostRaft];
+    let templates = rolling::templates_first(given, Phase::Forming, true);
+    Some(templates.unwrap_or_else(|| rolling::take_gated(given, Phase::Forming, (name, view), &allowed)))
 }
 
-fn closed_for(given: &Given<'_>, name: &PodName) -> Vec<WaitingFor> {
-    gate::closed_by(given, Some(name), &[UpgradeState::PreRaft, UpgradeState::Synchronize, UpgradeState::PostRaft])
+/// A pod that cannot run gets a corrected template now as before, and the flag with it.
+fn corrected(given: &Given<'_>, phase: Phase) -> Option<Plan> {
+    let plan = rolling::corrected(given, phase)?;
+    Some(rolling::templates_first(given, phase, true).unwrap_or(plan))
 }

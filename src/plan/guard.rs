@@ -2,7 +2,7 @@
 //! can let pass.
 
 use super::{Given, WaitingFor, health::Member};
-use crate::observe::{HostId, UpgradeState};
+use crate::observe::{HostId, Set, UpgradeState};
 use k8s_openapi::jiff::SignedDuration;
 use std::collections::BTreeSet;
 
@@ -10,6 +10,9 @@ use std::collections::BTreeSet;
 const MAX_CLOCK_OFFSET: SignedDuration = SignedDuration::from_secs(1);
 /// The log of a group and its snapshots stay far below this.
 const MIN_DISK_FREE: u64 = 64 << 20;
+
+/// What is recorded of a guard that was let pass, with its reason: kept for ten runs.
+const MAX_LET_PASS_CHARS: usize = 300;
 
 /// One thing that must hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,7 +33,7 @@ pub enum Guard {
     NodesReachable,
     /// No node is in a state that it cannot start from.
     UpgradeState,
-    /// No flag, hold or `Proceed` of an earlier run.
+    /// No pod has the flag without the hold.
     LeftoverRun,
     /// Clocks agree.
     ClockOff,
@@ -100,15 +103,22 @@ pub(super) fn ask(given: &Given<'_>, which: impl Fn(Guard) -> bool) -> Vec<Verdi
     Guard::ALL.into_iter().filter(|guard| which(*guard)).map(judge).collect()
 }
 
-/// Why it does not go on: what these guards refuse, save what is overridden.
+/// Why it does not go on: what these guards refuse, save what is overridden. What several refuse for is said once.
 pub(super) fn in_the_way(verdicts: &[Verdict]) -> Vec<WaitingFor> {
-    verdicts.iter().filter(|verdict| !verdict.passes()).flat_map(|verdict| verdict.refused.clone()).collect()
+    let mut reasons = Vec::new();
+    for why in verdicts.iter().filter(|verdict| !verdict.passes()).flat_map(|verdict| &verdict.refused) {
+        if !reasons.contains(why) {
+            reasons.push(why.clone());
+        }
+    }
+    reasons
 }
 
 /// What is recorded of guards that were let pass.
 pub(super) fn let_pass(verdicts: &[Verdict]) -> impl Iterator<Item = String> {
     let used = verdicts.iter().filter(|verdict| !verdict.refused.is_empty());
-    used.filter_map(|verdict| Some(format!("{}: {}", verdict.guard.name(), verdict.overridden.as_ref()?)))
+    let text = |verdict: &Verdict| Some(format!("{}: {}", verdict.guard.name(), verdict.overridden.as_ref()?));
+    used.filter_map(text).map(|text| text.chars().take(MAX_LET_PASS_CHARS).collect())
 }
 
 fn overridden(given: &Given<'_>, guard: Guard) -> Option<String> {
@@ -118,12 +128,14 @@ fn overridden(given: &Given<'_>, guard: Guard) -> Option<String> {
 
 fn refused_by(given: &Given<'_>, guard: Guard) -> Vec<WaitingFor> {
     match guard {
-        Guard::ClusterTaken => each_set(given, |set| {
+        Guard::ClusterTaken => each_set(given, |_, set| {
             let other = set.owner.as_ref().filter(|owner| owner.exists && owner.uid != given.seen.object.uid)?;
             Some(WaitingFor::ClusterTaken { set: set.name.clone(), by: other.uid.clone() })
         }),
-        Guard::OnDelete => each_set(given, |set| (!set.on_delete).then(|| WaitingFor::NotOnDelete { set: set.name.clone() })),
-        Guard::OrderedReady => each_set(given, |set| (!set.parallel).then(|| WaitingFor::OrderedReady { set: set.name.clone() })),
+        Guard::OnDelete => each_set(given, |_, set| (!set.on_delete).then(|| WaitingFor::NotOnDelete { set: set.name.clone() })),
+        Guard::OrderedReady => {
+            each_set(given, |_, set| (!set.parallel).then(|| WaitingFor::OrderedReady { set: set.name.clone() }))
+        }
         Guard::TemplateChanged => template(given),
         Guard::Scaling => scaling(given),
         Guard::OneBudget => budget(given),
@@ -137,32 +149,25 @@ fn refused_by(given: &Given<'_>, guard: Guard) -> Vec<WaitingFor> {
     }
 }
 
-fn each_set(given: &Given<'_>, refuse: impl Fn(&crate::observe::Set) -> Option<WaitingFor>) -> Vec<WaitingFor> {
-    let names = &given.spec.cluster_ref.stateful_sets;
-    let judge = |(part, name): (&crate::observe::Part<crate::observe::Set>, &String)| match given.fresh(part) {
-        Ok(set) => refuse(set),
-        Err(why) => Some(WaitingFor::SetUnknown { set: name.clone(), why }),
-    };
-    given.seen.sets.iter().zip(names).filter_map(judge).collect()
+fn each_set(given: &Given<'_>, refuse: impl Fn(usize, &Set) -> Option<WaitingFor>) -> Vec<WaitingFor> {
+    let racks = 0..given.spec.cluster_ref.stateful_sets.len();
+    racks.filter_map(|rack| given.set_of(rack).map_or_else(Some, |set| refuse(rack, set))).collect()
 }
 
 fn template(given: &Given<'_>) -> Vec<WaitingFor> {
-    let began_with: Option<Vec<&str>> = given.journal.template_hash.as_deref().map(|text| text.split(' ').collect());
-    let differs = |set: &crate::observe::Set| {
-        let rack = given.spec.cluster_ref.stateful_sets.iter().position(|name| *name == set.name);
-        let began_with = began_with.as_ref().zip(rack).and_then(|(hashes, rack)| hashes.get(rack).copied());
-        began_with.is_some_and(|hash| hash != set.template_hash)
-    };
-    each_set(given, |set| match (set.settled, differs(set)) {
-        (_, true) => Some(WaitingFor::TemplateChanged { set: set.name.clone() }),
-        (false, false) => Some(WaitingFor::TemplateUnsettled { set: set.name.clone() }),
-        (true, false) => None,
+    let began_with: Vec<&str> = given.journal.template_hash.as_deref().map(|text| text.split(' ').collect()).unwrap_or_default();
+    each_set(given, |rack, set| {
+        let differs = began_with.get(rack).is_some_and(|hash| *hash != set.template_hash);
+        match (set.settled, differs) {
+            (_, true) => Some(WaitingFor::TemplateChanged { set: set.name.clone() }),
+            (false, false) => Some(WaitingFor::TemplateUnsettled { set: set.name.clone() }),
+            (true, false) => None,
+        }
     })
 }
 
 fn scaling(given: &Given<'_>) -> Vec<WaitingFor> {
-    each_set(given, |set| {
-        let rack = given.spec.cluster_ref.stateful_sets.iter().position(|name| *name == set.name)?;
+    each_set(given, |rack, set| {
         let pods = given.seen.nodes.keys().filter(|name| name.rack == rack).count();
         let is_whole = usize::try_from(set.replicas) == Ok(pods);
         (!is_whole).then(|| WaitingFor::Scaling { set: set.name.clone(), pods, replicas: set.replicas })
@@ -207,7 +212,7 @@ fn state(member: &Member<'_>) -> Option<WaitingFor> {
 
 /// A pod with flag but without hold goes on by itself, as soon as all have the flag: no run of ours leaves one.
 fn leftover(member: &Member<'_>) -> Option<WaitingFor> {
-    let left = member.node.proceed || (member.pod.flag && !member.pod.hold);
+    let left = member.pod.flag && !member.pod.hold;
     left.then(|| WaitingFor::LeftoverRun { node: member.name.clone() })
 }
 

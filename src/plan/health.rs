@@ -1,8 +1,8 @@
-//! Whether one node can be relied upon. Unknown and old answers are no.
+//! Whether one node or StatefulSet can be relied upon. Unknown and old answers are no.
 
 use super::{Given, WaitingFor};
-use crate::observe::{NodeSeen, NodeView, Part, Pod, PodName, PodState, UpgradeState};
-use k8s_openapi::jiff::SignedDuration;
+use crate::observe::{NodeSeen, NodeView, Part, Pod, PodName, PodState, Set, UpgradeState};
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use std::time::Duration;
 
 /// A node whose pod runs and that answers.
@@ -17,11 +17,7 @@ impl Given<'_> {
     /// The node, if its pod runs and its own word is at hand; else what is missing.
     pub(super) fn answering<'a>(&self, name: &'a PodName, view: &'a NodeView) -> Result<Member<'a>, WaitingFor> {
         let unknown = |why: String| WaitingFor::NodeUnknown { node: name.clone(), why };
-        let remembered = self.journal.node(name);
-        let pod = self.fresh(&view.pod).map_err(unknown)?;
-        if pod.version < remembered.pod_version {
-            return Err(unknown("its pod was seen in an older version than a decision was made from".into()));
-        }
+        let pod = self.current_pod(name, view).map_err(unknown)?;
         match &pod.state {
             PodState::Down(why) => return Err(WaitingFor::PodDown { node: name.clone(), why: why.clone() }),
             PodState::Broken(why) => return Err(WaitingFor::PodBroken { node: name.clone(), why: why.clone() }),
@@ -29,10 +25,19 @@ impl Given<'_> {
             PodState::Running => {}
         }
         let node = self.fresh(&view.node).map_err(unknown)?;
-        if node.sequence < remembered.sequence {
+        if node.sequence < self.journal.node(name).sequence {
             return Err(unknown("its answer is older than one that a decision was made from".into()));
         }
         Ok(Member { name, pod, node })
+    }
+
+    /// The pod, if what was seen of it is neither old nor older than what was seen before; else why not.
+    pub(super) fn current_pod<'a>(&self, name: &PodName, view: &'a NodeView) -> Result<&'a Pod, String> {
+        let pod = self.fresh(&view.pod)?;
+        if pod.version < self.journal.node(name).pod_version {
+            return Err("its pod was seen in an older version than a decision was made from".into());
+        }
+        Ok(pod)
     }
 
     /// As [`Self::answering`], and it serves clients as a full member, with the environment of its pod.
@@ -57,11 +62,28 @@ impl Given<'_> {
         match self.healthy(name, view) {
             Ok(_) | Err(WaitingFor::UnknownNodeState { .. }) => false,
             Err(WaitingFor::PodDown { .. } | WaitingFor::PodBroken { .. }) => true,
-            Err(_) => self.fresh(&view.pod).is_ok_and(|pod| {
-                let time_to_become_ready = signed(self.spec.deadlines.pod_ready.into());
-                self.now.duration_since(pod.since) >= time_to_become_ready
-            }),
+            Err(_) => self.current_pod(name, view).is_ok_and(|pod| self.had_time(pod)),
         }
+    }
+
+    /// Whether the pod was given all the time there is to become ready. Of one that was made in the future, by a clock that has
+    /// been set back, only this is known: it is not newer than what moved last.
+    pub(super) fn had_time(&self, pod: &Pod) -> bool {
+        let last_moved = self.journal.progress.as_ref().map_or(self.now, |progress| progress.since);
+        let since = if pod.since > self.now { last_moved } else { pod.since };
+        self.now.duration_since(since) >= signed(self.spec.deadlines.pod_ready.into())
+    }
+
+    /// The StatefulSet of this rack.
+    pub(super) fn set_of(&self, rack: usize) -> Result<&Set, WaitingFor> {
+        let name = self.spec.cluster_ref.stateful_sets.get(rack).cloned().unwrap_or_default();
+        let unknown = |why: String| WaitingFor::SetUnknown { set: name.clone(), why };
+        let part = self.seen.sets.get(rack).ok_or_else(|| unknown("it was not looked for".into()))?;
+        let set = self.fresh(part).map_err(unknown)?;
+        if self.journal.sets.get(&set.name).is_some_and(|newest| set.version < *newest) {
+            return Err(unknown("it was seen in an older version than a decision was made from".into()));
+        }
+        Ok(set)
     }
 
     /// The value of a part that is not older than one call may take.
@@ -81,4 +103,9 @@ fn not_ready(name: &PodName, why: &str) -> WaitingFor {
 /// A duration of spec, bounded as time itself is.
 pub(super) fn signed(duration: Duration) -> SignedDuration {
     SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX)
+}
+
+/// So long after that, or at the end of time.
+pub(super) fn after(at: Timestamp, duration: Duration) -> Timestamp {
+    at.saturating_add(signed(duration)).unwrap_or(Timestamp::MAX)
 }

@@ -36,8 +36,12 @@ pub struct Journal {
     pub cancelled_at: Option<Timestamp>,
     /// Actions whose outcome is not known.
     pub intents: Vec<Intent>,
+    /// The last node that was taken down, until that is seen: no other one is taken before.
+    pub taken: Option<Intent>,
     /// What was seen of each node, as far as it must be remembered.
     pub nodes: BTreeMap<PodName, Remembered>,
+    /// The newest version of each StatefulSet that a plan was made from.
+    pub sets: BTreeMap<String, u64>,
     /// What progress is measured by, and since when it is as it is.
     pub progress: Option<Progress>,
     /// Guards that were let pass, each with its reason.
@@ -90,16 +94,38 @@ pub struct Halt {
 /// What progress is measured by.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Progress {
-    /// States, steps, indexes and versions of all nodes, hashed.
+    /// States, steps, indexes and versions of all nodes, what is done and what is waited for on purpose, hashed.
     pub marker: String,
     /// Since when.
     pub since: Timestamp,
 }
 
 impl Journal {
-    /// A run that starts now. Of the one before only the epoch and what the nodes are known by is kept.
+    /// A run that starts now, without any before it.
     pub fn begin(run_id: String, now: Timestamp) -> Self {
         Self { run_id, started_at: Some(now), ..Self::default() }
+    }
+
+    /// The run after this one. Only the epoch, and what nodes and StatefulSets are known by, is kept.
+    #[must_use]
+    pub fn next(self, run_id: String, now: Timestamp) -> Self {
+        let known_by = |node: Remembered| Remembered { backed_up: false, retries: 0, restarts: 0, last_attempt_at: None, ..node };
+        let nodes = self.nodes.into_iter().map(|(name, node)| (name, known_by(node))).collect();
+        Self { epoch: self.epoch, nodes, sets: self.sets, ..Self::begin(run_id, now) }
+    }
+
+    /// Timers that began after `now` were set by a clock that has been set back since: they begin now, so that nothing waits
+    /// until that clock's time comes again. When something happened stays as it was written down.
+    pub(super) fn begin_timers_by(&mut self, now: Timestamp) {
+        let of_nodes = self.nodes.values_mut().flat_map(|node| [&mut node.silent_since, &mut node.last_attempt_at]);
+        for timer in of_nodes.chain([&mut self.last_restart_at, &mut self.gate_held_since]) {
+            *timer = timer.map(|at| at.min(now));
+        }
+        for timer in
+            self.progress.iter_mut().map(|progress| &mut progress.since).chain(self.taken.iter_mut().map(|taken| &mut taken.at))
+        {
+            *timer = (*timer).min(now);
+        }
     }
 
     /// What is remembered of this node.

@@ -9,6 +9,7 @@
 mod action;
 mod cancel;
 pub mod check;
+mod evidence;
 mod forming;
 mod gate;
 pub mod guard;
@@ -77,21 +78,30 @@ struct Given<'a> {
 pub fn plan(spec: &Group0UpgradeSpec, seen: &Observation, journal: &Journal, now: Timestamp) -> Plan {
     let journal = &remember::all(seen, journal, now);
     let given = &Given { spec, seen, journal, now };
-    let mut plan = decide(given);
+    let decided = decide(given);
+    let outlook = outlook::lines(given, &decided);
+    let mut plan = restrained(given, decided);
+    plan.report.outlook = outlook;
+    remember::progress(given, &mut plan);
     stall::classify(given, &mut plan);
-    plan.report.outlook = outlook::lines(given, &plan);
-    if spec.paused && plan.report.phase != Phase::Complete {
-        return hold_still(plan, journal, Phase::Paused, Some(WaitingFor::Unpause));
+    plan
+}
+
+/// What may be done of it: nothing while a human or a newer operator says so, and first what must come first.
+fn restrained(given: &Given<'_>, plan: Plan) -> Plan {
+    let phase = plan.report.phase;
+    let is_complete = phase == Phase::Complete;
+    if given.spec.paused {
+        let (phase, why) = if is_complete { (phase, None) } else { (Phase::Paused, Some(WaitingFor::Unpause)) };
+        return hold_still(given, plan, phase, why);
     }
-    if spec.dry_run {
-        let phase = plan.report.phase;
-        return hold_still(plan, journal, phase, None);
+    if given.spec.dry_run {
+        return hold_still(given, plan, phase, (!is_complete).then_some(WaitingFor::DryRun));
     }
     if let Some(newer) = terms::newer_operator(given) {
-        let phase = plan.report.phase;
-        return hold_still(plan, journal, phase, Some(newer));
+        return hold_still(given, plan, phase, Some(newer));
     }
-    if plan.report.phase == Phase::Failed { plan } else { terms::settle(given, plan) }
+    if phase == Phase::Failed { plan } else { terms::settle(given, plan) }
 }
 
 /// What would be done if nothing were in the way.
@@ -120,9 +130,9 @@ fn decide(given: &Given<'_>) -> Plan {
 }
 
 /// The same report, but nothing is done and nothing begun.
-fn hold_still(mut plan: Plan, journal: &Journal, phase: Phase, why: Option<WaitingFor>) -> Plan {
+fn hold_still(given: &Given<'_>, mut plan: Plan, phase: Phase, why: Option<WaitingFor>) -> Plan {
     plan.actions.clear();
-    plan.journal = journal.clone();
+    plan.journal = given.journal.clone();
     plan.report.phase = phase;
     plan.report.waiting.splice(0..0, why);
     plan.new_run = false;

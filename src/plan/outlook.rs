@@ -13,7 +13,6 @@ pub(super) fn lines(given: &Given<'_>, plan: &Plan) -> Vec<String> {
         Phase::Complete | Phase::Cancelled | Phase::Failed => Vec::new(),
         Phase::Forming | Phase::Synchronizing => vec!["follow every node until it is final and a voter of one group".into()],
         Phase::Cancelling => taking_back(given),
-        _ if given.journal.point_of_no_return_at.is_some() => vec!["wait for the end of the stall".into()],
         _ => whole(given),
     }
 }

@@ -20,6 +20,8 @@ pub struct Report {
     pub waiting: Vec<WaitingFor>,
     /// Why nothing moves, once that is a stall.
     pub stall: Option<Stall>,
+    /// When lack of progress becomes a stall; `None` if the wait is on purpose, or nothing is waited for.
+    pub deadline: Option<Timestamp>,
     /// What is still to come, one line a step.
     pub outlook: Vec<String>,
 }
@@ -28,7 +30,7 @@ impl Report {
     /// A report with a bounded number of reasons.
     pub fn new(phase: Phase, mut waiting: Vec<WaitingFor>) -> Self {
         waiting.truncate(MAX_REASONS);
-        Self { phase, waiting, stall: None, outlook: Vec::new() }
+        Self { phase, waiting, stall: None, deadline: None, outlook: Vec::new() }
     }
 }
 
@@ -38,6 +40,8 @@ impl Report {
 pub enum WaitingFor {
     /// `spec.paused` to be taken away.
     Unpause,
+    /// `spec.dryRun` to be taken away.
+    DryRun,
     /// An operator with a newer epoch to finish; this one does nothing any more.
     NewerOperator { node: PodName, epoch: u64 },
     /// An action whose outcome is not known, and which could still take place.
@@ -66,7 +70,7 @@ pub enum WaitingFor {
     BudgetsOverlap { budgets: Vec<String> },
     /// Too little space for the log of the group.
     DiskFull { node: PodName, free: u64 },
-    /// Flag or hold of an earlier run.
+    /// A flag that is not held.
     LeftoverRun { node: PodName },
     /// The hours of `spec.window`.
     OutsideWindow { until: Timestamp },
@@ -80,10 +84,12 @@ pub enum WaitingFor {
     Cancelled,
     /// A copy of a node's schema.
     BackupPending { node: PodName },
-    /// A majority of the group's voters that does not answer.
-    QuorumLost { nodes: Vec<PodName> },
     /// What ends a stall needs a recovery.
     RecoveryRequired { lost: Vec<PodName> },
+    /// Lost nodes of a cluster that has no group yet.
+    RemoveLost { lost: Vec<PodName> },
+    /// Lost nodes that the others can do without.
+    ReplaceLost { lost: Vec<PodName> },
     /// A pod that cannot run as it is.
     PodBroken { node: PodName, why: String },
     /// A pod that does not run.
@@ -133,6 +139,7 @@ impl WaitingFor {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Unpause => "Paused",
+            Self::DryRun => "DryRun",
             Self::NewerOperator { .. } => "NewerOperator",
             Self::IntentOpen { .. } => "IntentOpen",
             Self::AuditFailed { .. } => "AuditFailed",
@@ -154,8 +161,9 @@ impl WaitingFor {
             Self::CancelRefused => "CancelRefused",
             Self::Cancelled => "Cancelled",
             Self::BackupPending { .. } => "BackupPending",
-            Self::QuorumLost { .. } => "QuorumLost",
             Self::RecoveryRequired { .. } => "RecoveryRequired",
+            Self::RemoveLost { .. } => "RemoveLost",
+            Self::ReplaceLost { .. } => "ReplaceLost",
             Self::PodBroken { .. } => "PodBroken",
             Self::PodDown { .. } => "PodDown",
             Self::PodNotReady { .. } => "PodNotReady",
@@ -184,6 +192,7 @@ impl WaitingFor {
     pub fn node(&self) -> Option<&PodName> {
         match self {
             Self::Unpause
+            | Self::DryRun
             | Self::Pacing { .. }
             | Self::Baking { .. }
             | Self::IntentOpen { .. }
@@ -202,8 +211,9 @@ impl WaitingFor {
             | Self::AwaitingApproval { .. }
             | Self::CancelRefused
             | Self::Cancelled
-            | Self::QuorumLost { .. }
-            | Self::RecoveryRequired { .. } => None,
+            | Self::RecoveryRequired { .. }
+            | Self::RemoveLost { .. }
+            | Self::ReplaceLost { .. } => None,
             Self::NewerOperator { node, .. }
             | Self::DiskFull { node, .. }
             | Self::LeftoverRun { node }
@@ -231,6 +241,23 @@ impl WaitingFor {
         }
     }
 
+    /// Whether somebody asked for the wait, or must: hours, pauses and approval are no stall.
+    pub fn is_on_purpose(&self) -> bool {
+        matches!(
+            self,
+            Self::Unpause
+                | Self::DryRun
+                | Self::NewerOperator { .. }
+                | Self::Cancelled
+                | Self::AwaitingApproval { .. }
+                | Self::OutsideWindow { .. }
+                | Self::Pacing { .. }
+                | Self::Baking { .. }
+                | Self::CanaryFailed { .. }
+                | Self::ClusterTaken { .. }
+        )
+    }
+
     /// Whether only a human can end the wait.
     pub fn needs_human(&self) -> bool {
         matches!(
@@ -249,6 +276,8 @@ impl WaitingFor {
                 | Self::DiskFull { .. }
                 | Self::LeftoverRun { .. }
                 | Self::RecoveryRequired { .. }
+                | Self::RemoveLost { .. }
+                | Self::ReplaceLost { .. }
                 | Self::ForeignMember { .. }
                 | Self::ReleaseDiffers { .. }
                 | Self::ClockOff { .. }
@@ -264,6 +293,7 @@ impl fmt::Display for WaitingFor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unpause => write!(f, "spec.paused is set; take it away to go on"),
+            Self::DryRun => write!(f, "spec.dryRun is set, and nothing is done; take it away to begin"),
             Self::NewerOperator { node, epoch } => {
                 write!(f, "{node} follows an operator of the newer epoch {epoch}: this one does nothing any more")
             }
@@ -306,7 +336,7 @@ impl fmt::Display for WaitingFor {
             Self::DiskFull { node, free } => write!(f, "{node} has {} MiB free, which is too little: make room", free >> 20),
             Self::LeftoverRun { node } => write!(
                 f,
-                "{node} carries flag or hold of another run, or was told to proceed: set spec.cancel, wait for Cancelled, take it away"
+                "{node} has the flag without the hold, which no run of this operator leaves: set spec.cancel, wait for Cancelled, take it away"
             ),
             Self::OutsideWindow { until } => write!(f, "spec.window is closed until {until}"),
             Self::AwaitingApproval { run_id } => {
@@ -314,18 +344,26 @@ impl fmt::Display for WaitingFor {
             }
             Self::CanaryFailed { node, why } => write!(
                 f,
-                "{node} did not come back with the flag, which was taken from it again: {why}; mend that, then change spec to try again"
+                "{node} did not come back with the flag, which is taken from it again: {why}; mend that, then change spec to try again"
             ),
             Self::CancelRefused => {
                 write!(f, "spec.cancel comes after the point of no return and is not heeded: the upgrade goes on; take it away")
             }
             Self::Cancelled => write!(f, "the run is cancelled; take spec.cancel away to begin another one"),
             Self::BackupPending { node } => write!(f, "the schema of {node} has not been copied yet"),
-            Self::QuorumLost { nodes } => write!(f, "a majority of the group's voters does not answer: {}", names(nodes)),
-            Self::RecoveryRequired { lost } => write!(
+            Self::RecoveryRequired { lost } => {
+                write!(f, "{} lost for good: what is left needs a recovery, which must exclude exactly these", are(lost))
+            }
+            Self::RemoveLost { lost } => write!(
                 f,
-                "{} lost for good: what is left needs a recovery, which must exclude exactly these",
-                if lost.len() == 1 { format!("{} is", names(lost)) } else { format!("{} are", names(lost)) }
+                "{} lost for good, and no node has a group yet: remove from the ring as ever; what replaces it is held until all others \
+                 are final",
+                are(lost)
+            ),
+            Self::ReplaceLost { lost } => write!(
+                f,
+                "{} lost for good, and the group goes on without: no recovery; remove from the ring, then let a replacement join",
+                are(lost)
             ),
             Self::PodBroken { node, why } => write!(f, "{node} cannot run as it is: {why}; correct its template"),
             Self::PodDown { node, why } => write!(f, "{node} does not run: {why}"),
@@ -360,6 +398,11 @@ impl fmt::Display for WaitingFor {
             Self::GroupsDiffer { node, other } => write!(f, "{node} and {other} are in different groups"),
         }
     }
+}
+
+/// `db-1 is`, or `db-1, db-2 are`.
+fn are(nodes: &[PodName]) -> String {
+    format!("{} {}", names(nodes), if nodes.len() == 1 { "is" } else { "are" })
 }
 
 /// The names of pods, one after the other.

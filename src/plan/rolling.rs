@@ -1,12 +1,17 @@
 //! Gives the flag and the hold to one node after the other, then passes the point of no return.
 
-use super::{Action, Given, Halt, Journal, Plan, WaitingFor, forming, gate, guard, health::signed, window};
+use super::{Action, Given, Halt, Intent, Journal, Plan, WaitingFor, forming, gate, guard, health::after, window};
 use crate::{
     crd::{Mode, Phase},
     observe::{NodeView, Part, Pod, PodName, PodState, UpgradeState},
 };
 use k8s_openapi::jiff::Timestamp;
 use std::{cmp::Reverse, time::Duration};
+
+/// Overridden guards that are recorded: as many as spec may name.
+const MAX_LET_PASS: usize = 32;
+/// A halt is kept in status, which bounds its text.
+const MAX_WHY_CHARS: usize = 1000;
 
 /// The next restart, or the point of no return, or what is waited for.
 pub(super) fn next(given: &Given<'_>) -> Plan {
@@ -27,25 +32,21 @@ pub(super) fn next(given: &Given<'_>) -> Plan {
         waiting.splice(0..0, not_to_be_taken_yet(given, name, view));
     }
     if !waiting.is_empty() {
-        return gate_closed(given, waiting);
+        return gate_closed(given, Phase::Rolling, waiting);
     }
-    let mut journal = Journal { gate_held_since: given.journal.gate_held_since.or(Some(given.now)), ..given.journal.clone() };
+    let mut journal = gate_holds(given);
     remember_let_pass(&mut journal, &verdicts);
     let given = &Given { journal: &journal, ..*given };
     if let Some(plan) = held_back(given, Phase::Rolling, next.is_some()) {
         return plan;
     }
-    let templates = templates(given, true);
-    match next {
-        Some(_) if !templates.is_empty() => Plan { actions: templates, ..given.wait(Phase::Rolling, Vec::new()) },
-        Some((name, view)) => take(given, Phase::Rolling, name, view),
-        None => before_no_return(given),
-    }
+    let Some((name, view)) = next else { return before_no_return(given) };
+    templates_first(given, Phase::Rolling, true).unwrap_or_else(|| take(given, Phase::Rolling, name, view))
 }
 
 fn remember_let_pass(journal: &mut Journal, verdicts: &[guard::Verdict]) {
     for text in guard::let_pass(verdicts) {
-        if !journal.overridden.contains(&text) {
+        if journal.overridden.len() < MAX_LET_PASS && !journal.overridden.contains(&text) {
             journal.overridden.push(text);
         }
     }
@@ -53,9 +54,9 @@ fn remember_let_pass(journal: &mut Journal, verdicts: &[guard::Verdict]) {
 
 /// Whether a pod has the flag must be known of every pod: it decides who is next, and whether all have it.
 pub(super) fn unreadable_pods(given: &Given<'_>) -> Option<Vec<WaitingFor>> {
-    let unreadable = |(name, view): (&PodName, &NodeView)| match (view.pod.known(), given.answering(name, view)) {
-        (None, Err(why)) => Some(why),
-        _ => None,
+    let unreadable = |(name, view): (&PodName, &NodeView)| {
+        let why = given.current_pod(name, view).err()?;
+        Some(WaitingFor::NodeUnknown { node: name.clone(), why })
     };
     let waiting: Vec<_> = given.seen.nodes.iter().filter_map(unreadable).collect();
     (!waiting.is_empty()).then_some(waiting)
@@ -64,7 +65,7 @@ pub(super) fn unreadable_pods(given: &Given<'_>) -> Option<Vec<WaitingFor>> {
 /// Of the pods that are to be made again: one that needs a restart anyway, else rack by rack the highest ordinal.
 pub(super) fn next_to_take<'a>(given: &Given<'a>, is_to_be: impl Fn(&Pod) -> bool) -> Option<(&'a PodName, &'a NodeView)> {
     let order = |name: &PodName, view: &NodeView| (!given.needs_restart(name, view), name.rack, Reverse(name.ordinal));
-    let candidates = given.seen.nodes.iter().filter(|(_, view)| view.pod.known().is_some_and(&is_to_be));
+    let candidates = given.seen.nodes.iter().filter(|(name, view)| given.current_pod(name, view).is_ok_and(&is_to_be));
     candidates.min_by_key(|(name, view)| order(name, view))
 }
 
@@ -73,16 +74,34 @@ pub(super) fn not_to_be_taken_yet(given: &Given<'_>, name: &PodName, view: &Node
     given.healthy(name, view).err().filter(|_| !given.needs_restart(name, view))
 }
 
-fn gate_closed(given: &Given<'_>, waiting: Vec<WaitingFor>) -> Plan {
-    let mut plan = given.wait(Phase::Rolling, waiting);
+/// Makes this pod again when the gate, pacing and window allow it. A pod that cannot run as it is serves nobody anyway.
+pub(super) fn take_gated(given: &Given<'_>, phase: Phase, (name, view): (&PodName, &NodeView), allowed: &[UpgradeState]) -> Plan {
+    if view.pod.known().is_some_and(|pod| matches!(pod.state, PodState::Broken(_))) {
+        return take(given, phase, name, view);
+    }
+    let mut waiting: Vec<_> = not_to_be_taken_yet(given, name, view).into_iter().collect();
+    waiting.extend(gate::closed_by(given, Some(name), allowed));
+    if !waiting.is_empty() {
+        return gate_closed(given, phase, waiting);
+    }
+    let given = &Given { journal: &gate_holds(given), ..*given };
+    held_back(given, phase, true).unwrap_or_else(|| take(given, phase, name, view))
+}
+
+fn gate_closed(given: &Given<'_>, phase: Phase, waiting: Vec<WaitingFor>) -> Plan {
+    let mut plan = given.wait(phase, waiting);
     plan.journal.gate_held_since = None;
     plan
+}
+
+fn gate_holds(given: &Given<'_>) -> Journal {
+    Journal { gate_held_since: given.journal.gate_held_since.or(Some(given.now)), ..given.journal.clone() }
 }
 
 /// What `spec.pacing` and `spec.window` still ask for, and until when.
 pub(super) fn held_back(given: &Given<'_>, phase: Phase, between_nodes: bool) -> Option<Plan> {
     let later = |at: Option<Timestamp>, seconds: u32| {
-        let until = at?.saturating_add(signed(Duration::from_secs(seconds.into()))).ok()?;
+        let until = after(at?, Duration::from_secs(seconds.into()));
         (until > given.now).then_some(until)
     };
     let pacing = &given.spec.pacing;
@@ -100,10 +119,24 @@ pub(super) fn held_back(given: &Given<'_>, phase: Phase, between_nodes: bool) ->
     Some(Plan { next_look: until, ..given.wait(phase, vec![why]) })
 }
 
-/// Templates that have to change before a pod can be made again with the flag, or without it.
+/// Templates that have to change before a pod can be made again with the flag, or without it. Restarts nothing.
 pub(super) fn templates(given: &Given<'_>, flag: bool) -> Vec<Action> {
     let others = given.seen.sets.iter().filter_map(Part::known).filter(|set| set.flag != flag);
     others.map(|set| Action::SetTemplate { set: set.name.clone(), version: set.version, flag }).collect()
+}
+
+/// The same as a plan, or what is waited for until each template is known to be in force: a pod that is made again before would
+/// have to be made again once more. A StatefulSet that cannot be read may have another owner by now.
+pub(super) fn templates_first(given: &Given<'_>, phase: Phase, flag: bool) -> Option<Plan> {
+    let sets: Vec<_> = (0..given.spec.cluster_ref.stateful_sets.len()).map(|rack| given.set_of(rack)).collect();
+    let unknown: Vec<_> = sets.iter().filter_map(|set| set.as_ref().err()).cloned().collect();
+    if !unknown.is_empty() {
+        return Some(given.wait(phase, unknown));
+    }
+    let actions = templates(given, flag);
+    let unsettled = sets.iter().flatten().filter(|set| !set.settled);
+    let waiting: Vec<_> = unsettled.map(|set| WaitingFor::TemplateUnsettled { set: set.name.clone() }).collect();
+    (!actions.is_empty() || !waiting.is_empty()).then(|| Plan { actions, ..given.wait(phase, waiting) })
 }
 
 /// Makes this pod again.
@@ -116,7 +149,9 @@ pub(super) fn take(given: &Given<'_>, phase: Phase, name: &PodName, view: &NodeV
         plan.journal.halted = None;
         plan.journal.canary.get_or_insert_with(|| name.clone());
     }
-    plan.actions.push(Action::Recreate { node: name.clone(), uid: pod.uid.clone(), version: pod.version });
+    let action = Action::Recreate { node: name.clone(), uid: pod.uid.clone(), version: pod.version };
+    plan.journal.taken = Some(Intent { action: action.clone(), epoch: given.journal.epoch, at: given.now });
+    plan.actions.push(action);
     plan
 }
 
@@ -133,41 +168,39 @@ fn halted(given: &Given<'_>) -> Option<Plan> {
     let (view, pod) = (given.seen.nodes.get(canary)?, given.pod(canary)?);
     let is_only_one = given.seen.nodes.values().filter_map(|view| view.pod.known()).filter(|pod| pod.flag).count() == 1;
     let why = given.healthy(canary, view).err()?;
-    let had_time = given.now.duration_since(pod.since) >= signed(given.spec.deadlines.pod_ready.into());
-    let has_failed = had_time || matches!(pod.state, PodState::Broken(_));
+    let has_failed = given.had_time(pod) || matches!(pod.state, PodState::Broken(_));
     if !(pod.flag && is_only_one && has_failed) || given.template_hash() != journal.template_hash.clone()? {
         return None;
     }
-    let halt = Halt { node: canary.clone(), why: why.to_string(), generation: given.seen.object.generation };
+    let why = why.to_string().chars().take(MAX_WHY_CHARS).collect();
+    let halt = Halt { node: canary.clone(), why, generation: given.seen.object.generation };
     let journal = Journal { halted: Some(halt.clone()), ..journal.clone() };
     Some(take_back(&Given { journal: &journal, ..*given }, &halt))
 }
 
 fn take_back(given: &Given<'_>, halt: &Halt) -> Plan {
-    let mut plan = given.wait(Phase::Rolling, vec![WaitingFor::CanaryFailed { node: halt.node.clone(), why: halt.why.clone() }]);
-    plan.actions = templates(given, false);
-    let Some((name, view)) = next_to_take(given, |pod| pod.flag || pod.hold).filter(|_| plan.actions.is_empty()) else {
-        if plan.actions.is_empty() {
-            plan.journal.canary = None;
-        }
-        return plan;
-    };
-    let taken = take(given, Phase::Cancelling, name, view);
-    plan.actions = taken.actions;
-    plan.journal.last_restart_at = taken.journal.last_restart_at;
+    let failed = WaitingFor::CanaryFailed { node: halt.node.clone(), why: halt.why.clone() };
+    let next = next_to_take(given, |pod| pod.flag || pod.hold);
+    let mut plan = templates_first(given, Phase::Rolling, false).unwrap_or_else(|| match next {
+        Some(next) => take_gated(given, Phase::Rolling, next, &[UpgradeState::PreRaft]),
+        None => Plan { journal: Journal { canary: None, ..given.journal.clone() }, ..given.wait(Phase::Rolling, Vec::new()) },
+    });
+    plan.report.waiting.insert(0, failed);
+    plan.journal.halted = Some(halt.clone());
+    plan.journal.canary = plan.journal.canary.filter(|_| next.is_some());
     plan
 }
 
 /// A pod cannot run as it is, and its template is another one by now: it gets that at once.
 pub(super) fn corrected(given: &Given<'_>, phase: Phase) -> Option<Plan> {
     let is_correctable = |(name, view): &(&PodName, &NodeView)| {
-        let set = given.seen.sets.get(name.rack).and_then(|set| given.fresh(set).ok());
-        let pod = given.fresh(&view.pod).ok().filter(|pod| matches!(pod.state, PodState::Broken(_)));
-        set.zip(pod).is_some_and(|(set, pod)| set.template_hash != pod.template_hash)
+        let (Ok(pod), Ok(set)) = (given.current_pod(name, view), given.set_of(name.rack)) else { return false };
+        matches!(pod.state, PodState::Broken(_)) && set.settled && set.template_hash != pod.template_hash
     };
+    let present = Some(given.template_hash()).filter(|hash| !hash.contains('?'))?;
     let (name, view) = given.seen.nodes.iter().find(is_correctable)?;
     let mut plan = take(given, phase, name, view);
-    plan.journal.template_hash = Some(given.template_hash()).filter(|hash| !hash.contains('?'));
+    plan.journal.template_hash = Some(present);
     plan.journal.halted = None;
     Some(plan)
 }

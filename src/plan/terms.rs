@@ -1,8 +1,8 @@
 //! Before anything else: the nodes must follow this operator and no newer one, the StatefulSets must be ours, and whatever was
 //! begun must be over or have become impossible.
 
-use super::{Action, Given, Intent, Plan, WaitingFor};
-use crate::observe::{Part, PodName, Set};
+use super::{Action, Given, Intent, Journal, LOOK_EVERY, Plan, WaitingFor};
+use crate::observe::{Observation, Part, PodName, Set};
 
 /// Whether a newer operator has taken over.
 pub(super) fn newer_operator(given: &Given<'_>) -> Option<WaitingFor> {
@@ -14,40 +14,70 @@ pub(super) fn newer_operator(given: &Given<'_>) -> Option<WaitingFor> {
 }
 
 /// Replaces the actions of a plan by what must be done before them.
-pub(super) fn settle(given: &Given<'_>, mut plan: Plan) -> Plan {
-    let open: Vec<Intent> = given.journal.intents.iter().filter(|intent| !is_over(given, intent)).cloned().collect();
+pub(super) fn settle(given: &Given<'_>, plan: Plan) -> Plan {
+    let open = open(given, &plan);
     let first: Vec<Action> = owning(given).into_iter().chain(claiming(given)).collect();
-    if open.is_empty() && first.is_empty() {
-        plan.journal.intents.clear();
-        return plan;
-    }
-    plan.actions = first;
-    plan.actions.extend(open.iter().filter_map(|intent| ending(given, intent)));
-    plan.new_term =
-        open.iter().any(|intent| matches!(intent.action, Action::Restart { .. }) && intent.epoch >= given.journal.epoch);
-    plan.journal = super::Journal {
-        nodes: plan.journal.nodes,
-        progress: plan.journal.progress,
-        intents: open.clone(),
-        ..given.journal.clone()
+    let Some(oldest) = open.first() else {
+        return if first.is_empty() { at_last(given, plan) } else { before(given, plan, first) };
     };
-    if let Some(intent) = open.into_iter().next() {
-        plan.report.waiting.insert(0, WaitingFor::IntentOpen { action: intent.action });
+    let begun_by_us = |intent: &Intent| matches!(intent.action, Action::Restart { .. }) && intent.epoch >= given.journal.epoch;
+    let new_term = open.iter().any(begun_by_us);
+    let actions = first.into_iter().chain(open.iter().filter_map(|intent| ending(given, intent))).collect();
+    let plan = waiting_for(given, plan, oldest.action.clone());
+    Plan { actions, journal: Journal { intents: open, ..plan.journal }, new_term, ..plan }
+}
+
+/// What was begun and may still take place: by its intent, or because it was the last to take a node down and another one is to
+/// be taken now.
+fn open(given: &Given<'_>, plan: &Plan) -> Vec<Intent> {
+    let intents = given.journal.intents.iter().filter(|intent| !is_over(given.seen, intent));
+    let is_another = |taken: &&Intent| plan.actions.iter().any(|action| action.disrupts().is_some() && *action != taken.action);
+    let mut open: Vec<_> = intents.cloned().collect();
+    let taken =
+        given.journal.taken.iter().filter(is_another).find(|taken| open.iter().all(|intent| intent.action != taken.action));
+    open.extend(taken.cloned());
+    open
+}
+
+/// Nothing is in the way. The same node is not asked for twice at once: the first time may only not be seen yet.
+fn at_last(given: &Given<'_>, mut plan: Plan) -> Plan {
+    if let Some(taken) = given.journal.taken.as_ref().filter(|taken| plan.actions.contains(&taken.action)) {
+        let until = taken.at + LOOK_EVERY;
+        if until > given.now {
+            return Plan { next_look: until, ..waiting_for(given, plan, taken.action.clone()) };
+        }
     }
+    plan.journal.intents.clear();
     plan
 }
 
-/// Whether it has taken place, or can no longer.
-fn is_over(given: &Given<'_>, intent: &Intent) -> bool {
-    if !intent.action.is_harmful_when_late() {
-        return true;
-    }
+fn before(given: &Given<'_>, plan: Plan, first: Vec<Action>) -> Plan {
+    Plan { actions: first, journal: Journal { intents: Vec::new(), ..given.journal.clone() }, new_run: false, ..plan }
+}
+
+/// Nothing of the plan is done before this is known to be over. What it would have written down has not happened.
+fn waiting_for(given: &Given<'_>, mut plan: Plan, action: Action) -> Plan {
+    plan.report.waiting.insert(0, WaitingFor::IntentOpen { action });
+    Plan { actions: Vec::new(), journal: given.journal.clone(), new_run: false, ..plan }
+}
+
+/// Whether it has taken place, or can no longer. Only something newer proves that: a view from before it does not.
+pub(super) fn is_over(seen: &Observation, intent: &Intent) -> bool {
+    let is_gone = |name: &PodName| !seen.nodes.contains_key(name);
+    let known = |name: &PodName| seen.nodes.get(name).map(|view| (view.pod.known(), view.node.known()));
     match &intent.action {
-        Action::Recreate { node, uid, version } => given.pod(node).is_some_and(|pod| pod.uid != *uid || pod.version != *version),
-        Action::Restart { node, generation } => {
-            given.node(node).is_some_and(|node| node.generation != *generation || node.epoch > intent.epoch)
+        Action::Recreate { node, version, .. } => {
+            let pod = known(node).and_then(|(pod, _)| pod);
+            is_gone(node) || pod.is_some_and(|pod| pod.version > *version)
         }
-        Action::SetTemplate { set, version, .. } => given.set(set).is_some_and(|set| set.version != *version),
+        Action::Restart { node, generation } => {
+            let said = known(node).and_then(|(_, node)| node);
+            is_gone(node) || said.is_some_and(|said| said.generation > *generation || said.epoch > intent.epoch)
+        }
+        Action::SetTemplate { set, version, .. } => {
+            let mut sets = seen.sets.iter().filter_map(Part::known);
+            sets.any(|seen| seen.name == *set && seen.version > *version)
+        }
         _ => true,
     }
 }

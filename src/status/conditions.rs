@@ -92,7 +92,7 @@ fn verdicts(plan: &Plan, seen: &Observation) -> [(&'static str, Verdict); 15] {
     let waits = |of: fn(&WaitingFor) -> bool| plan.report.waiting.iter().any(of);
     let flagged = seen.nodes.values().all(|view| view.pod.known().is_some_and(|pod| pod.flag && pod.hold));
     [
-        ("Ready", complete.into()),
+        ("Ready", (complete && !stalled && quorum(seen) != Verdict::False).into()),
         ("Reconciling", (!complete && !paused && !stalled).into()),
         ("Stalled", stalled.into()),
         ("PreflightPassed", (plan.journal.preflight_passed_at.is_some() || plan.journal.point_of_no_return_at.is_some()).into()),

@@ -1,7 +1,7 @@
 //! The journal's place in status, both ways.
 
 use crate::{
-    crd::{Group0UpgradeStatus, HaltStatus, IntentStatus, NodeStatus},
+    crd::{Group0UpgradeStatus, HaltStatus, IntentStatus, NodeStatus, SetVersion},
     observe::{HostId, PodName},
     plan::{Action, Halt, Intent, Journal, Progress, Remembered},
 };
@@ -31,6 +31,8 @@ pub fn journal<'a>(status: &Group0UpgradeStatus, members: impl IntoIterator<Item
         completed_at: at(status.completed_at.as_ref()),
         cancelled_at: at(status.cancelled_at.as_ref()),
         intents: status.intents.iter().filter_map(|intent| read_intent(intent, &member)).collect(),
+        taken: status.taken.as_ref().and_then(|taken| read_intent(taken, &member)),
+        sets: status.sets.iter().map(|set| (set.name.clone(), set.version)).collect(),
         nodes: status.nodes.iter().filter_map(|node| Some((member(&node.pod_name)?, remembered(node)))).collect(),
         progress: progress.map(|(marker, since)| Progress { marker, since }),
         overridden: status.overridden.clone(),
@@ -71,7 +73,9 @@ pub fn write(journal: &Journal, status: &mut Group0UpgradeStatus) {
         completed_at,
         cancelled_at,
         intents,
+        taken,
         nodes,
+        sets,
         progress,
         overridden,
     } = journal;
@@ -83,7 +87,7 @@ pub fn write(journal: &Journal, status: &mut Group0UpgradeStatus) {
     status.canary = canary.as_ref().map(|name| name.name.clone());
     status.halted = halted.as_ref().map(|halt| HaltStatus {
         pod_name: halt.node.name.clone(),
-        why: super::bounded(&halt.why),
+        why: halt.why.clone(),
         generation: halt.generation,
     });
     status.last_restart_at = last_restart_at.map(Time);
@@ -93,9 +97,15 @@ pub fn write(journal: &Journal, status: &mut Group0UpgradeStatus) {
     status.completed_at = completed_at.map(Time);
     status.cancelled_at = cancelled_at.map(Time);
     status.intents = intents.iter().map(write_intent).collect();
+    status.taken = taken.as_ref().map(write_intent);
+    status.sets = sets.iter().map(|(name, version)| SetVersion { name: name.clone(), version: *version }).collect();
     status.progress_marker = progress.as_ref().map(|progress| progress.marker.clone());
     status.last_progress_at = progress.as_ref().map(|progress| Time(progress.since));
     status.overridden.clone_from(overridden);
+    let is_forgotten = |node: &&mut NodeStatus| !nodes.keys().any(|name| name.name == node.pod_name);
+    for node in status.nodes.iter_mut().filter(is_forgotten) {
+        fill(node, &Remembered::default());
+    }
     for (name, node) in nodes {
         write_node(name, node, status);
     }
@@ -106,8 +116,12 @@ fn write_node(name: &PodName, node: &Remembered, status: &mut Group0UpgradeStatu
         status.nodes.push(NodeStatus { pod_name: name.name.clone(), ..NodeStatus::default() });
         status.nodes.len() - 1
     });
+    fill(&mut status.nodes[place], node);
+}
+
+/// The host id of a node that has none in the journal stays: people read it.
+fn fill(written: &mut NodeStatus, node: &Remembered) {
     let Remembered { host, pod_version, sequence, silent_since, backed_up, retries, restarts, last_attempt_at } = node;
-    let written = &mut status.nodes[place];
     if let Some(host) = host {
         written.host_id = Some(host.to_string());
     }

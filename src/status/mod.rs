@@ -3,6 +3,7 @@
 mod conditions;
 mod journal;
 mod nodes;
+mod pace;
 
 pub use journal::{journal, write as write_journal};
 
@@ -15,18 +16,20 @@ use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 
 /// Messages are cut here: their field is bounded in the CRD.
 const MAX_MESSAGE_CHARS: usize = 1000;
-/// Lines of the plan kept, and their length: as the CRD bounds them.
-const MAX_LINES: usize = 128;
+/// Lines of the plan kept, and their length, as the CRD bounds them: the guards, a line for each rack and node, and a few more.
+const MAX_LINES: usize = 160;
 const MAX_LINE_CHARS: usize = 256;
 /// Runs kept.
 const MAX_RUNS: usize = 10;
+/// Overridden guards kept of each of them: as many as there are.
+const MAX_OVERRIDDEN: usize = 10;
 
 /// The status to write: what `plan` says of `seen`. `before` keeps the times at which conditions last changed.
 pub fn render(plan: &Plan, seen: &Observation, before: &Group0UpgradeStatus, now: Timestamp) -> Group0UpgradeStatus {
     let first = plan.report.waiting.first();
     let mut status = Group0UpgradeStatus {
         phase: plan.report.phase,
-        progress: progress(plan.report.phase, seen),
+        progress: progress(plan, seen),
         step: step(plan),
         blocked_by: first.map_or_else(String::new, |why| why.reason().into()),
         message: first.map_or_else(|| message(plan), |why| bounded(&why.to_string())),
@@ -35,7 +38,9 @@ pub fn render(plan: &Plan, seen: &Observation, before: &Group0UpgradeStatus, now
         synchronize_window_millis: synchronize_window_millis(seen).or(before.synchronize_window_millis),
         nodes: nodes::all(plan, seen, before),
         stall: plan.report.stall.as_ref().map(stall),
-        plan: plan.report.outlook.iter().take(MAX_LINES).map(|line| line.chars().take(MAX_LINE_CHARS).collect()).collect(),
+        deadline_at: plan.report.deadline.map(Time),
+        eta: pace::eta(plan, seen, now).map(Time),
+        plan: plan.report.outlook.iter().take(MAX_LINES).map(|line| cut(line, MAX_LINE_CHARS)).collect(),
         history: history(plan, before, now),
         ..Group0UpgradeStatus::default()
     };
@@ -66,7 +71,7 @@ fn history(plan: &Plan, before: &Group0UpgradeStatus, now: Timestamp) -> Vec<Run
         ended_at: Time(now),
         result: result.into(),
         approved_by: String::new(),
-        overridden: journal.overridden.clone(),
+        overridden: journal.overridden.iter().take(MAX_OVERRIDDEN).cloned().collect(),
         plan_hash: String::new(),
     });
     let surplus = history.len().saturating_sub(MAX_RUNS);
@@ -74,14 +79,13 @@ fn history(plan: &Plan, before: &Group0UpgradeStatus, now: Timestamp) -> Vec<Run
     history
 }
 
-/// Of all nodes: those that carry the flag, and after the roll those that are final.
-fn progress(phase: Phase, seen: &Observation) -> String {
+/// Of all nodes: those that carry the flag, and from the point of no return those that are final.
+fn progress(plan: &Plan, seen: &Observation) -> String {
     let is_final = |node: &NodeSeen| node.state == UpgradeState::PostRaft;
-    let done = match phase {
-        Phase::Forming | Phase::Synchronizing | Phase::Complete => {
-            seen.nodes.values().filter(|view| view.node.known().is_some_and(is_final)).count()
-        }
-        _ => seen.nodes.values().filter(|view| view.pod.known().is_some_and(|pod| pod.flag)).count(),
+    let done = if plan.journal.point_of_no_return_at.is_some() || plan.report.phase == Phase::Complete {
+        seen.nodes.values().filter(|view| view.node.known().is_some_and(is_final)).count()
+    } else {
+        seen.nodes.values().filter(|view| view.pod.known().is_some_and(|pod| pod.flag)).count()
     };
     format!("{done}/{}", seen.nodes.len())
 }
@@ -113,7 +117,11 @@ fn synchronize_window_millis(seen: &Observation) -> Option<i64> {
 
 /// Cut to what the CRD allows, at a character.
 fn bounded(text: &str) -> String {
-    text.chars().take(MAX_MESSAGE_CHARS).collect()
+    cut(text, MAX_MESSAGE_CHARS)
+}
+
+fn cut(text: &str, chars: usize) -> String {
+    text.chars().take(chars).collect()
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! `status.nodes`: each node in a few lines.
 
-use super::bounded;
+use super::cut;
 use crate::{
     crd::{Group0UpgradeStatus, NodeRaft, NodeStatus},
     observe::{Group, NodeSeen, NodeView, Observation, PodName, PodState, Procedure},
@@ -10,6 +10,14 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 /// Host ids named in `doesNotSee`; the rest is a count.
 const MAX_NOT_SEEN: usize = 10;
+/// A message for each of a hundred nodes: the object must stay small enough to be stored. The first is whole in `status.message`.
+const MAX_NODE_MESSAGE_CHARS: usize = 256;
+/// What a node says of itself is cut to what the CRD allows: a status that is refused would stop everything.
+const MAX_STATE_CHARS: usize = 64;
+/// The same for its schema version.
+const MAX_VERSION_CHARS: usize = 36;
+/// The same for the step of its procedure.
+const MAX_STEP_CHARS: usize = 128;
 
 /// Each node as it is now; what is not known now is as it was.
 pub(super) fn all(plan: &Plan, seen: &Observation, before: &Group0UpgradeStatus) -> Vec<NodeStatus> {
@@ -31,15 +39,15 @@ fn one(plan: &Plan, name: &PodName, view: &NodeView, old: Option<&NodeStatus>) -
     (status.step, status.since) = step(plan, name, view);
     let blocked = plan.report.waiting.iter().find(|why| why.node() == Some(name));
     status.blocked_by = blocked.map_or_else(String::new, |why| why.reason().into());
-    status.message = blocked.map_or_else(String::new, |why| bounded(&why.to_string()));
+    status.message = blocked.map_or_else(String::new, |why| cut(&why.to_string(), MAX_NODE_MESSAGE_CHARS));
     status
 }
 
 fn fill(status: &mut NodeStatus, node: &NodeSeen) {
     status.host_id = Some(node.host.to_string());
     status.boot_id = Some(node.generation.to_string());
-    status.upgrade_state = Some(node.state.to_string());
-    status.schema_version = Some(node.schema_version.clone());
+    status.upgrade_state = Some(cut(&node.state.to_string(), MAX_STATE_CHARS));
+    status.schema_version = Some(cut(&node.schema_version, MAX_VERSION_CHARS));
     status.raft = node.group.as_ref().map(|group| raft(node, group));
     let down: Vec<_> = node.peers.iter().filter(|(_, peer)| !peer.up).map(|(host, _)| host.to_string()).collect();
     let more = down.len().saturating_sub(MAX_NOT_SEEN);
@@ -71,8 +79,8 @@ fn node_step(node: &NodeSeen) -> (String, Option<Time>) {
         _ if node.bootstrapped.is_err() => ("joining".into(), None),
         Procedure::Idle if node.held && !node.proceed => ("held".into(), None),
         Procedure::Idle => ("serving".into(), None),
-        Procedure::Running { step, since, .. } => (step.clone(), Some(Time(*since))),
-        Procedure::Failed { step, .. } => (format!("failed in {step}"), None),
+        Procedure::Running { step, since, .. } => (cut(step, MAX_STEP_CHARS), Some(Time(*since))),
+        Procedure::Failed { step, .. } => (cut(&format!("failed in {step}"), MAX_STEP_CHARS), None),
         Procedure::Done => ("final".into(), None),
     }
 }

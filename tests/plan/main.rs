@@ -1,9 +1,12 @@
-//! Planner transcripts: text in, text out. `UPDATE=1 cargo test --test plan` rewrites the outputs.
+//! Planner transcripts: text in, text out. `UPDATE=1 cargo test --workspace --test plan` rewrites the outputs. What must hold of
+//! every plan is in `property.rs`.
 //!
 //! A file is a list of blocks: commands, a line `----`, what the last of them printed, an empty line. Lines before a block
-//! that begin with `#` are comments. The commands are in `world.rs`.
+//! that begin with `#` are comments. The commands are in `world/`.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "in tests a panic is how a failure is told")]
 
+mod generator;
+mod property;
 mod world;
 
 use std::{env, fmt::Write as _, fs, path::Path};
@@ -30,6 +33,7 @@ fn parse_block(block: &str) -> Block {
 }
 
 fn run(path: &Path) -> (String, String) {
+    println!("{}", path.display());
     let text = fs::read_to_string(path).unwrap();
     let (mut expected, mut actual) = (String::new(), String::new());
     let mut world = World::default();
@@ -45,7 +49,13 @@ fn run(path: &Path) -> (String, String) {
 #[test]
 fn transcripts() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/plan/testdata");
-    let mut paths: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let (mut folders, mut paths) = (vec![folder], Vec::new());
+    while let Some(folder) = folders.pop() {
+        let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let (below, files): (Vec<_>, Vec<_>) = entries.partition(|path| path.is_dir());
+        folders.extend(below);
+        paths.extend(files);
+    }
     paths.sort();
     assert!(!paths.is_empty());
     for path in paths {

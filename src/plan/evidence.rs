@@ -1,0 +1,153 @@
+//! What tells one kind of stall from another: pure functions of what was seen, in the order in which they are asked.
+
+use super::{Given, Plan, WaitingFor, health::signed, report::names, stall::Class};
+use crate::{
+    crd::Phase,
+    observe::{HostId, Machine, NodeSeen, NodeView, PodName, Procedure, UpgradeState},
+};
+use std::collections::BTreeSet;
+
+/// The nodes whose word is at hand.
+pub(super) fn nodes<'a>(given: &Given<'a>) -> impl Iterator<Item = (&'a PodName, &'a NodeSeen)> {
+    given.seen.nodes.iter().filter_map(|(name, view)| Some((name, view.node.known()?)))
+}
+
+/// The first class whose evidence is there, with it.
+pub(super) fn find(given: &Given<'_>, plan: &Plan) -> Option<(Class, String)> {
+    let waiting = &plan.report.waiting;
+    let said = |of: fn(&WaitingFor) -> bool| waiting.iter().find(|why| of(why)).map(ToString::to_string);
+    let says = |class: Class, of: fn(&WaitingFor) -> bool| said(of).map(|text| (class, text));
+    says(Class::UnknownNodeState, |why| matches!(why, WaitingFor::UnknownNodeState { .. }))
+        .or_else(|| says(Class::WrongConfig, |why| matches!(why, WaitingFor::FlagNotTaken { .. })))
+        .or_else(|| losses(given, plan))
+        .or_else(|| down(given, waiting))
+        .or_else(|| partitioned(given))
+        .or_else(|| stray_recovery(given))
+        .or_else(|| says(Class::UpgradeFiberFailed, |why| matches!(why, WaitingFor::UpgradeFiberFailed { .. })))
+        .or_else(|| no_leader(given))
+        .or_else(|| schema_disagreement(given))
+        .or_else(|| step_refused(given))
+}
+
+/// Nodes that nobody has seen alive for long enough, and whose machine or volume is known to be gone.
+pub(super) fn lost(given: &Given<'_>) -> Vec<PodName> {
+    let dead_after = signed(given.spec.recovery.dead_after.into());
+    let is_lost = |(name, view): &(&PodName, &NodeView)| {
+        let remembered = given.journal.node(name);
+        let is_silent = remembered.silent_since.is_some_and(|since| given.now.duration_since(since) >= dead_after);
+        let host = remembered.host.map(|host| host.to_string());
+        let declared = given.spec.recovery.confirm_dead.iter().any(|dead| Some(&dead.host_id) == host.as_ref());
+        let proven = view.pod.known().is_some_and(|pod| pod.volume_gone || pod.machine == Machine::OutOfService);
+        is_silent && (declared || proven)
+    };
+    given.seen.nodes.iter().filter(is_lost).map(|(name, _)| name.clone()).collect()
+}
+
+/// The voters of the group, if any node tells of one.
+pub(super) fn voters<'a>(given: &Given<'a>) -> Option<&'a BTreeSet<HostId>> {
+    nodes(given).filter_map(|(_, node)| node.group.as_ref()).map(|group| &group.voters).max_by_key(|voters| voters.len())
+}
+
+/// While no node is final all are needed. Afterwards a majority of the voters is, and if it answers, the others need not come back.
+fn losses(given: &Given<'_>, plan: &Plan) -> Option<(Class, String)> {
+    let lost = lost(given);
+    if lost.is_empty() {
+        return None;
+    }
+    let evidence = format!("lost for good: {}", names(&lost));
+    let Some(voters) = voters(given) else { return Some((Class::NodeLost, format!("{evidence}; no node has a group yet"))) };
+    let lost_voters = lost.iter().filter(|name| given.journal.node(name).host.is_some_and(|host| voters.contains(&host))).count();
+    let evidence = format!("{evidence}; {lost_voters} of {} voters", voters.len());
+    let is_final = plan.report.phase == Phase::Complete || nodes(given).any(|(_, node)| node.state == UpgradeState::PostRaft);
+    let answering = nodes(given).filter(|(_, node)| voters.contains(&node.host)).count();
+    let class = match (lost_voters * 2 >= voters.len() && lost_voters > 0, is_final) {
+        (true, _) => Class::QuorumLost,
+        (false, false) => Class::NodeLost,
+        (false, true) if answering * 2 > voters.len() => Class::MinorityLost,
+        (false, true) => return None,
+    };
+    Some((class, evidence))
+}
+
+fn down(given: &Given<'_>, waiting: &[WaitingFor]) -> Option<(Class, String)> {
+    let is_down = |why: &&WaitingFor| {
+        matches!(
+            why,
+            WaitingFor::PodDown { .. }
+                | WaitingFor::PodBroken { .. }
+                | WaitingFor::NodeUnknown { .. }
+                | WaitingFor::PodNotReady { .. }
+        )
+    };
+    let why = waiting.iter().find(is_down)?;
+    let pod = why.node().and_then(|name| given.pod(name));
+    let where_it_is = match pod.map(|pod| pod.machine) {
+        _ if pod.is_some_and(|pod| pod.volume_gone) => {
+            "its volume is gone, which counts once it has been silent for recovery.deadAfter"
+        }
+        Some(Machine::Gone) => "its machine is gone from Kubernetes, which proves nothing about its containers",
+        Some(Machine::OutOfService) => {
+            "its machine is out of service, which counts once it has been silent for recovery.deadAfter"
+        }
+        Some(Machine::There) => "its machine and its volume exist",
+        None => "of its pod nothing is known",
+    };
+    Some((Class::NodeDownRestartable, format!("{why}; {where_it_is}")))
+}
+
+fn partitioned(given: &Given<'_>) -> Option<(Class, String)> {
+    let blind = nodes(given).find_map(|(name, node)| {
+        let (other, _) =
+            nodes(given).find(|(other, seen)| *other != name && node.peers.get(&seen.host).is_none_or(|peer| !peer.up))?;
+        Some((name, other))
+    });
+    blind.map(|(a, b)| (Class::Partitioned, format!("{a} and {b} both answer, but {a} does not see {b} up")))
+}
+
+fn stray_recovery(given: &Given<'_>) -> Option<(Class, String)> {
+    let (name, _) = nodes(given).find(|(_, node)| node.state == UpgradeState::Recovery)?;
+    let finals = nodes(given).filter(|(_, node)| node.state == UpgradeState::PostRaft).count();
+    let is_stray = finals * 2 > given.seen.nodes.len();
+    is_stray
+        .then(|| (Class::StrayRecovery, format!("{name} is in recovery, {finals} of {} nodes are final", given.seen.nodes.len())))
+}
+
+fn no_leader(given: &Given<'_>) -> Option<(Class, String)> {
+    let groups: Vec<_> = nodes(given).filter_map(|(name, node)| Some((name, node, node.group.as_ref()?))).collect();
+    let voters = groups.iter().map(|(_, _, group)| &group.voters).max_by_key(|voters| voters.len())?;
+    let answering = groups.iter().filter(|(_, node, _)| voters.contains(&node.host)).count();
+    let waits = groups.iter().any(|(_, node, _)| {
+        matches!(&node.procedure, Procedure::Running { waiting, .. } if waiting.iter().any(|text| text.contains("barrier")))
+    });
+    let leader = groups.iter().find(|(_, node, _)| leads(node));
+    if answering * 2 <= voters.len() || !(waits || leader.is_none()) {
+        return None;
+    }
+    let leader = leader.map_or_else(|| "nobody".to_owned(), |(name, _, _)| name.to_string());
+    Some((Class::NoLeader, format!("{answering} of {} voters answer, {leader} leads, and no read barrier passes", voters.len())))
+}
+
+/// Whether it says that it leads.
+pub(super) fn leads(node: &NodeSeen) -> bool {
+    node.group.as_ref().is_some_and(|group| group.leader == Some(node.host))
+}
+
+fn schema_disagreement(given: &Given<'_>) -> Option<(Class, String)> {
+    let all: Vec<_> = nodes(given).collect();
+    let is_off = all.iter().any(|(_, node)| node.state == UpgradeState::Synchronize);
+    let versions: BTreeSet<&str> = all.iter().map(|(_, node)| node.schema_version.as_str()).collect();
+    let disagree = is_off && all.len() == given.seen.nodes.len() && versions.len() > 1;
+    let listed = || versions.iter().copied().collect::<Vec<_>>().join(", ");
+    disagree.then(|| {
+        (Class::SchemaDisagreement, format!("schema changes are off, all nodes answer, their versions are {}", listed()))
+    })
+}
+
+fn step_refused(given: &Given<'_>) -> Option<(Class, String)> {
+    nodes(given).find_map(|(name, node)| match &node.procedure {
+        Procedure::Running { step, waiting, .. } if step == "ask_peers" => {
+            Some((Class::StepRefused, format!("{name} is still in its first step: {}", waiting.join(", "))))
+        }
+        _ => None,
+    })
+}

@@ -1,0 +1,144 @@
+//! What happens to one node, its pod and its peers.
+
+use super::{GROUP, World, grow_old, host, known, new_node, peer};
+use group0_operator::observe::{Group, Machine, NodeSeen, Part, PodState, Procedure, UpgradeState};
+use k8s_openapi::jiff::SignedDuration;
+use std::collections::BTreeMap;
+
+impl World {
+    /// What happens to one node.
+    pub fn happen(&mut self, verb: &str, node: &str, rest: &[&str]) {
+        match (verb, rest) {
+            ("up", []) => self.up(node),
+            ("final", []) => self.become_final(node),
+            ("joined", []) => self.join(node),
+            ("down", why) => self.pod(node).state = PodState::Down(why.join(" ")),
+            ("broken", why) => self.pod(node).state = PodState::Broken(why.join(" ")),
+            ("changing", []) => self.pod(node).state = PodState::Changing,
+            ("running", []) => self.pod(node).state = PodState::Running,
+            ("remade", []) => self.remake(node),
+            ("unread", []) => self.node(node).flag = false,
+            ("unready", why) => self.node(node).ready = Err(why.join(" ")),
+            ("ready", []) => self.node(node).ready = Ok(()),
+            ("unknown", why) => self.view(node).node = Part::Unknown(why.join(" ")),
+            ("unknown-pod", why) => self.view(node).pod = Part::Unknown(why.join(" ")),
+            ("stale", [seconds]) => grow_old(&mut self.view(node).node, seconds),
+            ("stale-pod", [seconds]) => grow_old(&mut self.view(node).pod, seconds),
+            ("older", []) => self.node(node).sequence -= 1,
+            ("older-pod", []) => self.pod(node).version -= 1,
+            ("state", [state]) => self.node(node).state = UpgradeState::from(*state),
+            ("clock", [millis]) => self.node(node).clock_offset = SignedDuration::from_millis(millis.parse().unwrap()),
+            ("disk", [bytes]) => self.node(node).disk_free = Some(bytes.parse().unwrap()),
+            ("release", [release]) => self.node(node).release = (*release).into(),
+            ("version", [version]) => self.node(node).schema_version = (*version).into(),
+            ("claimed", [epoch]) => self.node(node).epoch = epoch.parse().unwrap(),
+            ("proceeded", []) => self.node(node).proceed = true,
+            ("unflagged", []) => (self.pod(node).flag, self.pod(node).hold) = (false, false),
+            ("unheld", []) => (self.pod(node).flag, self.pod(node).hold) = (true, false),
+            ("held", []) => self.node(node).proceed = false,
+            ("volume-gone", []) => self.pod(node).volume_gone = true,
+            ("machine-gone", []) => self.pod(node).machine = Machine::Gone,
+            ("out-of-service", []) => self.pod(node).machine = Machine::OutOfService,
+            ("machine-there", []) => self.pod(node).machine = Machine::There,
+            ("cut-off", []) => self.cut_off(node),
+            ("restarted", []) => self.restart(node),
+            ("retried", [times]) => {
+                let name = self.name(node);
+                self.journal.nodes.entry(name).or_default().retries = times.parse().unwrap();
+            }
+            ("newer", []) => self.node(node).sequence += 1,
+            ("newer-pod", []) => self.pod(node).version += 1,
+            ("knows", [other, generation]) => self.peer(node, other).generation = generation.parse().unwrap(),
+            ("sees", [other, up]) => self.peer(node, other).up = up.parse().unwrap(),
+            ("pulled", [other, generation]) => self.peer(node, other).pulled_from_generation = generation.parse().unwrap(),
+            ("does-not-know", [other]) => {
+                let other = host(&self.name(other));
+                self.node(node).peers.remove(&other);
+            }
+            ("enabled", []) => self.node(node).feature_enabled = true,
+            ("leads", []) => self.lead(node),
+            ("step", [step, waiting @ ..]) => {
+                let since = self.now;
+                let waiting = if waiting.is_empty() { Vec::new() } else { vec![waiting.join(" ")] };
+                self.node(node).procedure = Procedure::Running { step: (*step).into(), waiting, since };
+            }
+            ("failed", cause) => {
+                self.node(node).procedure = Procedure::Failed { step: "step".into(), cause: cause.join(" ") };
+            }
+            other => panic!("unknown command {other:?}"),
+        }
+    }
+
+    /// Nobody but those who are cut off with it can reach it, and its machine is deleted from Kubernetes.
+    fn cut_off(&mut self, name: &str) {
+        let cut_off = host(&self.name(name));
+        self.pod(name).machine = Machine::Gone;
+        self.pod(name).state = PodState::Down("its machine does not answer".into());
+        self.view(name).node = Part::Unknown("no route to host".into());
+        for view in self.seen.nodes.values_mut() {
+            if let Part::Known { value: node, .. } = &mut view.node
+                && let Some(peer) = node.peers.get_mut(&cut_off)
+            {
+                peer.up = false;
+            }
+        }
+    }
+
+    /// Its process was restarted in the same pod.
+    pub fn restart(&mut self, name: &str) {
+        let uid = self.pod(name).uid.parse::<u64>().unwrap() + 1;
+        self.pod(name).uid = uid.to_string();
+        self.up(name);
+    }
+
+    /// The node answers in its present start, all see it, and all have exchanged schemas with it.
+    pub fn up(&mut self, name: &str) {
+        let (name, pod) = (self.name(name), self.pod(name).clone());
+        let before = self.view(&name.name).node.known().cloned();
+        let generation = pod.uid.parse().unwrap();
+        let mut peers = BTreeMap::new();
+        for (other, view) in self.seen.nodes.iter_mut().filter(|(other, _)| **other != name) {
+            if let Part::Known { value: node, .. } = &mut view.node {
+                peers.insert(host(other), peer(node.generation));
+                node.peers.insert(host(&name), peer(generation));
+            }
+        }
+        let epoch = self.journal.epoch;
+        let fresh =
+            NodeSeen { generation, sequence: generation * 100, flag: pod.flag, held: pod.hold, epoch, ..new_node(&name, peers) };
+        let node = match before {
+            Some(before) => {
+                let NodeSeen { state, group, feature_enabled, schema_version, .. } = before;
+                NodeSeen { state, group, feature_enabled, schema_version, ..fresh }
+            }
+            None => fresh,
+        };
+        self.pod(&name.name).state = PodState::Running;
+        self.view(&name.name).node = known(node);
+    }
+
+    fn become_final(&mut self, name: &str) {
+        self.join(name);
+        let node = self.node(name);
+        node.state = UpgradeState::PostRaft;
+        node.procedure = Procedure::Done;
+    }
+
+    pub fn join(&mut self, name: &str) {
+        let voters = self.seen.nodes.keys().map(host).collect();
+        let leader = Some(host(self.seen.nodes.keys().next().unwrap()));
+        self.node(name).group = Some(Group { id: GROUP, leader, voters, joint: false, commit: 7, state_id: String::new() });
+    }
+
+    /// Only this one is known to lead; the others know nobody.
+    fn lead(&mut self, name: &str) {
+        let leader = host(&self.name(name));
+        for view in self.seen.nodes.values_mut() {
+            if let Part::Known { value: node, .. } = &mut view.node
+                && let Some(group) = &mut node.group
+            {
+                group.leader = (node.host == leader).then_some(leader);
+            }
+        }
+    }
+}
