@@ -104,12 +104,25 @@ impl Decision {
             if !matches!(outcome, Err(Failure::Unknown(_))) {
                 journal.intents.retain(|intent| intent.action != *action);
             }
-            if let (Action::Backup { node }, Ok(())) = (action, outcome) {
-                journal.nodes.entry(node.clone()).or_default().backed_up = true;
+            if outcome.is_ok() {
+                note_done(journal, action);
             }
         }
         status::write_journal(journal, &mut self.status);
         self.plan.next_look = self.at + if outcomes.iter().all(Result::is_ok) { SEEN_AFTER } else { AGAIN_AFTER };
+    }
+}
+
+/// What follows from an action that took place. A pod that was made again has a newer version than the one that was taken:
+/// whoever still sees that one, healthy and in its place, sees the past.
+fn note_done(journal: &mut Journal, action: &Action) {
+    match action {
+        Action::Backup { node } => journal.nodes.entry(node.clone()).or_default().backed_up = true,
+        Action::Recreate { node, version, .. } => {
+            let remembered = journal.nodes.entry(node.clone()).or_default();
+            remembered.pod_version = remembered.pod_version.max(version + 1);
+        }
+        _ => {}
     }
 }
 
