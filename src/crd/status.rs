@@ -78,7 +78,7 @@ pub struct Group0UpgradeStatus {
     pub halted: Option<HaltStatus>,
     /// Actions that were begun and whose outcome is not known yet.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 128))]
+    #[schemars(length(max = 512))]
     pub intents: Vec<IntentStatus>,
     /// What progress is measured by, as a hash: while it stays the same, nothing moves.
     #[serde(skip_serializing_if = "Option::is_none")]

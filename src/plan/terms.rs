@@ -43,6 +43,7 @@ fn is_over(given: &Given<'_>, intent: &Intent) -> bool {
         return true;
     }
     match &intent.action {
+        action if action.is_lost() => false,
         Action::Recreate { node, uid, version } => given.pod(node).is_some_and(|pod| pod.uid != *uid || pod.version != *version),
         Action::Restart { node, generation } => {
             given.node(node).is_some_and(|node| node.generation != *generation || node.epoch > intent.epoch)
@@ -55,9 +56,9 @@ fn is_over(given: &Given<'_>, intent: &Intent) -> bool {
 /// What makes it impossible.
 fn ending(given: &Given<'_>, intent: &Intent) -> Option<Action> {
     match &intent.action {
-        Action::Recreate { node, uid, .. } => {
-            given.pod(node)?;
-            Some(Action::TouchPod { node: node.clone(), uid: uid.clone() })
+        Action::Recreate { node, .. } => {
+            let uid = given.pod(node)?.uid.clone();
+            Some(Action::TouchPod { node: node.clone(), uid })
         }
         Action::SetTemplate { set, .. } => {
             let version = given.set(set)?.version;
