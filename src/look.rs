@@ -5,7 +5,7 @@
 use crate::{
     act::{Failure, Order},
     crd::{Group0Upgrade, Group0UpgradeStatus},
-    observe::{NodeView, Observation},
+    observe::{NodeView, Observation, Part, Set},
     plan::{Action, Intent, Journal, Plan, check, plan},
     status,
 };
@@ -57,7 +57,10 @@ pub fn start(epoch: Option<u64>, object: &Group0Upgrade, seen: &Observation, run
         Some(epoch) if object.spec.dry_run || highest_epoch(&stored, seen) == epoch => Start::GoOn(stored),
         None if object.spec.dry_run => Start::GoOn(begun(stored, run_id, now)),
         _ => {
-            let journal = Journal { epoch: highest_epoch(&stored, seen) + 1, ..begun(stored, run_id, now) };
+            let mut journal = Journal { epoch: highest_epoch(&stored, seen) + 1, ..begun(stored.clone(), run_id, now) };
+            if stored.epoch == 0 && somebody_was_here(seen) {
+                journal.intents.extend(lost_intents(seen, now));
+            }
             status::write_journal(&journal, &mut status);
             Start::NewTerm(journal, Box::new(status))
         }
@@ -68,6 +71,19 @@ pub fn start(epoch: Option<u64>, object: &Group0Upgrade, seen: &Observation, run
 fn highest_epoch(journal: &Journal, seen: &Observation) -> u64 {
     let said = |view: &NodeView| view.node.known().map_or(0, |node| node.epoch);
     seen.nodes.values().map(said).max().unwrap_or_default().max(journal.epoch)
+}
+
+/// Whether an operator may have acted here before whose journal is not ours: it owned before it did anything else.
+fn somebody_was_here(seen: &Observation) -> bool {
+    let is_free = |set: &Part<Set>| set.known().is_some_and(|set| set.owner.is_none());
+    let is_claimed = |view: &NodeView| view.node.known().is_some_and(|node| node.epoch > 0);
+    !seen.sets.iter().all(is_free) || seen.nodes.values().any(is_claimed)
+}
+
+/// What that operator may have begun, and may still do late: anything, to anyone.
+fn lost_intents(seen: &Observation, at: Timestamp) -> impl Iterator<Item = Intent> {
+    let sets = seen.sets.iter().filter_map(Part::known).map(|set| Action::lost_template(&set.name));
+    sets.chain(seen.nodes.keys().map(Action::lost_recreate)).map(move |action| Intent { action, epoch: 0, at })
 }
 
 fn begun(journal: Journal, run_id: &str, now: Timestamp) -> Journal {
@@ -104,12 +120,29 @@ impl Decision {
             if !matches!(outcome, Err(Failure::Unknown(_))) {
                 journal.intents.retain(|intent| intent.action != *action);
             }
-            if let (Action::Backup { node }, Ok(())) = (action, outcome) {
-                journal.nodes.entry(node.clone()).or_default().backed_up = true;
+            if outcome.is_ok() {
+                note_done(journal, action);
             }
         }
         status::write_journal(journal, &mut self.status);
         self.plan.next_look = self.at + if outcomes.iter().all(Result::is_ok) { SEEN_AFTER } else { AGAIN_AFTER };
+    }
+}
+
+/// What follows from an action that took place. A pod that was made again has a newer version than the one that was taken:
+/// whoever still sees that one, healthy and in its place, sees the past.
+fn note_done(journal: &mut Journal, action: &Action) {
+    match action {
+        Action::Backup { node } => journal.nodes.entry(node.clone()).or_default().backed_up = true,
+        Action::Recreate { node, version, .. } => {
+            let remembered = journal.nodes.entry(node.clone()).or_default();
+            remembered.pod_version = remembered.pod_version.max(version + 1);
+        }
+        Action::TouchPod { node, .. } => {
+            journal.intents.retain(|intent| intent.action != Action::lost_recreate(node));
+        }
+        Action::TouchSet { set, .. } => journal.intents.retain(|intent| intent.action != Action::lost_template(set)),
+        _ => {}
     }
 }
 

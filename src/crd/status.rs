@@ -78,7 +78,7 @@ pub struct Group0UpgradeStatus {
     pub halted: Option<HaltStatus>,
     /// Actions that were begun and whose outcome is not known yet.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 256))]
+    #[schemars(length(max = 512))]
     pub intents: Vec<IntentStatus>,
     /// The last restart by the operator, until its effect is seen: no other node is taken before.
     #[serde(skip_serializing_if = "Option::is_none")]

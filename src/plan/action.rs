@@ -100,6 +100,25 @@ impl Action {
         }
     }
 
+    /// A `Recreate` whose record is lost: of which pod of that name is not known, so that only a touch ends it.
+    pub fn lost_recreate(node: &PodName) -> Self {
+        Self::Recreate { node: node.clone(), uid: String::new(), version: 0 }
+    }
+
+    /// A `SetTemplate` whose record is lost, likewise.
+    pub fn lost_template(set: &str) -> Self {
+        Self::SetTemplate { set: set.into(), version: 0, flag: false }
+    }
+
+    /// Whether it stands for one whose record is lost.
+    pub fn is_lost(&self) -> bool {
+        match self {
+            Self::Recreate { node, .. } => *self == Self::lost_recreate(node),
+            Self::SetTemplate { set, .. } => *self == Self::lost_template(set),
+            _ => false,
+        }
+    }
+
     /// Whether a node serves nobody while it takes place.
     pub fn disrupts(&self) -> Option<&PodName> {
         match self {

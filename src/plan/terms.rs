@@ -66,6 +66,7 @@ pub(super) fn is_over(seen: &Observation, intent: &Intent) -> bool {
     let is_gone = |name: &PodName| !seen.nodes.contains_key(name);
     let known = |name: &PodName| seen.nodes.get(name).map(|view| (view.pod.known(), view.node.known()));
     match &intent.action {
+        action if action.is_lost() => false,
         Action::Recreate { node, version, .. } => {
             let pod = known(node).and_then(|(pod, _)| pod);
             is_gone(node) || pod.is_some_and(|pod| pod.version > *version)
@@ -85,9 +86,9 @@ pub(super) fn is_over(seen: &Observation, intent: &Intent) -> bool {
 /// What makes it impossible.
 fn ending(given: &Given<'_>, intent: &Intent) -> Option<Action> {
     match &intent.action {
-        Action::Recreate { node, uid, .. } => {
-            given.pod(node)?;
-            Some(Action::TouchPod { node: node.clone(), uid: uid.clone() })
+        Action::Recreate { node, .. } => {
+            let uid = given.pod(node)?.uid.clone();
+            Some(Action::TouchPod { node: node.clone(), uid })
         }
         Action::SetTemplate { set, .. } => {
             let version = given.set(set)?.version;
