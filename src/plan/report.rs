@@ -11,6 +11,14 @@ use std::fmt;
 /// Reasons kept at most: all pairs of a hundred nodes would make ten thousand.
 const MAX_REASONS: usize = 64;
 
+/// What is needed when all or a majority are needed and do not exist any more.
+const RECOVER: &str = ": what is left needs a recovery, which must exclude exactly these";
+/// While there is no group yet.
+const REMOVE: &str =
+    ", and no node has a group yet: remove from the ring as ever; what replaces it is held until all others are final";
+/// Once there is one that goes on.
+const REPLACE: &str = ", and the group goes on without: no recovery; remove from the ring, then let a replacement join";
+
 /// Where the upgrade is and what it waits for, the most important first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
@@ -351,20 +359,9 @@ impl fmt::Display for WaitingFor {
             }
             Self::Cancelled => write!(f, "the run is cancelled; take spec.cancel away to begin another one"),
             Self::BackupPending { node } => write!(f, "the schema of {node} has not been copied yet"),
-            Self::RecoveryRequired { lost } => {
-                write!(f, "{} lost for good: what is left needs a recovery, which must exclude exactly these", are(lost))
-            }
-            Self::RemoveLost { lost } => write!(
-                f,
-                "{} lost for good, and no node has a group yet: remove from the ring as ever; what replaces it is held until all others \
-                 are final",
-                are(lost)
-            ),
-            Self::ReplaceLost { lost } => write!(
-                f,
-                "{} lost for good, and the group goes on without: no recovery; remove from the ring, then let a replacement join",
-                are(lost)
-            ),
+            Self::RecoveryRequired { lost } => write!(f, "{} lost for good{RECOVER}", are(lost)),
+            Self::RemoveLost { lost } => write!(f, "{} lost for good{REMOVE}", are(lost)),
+            Self::ReplaceLost { lost } => write!(f, "{} lost for good{REPLACE}", are(lost)),
             Self::PodBroken { node, why } => write!(f, "{node} cannot run as it is: {why}; correct its template"),
             Self::PodDown { node, why } => write!(f, "{node} does not run: {why}"),
             Self::PodNotReady { node, why } => write!(f, "{node} is not ready: {why}"),

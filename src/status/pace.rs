@@ -20,9 +20,11 @@ pub(super) fn eta(plan: &Plan, seen: &Observation, now: Timestamp) -> Option<Tim
     }
     let has_flag = |view: &&NodeView| view.pod.known().is_some_and(|pod| pod.flag && pod.hold);
     let of_this_run = |view: &&NodeView| view.pod.known().is_some_and(|pod| pod.since >= began);
-    let done = i32::try_from(seen.nodes.values().filter(has_flag).filter(of_this_run).count()).ok()?;
-    let left = i32::try_from(seen.nodes.values().filter(|view| !has_flag(view)).count()).ok()?;
-    let pace = last.duration_since(began).checked_div(done.checked_sub(1).filter(|between| *between > 0)?)?;
-    let eta = last.checked_add(pace.checked_mul(left + 1)?).ok()?;
+    let under_way = usize::from(journal.taken.is_some());
+    let restarts = seen.nodes.values().filter(has_flag).filter(of_this_run).count() + under_way;
+    let left = seen.nodes.values().filter(|view| !has_flag(view)).count().saturating_sub(under_way);
+    let times = |count: usize| i32::try_from(count).ok();
+    let pace = last.duration_since(began).checked_div(times(restarts.checked_sub(1)?)?)?;
+    let eta = last.checked_add(pace.checked_mul(times(left + 1)?)?).ok()?;
     (eta > now).then_some(eta)
 }

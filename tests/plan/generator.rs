@@ -256,9 +256,9 @@ impl Choices {
             peers.insert(HostId(Uuid::from_u128(0xf)), peer(1));
         }
         let states = ["recovery", "use_pre_raft_procedures", "synchronize", "use_post_raft_procedures", "dancing"];
-        let state = if stage == Stage::Final { states[3] } else { states[1] };
-        let state = self.or(state, &states);
-        let state = if state == "dancing" { "dancing".repeat(99) } else { state.to_owned() };
+        let reported = if stage == Stage::Final { states[3] } else { states[1] };
+        let reported = self.or(reported, &states);
+        let reported = if reported == "dancing" { "dancing".repeat(99) } else { reported.to_owned() };
         let has_begun = stage >= Stage::Begun;
         NodeSeen {
             sequence: (own << 32) + u64::from(self.below(3)),
@@ -271,7 +271,7 @@ impl Choices {
             held: self.or(pod.hold, &[!pod.hold]),
             proceed: self.or(has_begun, &[!has_begun]),
             feature_enabled: self.or(has_begun && stage != Stage::Begun, &[has_begun]),
-            state: UpgradeState::from(state.as_str()),
+            state: UpgradeState::from(reported.as_str()),
             procedure: self.procedure(stage),
             group: self.group(stage, generations),
             schema_version: self.or("aaaa".into(), &["bbbb".into(), "z".repeat(99)]),
