@@ -37,7 +37,7 @@ fn planned(case: &Case) -> Plan {
 }
 
 proptest! {
-    #![proptest_config(config(2000))]
+    #![proptest_config(config(1000))]
 
     /// A plan that its audit refuses would be a dead end, and one that neither acts nor says why a riddle.
     #[test]
@@ -77,7 +77,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(config(600))]
+    #![proptest_config(config(500))]
 
     /// Whatever the acts come to, they are not seen to have any effect; time passes. Then:
     ///
