@@ -65,6 +65,10 @@ sim: ## whole clusters in simulated worlds: SEEDS=n [FIRST_SEED=m], SEED=n or KI
 	@KILL='$(KILL)' SEEDS='$(SEEDS)' FIRST_SEED='$(FIRST_SEED)' SEED='$(SEED)' LOG='$(LOG)' WITHOUT='$(WITHOUT)' NODES='$(NODES)' CHANGES='$(CHANGES)' \
 	$(CARGO) test --quiet --workspace --test sim
 
+.PHONY: mutants
+mutants: ## plant one bug after the other in planner and journal, and expect each to be caught; MUTANT=name for one
+	tests/mutants/run $(MUTANT)
+
 .PHONY: bench
 bench: ## figures with a floor or a peer measured in the same run
 	$(CARGO) bench --workspace

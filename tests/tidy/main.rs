@@ -1,4 +1,5 @@
-//! The shape of the repository, as a test: sizes, dead files, purity of core and plan, direction of dependencies, generated files.
+//! The shape of the repository, as a test: sizes, dead files, purity of core and plan, direction of dependencies, generated files,
+//! mutants.
 //!
 //! Every check is a pure function from text to complaints, in the file named for it, with a test that makes it complain. Here they meet
 //! the files of this repository.
@@ -6,6 +7,7 @@
 mod dead;
 mod dependencies;
 mod generated;
+mod mutants;
 mod purity;
 mod shape;
 mod source;
@@ -62,4 +64,9 @@ fn dependencies_point_one_way() {
 #[test]
 fn generated_files_are_as_generated() {
     tidy(&generated::stale());
+}
+
+#[test]
+fn mutants_apply() {
+    tidy(&mutants::stale());
 }
