@@ -15,7 +15,7 @@ use k8s_openapi::{
 use kube::CustomResourceExt as _;
 use proptest::prelude::*;
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::LazyLock};
 
 /// Numbers that a case is read from: a case of five nodes reads about four hundred.
 const NUMBERS: usize = 500;
@@ -37,7 +37,7 @@ fn planned(case: &Case) -> Plan {
 }
 
 proptest! {
-    #![proptest_config(config(1000))]
+    #![proptest_config(config(10_000))]
 
     /// A plan that its audit refuses would be a dead end, and one that neither acts nor says why a riddle.
     #[test]
@@ -71,13 +71,13 @@ proptest! {
         let text = serde_json::to_string(&rendered).unwrap();
         let read: Group0UpgradeStatus = serde_json::from_str(&text).unwrap();
         prop_assert_eq!(status::journal(&read, case.seen.nodes.keys()), plan.journal);
-        let outside = outside_bounds(&serde_json::to_value(&rendered).unwrap(), &schema(), "status");
+        let outside = outside_bounds(&serde_json::to_value(&rendered).unwrap(), &SCHEMA, "status");
         prop_assert!(outside.is_empty(), "{outside:?}");
     }
 }
 
 proptest! {
-    #![proptest_config(config(500))]
+    #![proptest_config(config(4000))]
 
     /// Whatever the acts come to, they are not seen to have any effect; time passes. Then:
     ///
@@ -155,10 +155,11 @@ fn not_seen_to_be_over(case: &Case) -> Option<&Action> {
     (!is_over).then_some(&taken.action)
 }
 
-fn schema() -> JSONSchemaProps {
+/// The schema of `status`, made once.
+static SCHEMA: LazyLock<JSONSchemaProps> = LazyLock::new(|| {
     let version = Group0Upgrade::crd().spec.versions.remove(0);
     version.schema.unwrap().open_api_v3_schema.unwrap().properties.unwrap().remove("status").unwrap()
-}
+});
 
 /// Each text, list or number that is out of the bounds of its schema.
 fn outside_bounds(value: &Value, schema: &JSONSchemaProps, path: &str) -> Vec<String> {
