@@ -106,12 +106,12 @@ impl Journal {
         Self { run_id, started_at: Some(now), ..Self::default() }
     }
 
-    /// The run after this one. Only the epoch, and what nodes and StatefulSets are known by, is kept.
+    /// The run after this one. Kept is only the epoch, what nodes and StatefulSets are known by, and a restart that is not seen yet.
     #[must_use]
     pub fn next(self, run_id: String, now: Timestamp) -> Self {
         let known_by = |node: Remembered| Remembered { backed_up: false, retries: 0, restarts: 0, last_attempt_at: None, ..node };
         let nodes = self.nodes.into_iter().map(|(name, node)| (name, known_by(node))).collect();
-        Self { epoch: self.epoch, nodes, sets: self.sets, ..Self::begin(run_id, now) }
+        Self { epoch: self.epoch, taken: self.taken, nodes, sets: self.sets, ..Self::begin(run_id, now) }
     }
 
     /// Timers that began after `now` were set by a clock that has been set back since: they begin now, so that nothing waits
