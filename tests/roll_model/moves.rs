@@ -106,22 +106,11 @@ impl Rules<'_> {
         let mut moves = self.of_nodes(world);
         for number in 0..world.operators.len() {
             let step = self.of_operator(world, number);
-            self.faults_of_operator(world, number, step.as_ref(), &mut moves);
+            faults_of_operator(world, number, step.as_ref(), &mut moves);
             moves.extend(step);
         }
         faults(world, &mut moves);
         moves
-    }
-
-    fn faults_of_operator(&self, world: &World, number: usize, step: Option<&Move>, moves: &mut Vec<Move>) {
-        let left = &world.left;
-        match step {
-            Some(Move::Look(..)) if left.stale > 0 => moves.extend(olds(world).map(|old| Move::Look(number, Some(old)))),
-            Some(Move::Write(_)) if left.lost_writes > 0 => moves.push(Move::WriteUnanswered(number)),
-            Some(Move::Act(_)) if left.unknowns > 0 => moves.push(Move::ActUnanswered(number)),
-            None if left.elections > 0 => moves.push(Move::Elect(number)),
-            _ => {}
-        }
     }
 
     /// The world after that.
@@ -292,4 +281,16 @@ fn elect(world: &mut World, number: usize) {
     process.operator = Operator::default();
     process.answers.clear();
     process.is_current = false;
+}
+
+/// What may go wrong with the next step of an operator.
+fn faults_of_operator(world: &World, number: usize, step: Option<&Move>, moves: &mut Vec<Move>) {
+    let left = &world.left;
+    match step {
+        Some(Move::Look(..)) if left.stale > 0 => moves.extend(olds(world).map(|old| Move::Look(number, Some(old)))),
+        Some(Move::Write(_)) if left.lost_writes > 0 => moves.push(Move::WriteUnanswered(number)),
+        Some(Move::Act(_)) if left.unknowns > 0 => moves.push(Move::ActUnanswered(number)),
+        None if left.elections > 0 => moves.push(Move::Elect(number)),
+        _ => {}
+    }
 }
