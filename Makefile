@@ -60,6 +60,10 @@ clients: ## cqlsh (two kinds) and the Python driver against an upgrading cluster
 crash: ## kill a node at each persisted step of the upgrade, before and after, ROUNDS times each
 	GROUP0_CRASH_ROUNDS=$(or $(ROUNDS),5) $(CARGO) test --workspace --test crash -- --nocapture
 
+.PHONY: resume
+resume: ## kill the operator again and again during an upgrade, and go on from its journal: ROUNDS upgrades
+	GROUP0_RESUME_ROUNDS=$(or $(ROUNDS),50) $(CARGO) test --workspace --test steer -- --nocapture a_killed_operator
+
 .PHONY: sim
 sim: ## whole clusters in simulated worlds: SEEDS=n [FIRST_SEED=m], SEED=n or KILL=n:m [LOG=1]; WITHOUT=fault,… makes worlds smaller
 	@KILL='$(KILL)' SEEDS='$(SEEDS)' FIRST_SEED='$(FIRST_SEED)' SEED='$(SEED)' LOG='$(LOG)' WITHOUT='$(WITHOUT)' NODES='$(NODES)' CHANGES='$(CHANGES)' \

@@ -5,6 +5,7 @@
 #[path = "harness/binary.rs"]
 mod binary;
 
+use group0_core::random::Random;
 use group0_operator::crd::{Group0Upgrade, Group0UpgradeStatus, Phase};
 use std::{
     fs,
@@ -28,6 +29,9 @@ spec:
 
 /// Several clusters share two cores.
 const LIMIT: Duration = Duration::from_mins(2);
+
+/// Operators of one run at most: it takes seconds, and each lives longer than the one before.
+const MOST_LIVES: u64 = 60;
 
 /// A folder with a cluster. Whatever runs in it ends with it.
 struct Scene {
@@ -91,6 +95,12 @@ impl Scene {
 
     fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+
+    /// How often each node was started.
+    fn starts(&self) -> Vec<usize> {
+        let log = |index: usize| fs::read_to_string(self.dir().join("nodes").join(index.to_string()).join("log")).unwrap();
+        (0..3).map(|index| log(index).lines().filter(|line| line.contains("raft_group0_upgrade: starting")).count()).collect()
     }
 
     fn pids(&self) -> Vec<String> {
@@ -157,21 +167,35 @@ fn a_supervised_run_waits_for_approval_and_can_be_cancelled_and_begun_again() {
     assert_eq!(fs::read_dir(scene.dir().join("backup").join(&complete.run_id)).unwrap().count(), 3);
 }
 
+/// How often the whole of it is done; `make resume ROUNDS=n` says more.
+fn rounds() -> u64 {
+    std::env::var("GROUP0_RESUME_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(1)
+}
+
+/// How long an operator lives, of a round: short and long, never the same, the same in each run of the test.
+fn lifetimes(round: u64) -> impl Iterator<Item = Duration> {
+    let mut random = Random::seeded(round);
+    (0..MOST_LIVES).map(move |life| Duration::from_millis(150 + 40 * life + random.within(0..900)))
+}
+
 #[test]
 fn a_killed_operator_is_resumed_by_the_next_one() {
-    let scene = Scene::new("");
-    for round in 0..u64::MAX {
-        let mut operator = scene.start();
-        sleep(Duration::from_millis(150 + 130 * round));
-        operator.kill().unwrap();
-        operator.wait().unwrap();
-        if scene.status().is_some_and(|status| status.phase == Phase::Complete) {
-            break;
-        }
-        assert!(round < 40, "{:#?}", scene.status());
+    for round in 0..rounds() {
+        let scene = Scene::new("");
+        let is_complete = || scene.status().is_some_and(|status| status.phase == Phase::Complete);
+        let lives = lifetimes(round).take_while(|lifetime| {
+            let mut operator = scene.start();
+            sleep(*lifetime);
+            operator.kill().unwrap();
+            operator.wait().unwrap();
+            !is_complete()
+        });
+        let killed = lives.count() + 1;
+        assert_succeeds(&scene.run());
+        let status = scene.status().unwrap();
+        assert_eq!(status.history.len(), 1, "round {round}: one run, whoever carried it on: {status:#?}");
+        assert!(status.epoch > 1, "round {round}: each operator has begun a term of its own");
+        assert_eq!(scene.starts(), [2, 2, 2], "round {round}: each node was started, and then once again with the flag");
+        println!("round {round}: complete after {killed} operators were killed");
     }
-    assert_succeeds(&scene.run());
-    let status = scene.status().unwrap();
-    assert_eq!(status.history.len(), 1, "one run, whoever carried it on: {status:#?}");
-    assert!(status.epoch > 1, "each operator has begun a term of its own");
 }

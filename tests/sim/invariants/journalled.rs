@@ -6,7 +6,7 @@ use crate::events::Events;
 use std::time::Duration;
 
 /// What was ordered for an object that is gone may take place for so long after it was made again: its journal knows nothing of it.
-const AFTERLIFE: Duration = Duration::from_secs(60);
+const AFTERLIFE: Duration = Duration::from_mins(1);
 
 #[derive(Default)]
 pub struct Journalled {
