@@ -33,9 +33,9 @@ unit: ## all tests of the workspace, documentation and clients included
 	$(CARGO) test --workspace
 
 .PHONY: verify
-verify: format lint doc tidy deny ## format, lints, documentation, shape, generated files
+verify: format lint doc tidy deny charts ## format, lints, documentation, shape, generated files
 
-.PHONY: format lint doc tidy deny
+.PHONY: format lint doc tidy deny charts
 format:
 	$(CARGO) fmt --all --check
 lint:
@@ -47,6 +47,11 @@ tidy:
 deny:
 	@if command -v cargo-deny >/dev/null; then cargo deny --offline check bans licenses sources; \
 	else echo 'skipped: cargo deny, it is not installed (cargo install cargo-deny)'; fi
+
+HELM = $(or $(shell command -v helm),$(wildcard $(or $(GROUP0_CACHE),$(HOME)/.cache/group0)/cluster/bin/helm))
+charts:
+	@if [ -n '$(HELM)' ]; then $(HELM) lint --quiet --strict charts/group0-cluster charts/group0-operator 2>/dev/null; \
+	else echo 'skipped: helm lint, helm is not installed (tests/cluster/tools helm)'; fi
 
 .PHONY: generate
 generate: build ## write the generated files anew (crds/)
@@ -72,6 +77,22 @@ sim: ## whole clusters in simulated worlds: SEEDS=n [FIRST_SEED=m], SEED=n or KI
 .PHONY: mutants
 mutants: ## plant one bug after the other in planner and journal, and expect each to be caught; MUTANT=name for one
 	tests/mutants/run $(MUTANT)
+
+# Release: what tests run on a cluster is what users get. PROFILE=dev makes images sooner.
+IMAGES = $(or $(CARGO_TARGET_DIR),target)/images
+VERSION = $(shell sed -n '/^version/{s/.*"\(.*\)"/\1/p;q}' Cargo.toml)
+.PHONY: images
+images: PROFILE = release
+images: build ## both images as archives, as the Dockerfile makes them, without Docker
+	@mkdir -p $(IMAGES)
+	@for program in group0-node group0-operator; do \
+	images/archive $(or $(CARGO_TARGET_DIR),target)/$(PROFILE:dev=debug)/$$program $$program:$(VERSION) $(IMAGES)/$$program.tar; done
+
+.PHONY: kind kind-down
+kind: images ## a Kubernetes cluster of three workers with both images loaded, with or without Docker; says how to reach it
+	tests/cluster/up $(IMAGES)/group0-node.tar $(IMAGES)/group0-operator.tar
+kind-down: ## remove it; nothing but the cache is left
+	tests/cluster/down
 
 .PHONY: bench
 bench: ## figures with a floor or a peer measured in the same run
