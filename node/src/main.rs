@@ -69,7 +69,11 @@ async fn run(path: Option<PathBuf>, program: &Program) -> Exit {
         Ok(signals) => signals,
         Err(error) => return failed(&error, Exit::Failure),
     };
-    let running = match group0_node::run(config.clone()).await {
+    let started = tokio::select! {
+        started = group0_node::run(config.clone()) => started,
+        () = signals.end.recv() => return Exit::Done,
+    };
+    let running = match started {
         Ok(running) => running,
         Err(error @ StartError::Config(_)) => return failed(&error, Exit::Misconfigured),
         Err(error) => return failed(&error, Exit::Failure),

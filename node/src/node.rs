@@ -103,6 +103,7 @@ pub async fn start<M: Machine>(
     let (port, inbox) = port::open();
     let (apply, applied) = mpsc::unbounded_channel();
     let (stop, round_trips) = (CancellationToken::new(), RoundTrips::default());
+    tasks.spawn(seeds::follow(config.seeds.clone(), own, port.clone()));
     let outgoing = Network::new(port.clone(), sources.metrics.clone(), round_trips.clone(), own, config.seeds);
     let around = Surroundings {
         clock,
@@ -137,7 +138,8 @@ async fn open_disk(config: &Config) -> Result<(Disk, Image), StartError> {
 }
 
 async fn resolve(config: &Config, own: SocketAddr, image: &Image) -> Result<Seeds, ConfigError> {
-    let seeds = seeds::resolve(&config.seeds, own).await;
+    let resolve = async || seeds::resolve(&config.seeds, own).await;
+    let seeds = if image.is_empty() { seeds::await_all(resolve).await } else { resolve().await };
     seeds::check(&seeds, image)?;
     Ok(seeds)
 }

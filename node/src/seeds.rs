@@ -1,10 +1,24 @@
 //! Resolves the configured seeds. Names can be resolved anew at any time, as addresses change.
 
-use group0_core::io::Image;
-use std::net::SocketAddr;
-use tokio::net::lookup_host;
+use group0_core::io::{Image, Input};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+use tokio::{
+    net::lookup_host,
+    time::{Instant, sleep},
+};
 
-use crate::config::ConfigError;
+use crate::{config::ConfigError, port::Port};
+
+/// How long a first boot waits for seeds that have no address. In Kubernetes the name of a pod has one only a while after the pod has
+/// begun, and a resolver may remember for half a minute that it had none.
+const PATIENCE: Duration = Duration::from_secs(40);
+/// Between two tries.
+const AGAIN: Duration = Duration::from_millis(500);
+/// How often names are resolved while the node runs: nobody tells it that an address has changed.
+const FOLLOW: Duration = Duration::from_secs(5);
 
 /// What the configured seeds are now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,6 +52,45 @@ pub async fn resolve(names: &[String], own: SocketAddr) -> Seeds {
     seeds
 }
 
+/// For a first boot, which needs every seed: what `resolve` says once all have an address, or what it said last.
+pub async fn await_all(resolve: impl AsyncFn() -> Seeds) -> Seeds {
+    let (begun, mut told) = (Instant::now(), Vec::new());
+    loop {
+        let seeds = resolve().await;
+        if seeds.unresolved.is_empty() || begun.elapsed() >= PATIENCE {
+            return seeds;
+        }
+        if told != seeds.unresolved {
+            tracing::info!(target: "config", unresolved = seeds.unresolved.join(", "), "first boot: waiting for addresses of seeds");
+            told.clone_from(&seeds.unresolved);
+        }
+        sleep(AGAIN).await;
+    }
+}
+
+/// Tells the node where its seeds have moved, as long as it runs. Where all pods begin anew at once, none is where the others knew it, and
+/// the names are all that is left.
+pub async fn follow(names: Vec<String>, own: SocketAddr, port: Port) {
+    let mut told = Vec::new();
+    while !names.iter().all(|name| is_address(name)) {
+        sleep(FOLLOW).await;
+        let addresses = resolve(&names, own).await.addresses;
+        if !addresses.is_empty() && addresses != told {
+            port.tell(Input::Seeds(addresses.clone()));
+            told = addresses;
+        }
+    }
+}
+
+fn is_address(name: &str) -> bool {
+    name.parse::<SocketAddr>().is_ok() || host_of(name).parse::<IpAddr>().is_ok()
+}
+
+/// Without the brackets of an IPv6 address.
+fn host_of(name: &str) -> &str {
+    name.trim_start_matches('[').trim_end_matches(']')
+}
+
 /// A first boot needs every seed, lest two nodes found two clusters. Later the node knows its peers by itself.
 pub fn check(seeds: &Seeds, image: &Image) -> Result<(), ConfigError> {
     if seeds.unresolved.is_empty() {
@@ -55,7 +108,7 @@ async fn addresses(name: &str, port: u16) -> Vec<SocketAddr> {
     if let Ok(address) = name.parse::<SocketAddr>() {
         return vec![address];
     }
-    let host = name.trim_start_matches('[').trim_end_matches(']');
+    let host = host_of(name);
     let found = if host.parse::<std::net::Ipv6Addr>().is_err() && host.contains(':') {
         lookup_host(host).await.map(Iterator::collect)
     } else {
@@ -65,4 +118,40 @@ async fn addresses(name: &str, port: u16) -> Vec<SocketAddr> {
     found.sort();
     found.dedup();
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Seeds, await_all, check, is_address};
+    use group0_core::io::Image;
+    use std::cell::Cell;
+
+    fn missing() -> Seeds {
+        Seeds { unresolved: vec!["db-0.db".to_owned()], ..Seeds::default() }
+    }
+
+    #[test]
+    fn only_names_are_followed() {
+        for address in ["127.0.0.1", "127.0.0.1:7000", "::1", "[::1]", "[::1]:7000"] {
+            assert!(is_address(address), "{address}");
+        }
+        assert!(!is_address("db-0.db-peers") && !is_address("db-0.db-peers:7000"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_name_that_appears_is_waited_for() {
+        let tries = Cell::new(0);
+        let seeds = await_all(async || {
+            tries.set(tries.get() + 1);
+            if tries.get() < 3 { missing() } else { Seeds::default() }
+        });
+        assert_eq!((seeds.await, tries.get()), (Seeds::default(), 3));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_name_that_never_appears_refuses_a_first_boot() {
+        let seeds = await_all(async || missing()).await;
+        let refused = check(&seeds, &Image::default()).expect_err("two nodes might found two clusters");
+        assert_eq!(refused.to_string(), "Bad configuration: invalid value in 'seeds': cannot resolve db-0.db");
+    }
 }

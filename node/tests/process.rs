@@ -31,8 +31,6 @@ fn mistakes_in_the_configuration_are_code_2() {
     says(&run("storage_port: many"), 2, "Bad configuration: storage_port");
     let text = "Bad configuration: consistent_cluster_management requires schema commit log to be enabled";
     says(&run(&format!("{quiet}, consistent_cluster_management: true, force_schema_commit_log: false}}")), 2, text);
-    let text = "Bad configuration: invalid value in 'seeds'";
-    says(&run(&format!("{quiet}, seeds: ['nowhere.invalid']}}")), 2, text);
 }
 
 #[test]
