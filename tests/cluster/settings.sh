@@ -2,6 +2,10 @@
 KIND_VERSION=v0.33.0 KUBE_VERSION=v1.34.4 HELM_VERSION=v3.19.0
 # What is put into the node image where kind's own cannot be pulled.
 CONTAINERD_VERSION=v2.3.4 COREDNS_VERSION=v1.12.4 PROVISIONER_VERSION=v0.0.30
+# Of Debian: what our engine runs on, what a node needs besides, and what kind's own node image has.
+PACKAGES=docker.io,containerd,iptables,runc,ca-certificates,\
+jq,busybox-static,containernetworking-plugins,socat,hostname,iputils-ping,\
+systemd,dbus,conntrack,nftables,iproute2,ethtool,util-linux,mount,kmod,libseccomp2,pigz,e2fsprogs,curl,procps
 
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 CACHE=${GROUP0_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/group0}/cluster
