@@ -103,7 +103,6 @@ pub async fn start<M: Machine>(
     let (port, inbox) = port::open();
     let (apply, applied) = mpsc::unbounded_channel();
     let (stop, round_trips) = (CancellationToken::new(), RoundTrips::default());
-    tasks.spawn(seeds::follow(config.seeds.clone(), own, port.clone()));
     let outgoing = Network::new(port.clone(), sources.metrics.clone(), round_trips.clone(), own, config.seeds);
     let around = Surroundings {
         clock,

@@ -1,24 +1,19 @@
 //! Resolves the configured seeds. Names can be resolved anew at any time, as addresses change.
 
-use group0_core::io::{Image, Input};
-use std::{
-    net::{IpAddr, SocketAddr},
-    time::Duration,
-};
+use group0_core::io::Image;
+use std::{net::SocketAddr, time::Duration};
 use tokio::{
     net::lookup_host,
     time::{Instant, sleep},
 };
 
-use crate::{config::ConfigError, port::Port};
+use crate::config::ConfigError;
 
 /// How long a first boot waits for seeds that have no address. In Kubernetes the name of a pod has one only a while after the pod has
 /// begun, and a resolver may remember for half a minute that it had none.
 const PATIENCE: Duration = Duration::from_secs(40);
 /// Between two tries.
 const AGAIN: Duration = Duration::from_millis(500);
-/// How often names are resolved while the node runs: nobody tells it that an address has changed.
-const FOLLOW: Duration = Duration::from_secs(5);
 
 /// What the configured seeds are now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -68,29 +63,6 @@ pub async fn await_all(resolve: impl AsyncFn() -> Seeds) -> Seeds {
     }
 }
 
-/// Tells the node where its seeds have moved, as long as it runs. Where all pods begin anew at once, none is where the others knew it, and
-/// the names are all that is left.
-pub async fn follow(names: Vec<String>, own: SocketAddr, port: Port) {
-    let mut told = Vec::new();
-    while !names.iter().all(|name| is_address(name)) {
-        sleep(FOLLOW).await;
-        let addresses = resolve(&names, own).await.addresses;
-        if !addresses.is_empty() && addresses != told {
-            port.tell(Input::Seeds(addresses.clone()));
-            told = addresses;
-        }
-    }
-}
-
-fn is_address(name: &str) -> bool {
-    name.parse::<SocketAddr>().is_ok() || host_of(name).parse::<IpAddr>().is_ok()
-}
-
-/// Without the brackets of an IPv6 address.
-fn host_of(name: &str) -> &str {
-    name.trim_start_matches('[').trim_end_matches(']')
-}
-
 /// A first boot needs every seed, lest two nodes found two clusters. Later the node knows its peers by itself.
 pub fn check(seeds: &Seeds, image: &Image) -> Result<(), ConfigError> {
     if seeds.unresolved.is_empty() {
@@ -108,7 +80,7 @@ async fn addresses(name: &str, port: u16) -> Vec<SocketAddr> {
     if let Ok(address) = name.parse::<SocketAddr>() {
         return vec![address];
     }
-    let host = host_of(name);
+    let host = name.trim_start_matches('[').trim_end_matches(']');
     let found = if host.parse::<std::net::Ipv6Addr>().is_err() && host.contains(':') {
         lookup_host(host).await.map(Iterator::collect)
     } else {
@@ -122,20 +94,12 @@ async fn addresses(name: &str, port: u16) -> Vec<SocketAddr> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Seeds, await_all, check, is_address};
+    use super::{Seeds, await_all, check};
     use group0_core::io::Image;
     use std::cell::Cell;
 
     fn missing() -> Seeds {
         Seeds { unresolved: vec!["db-0.db".to_owned()], ..Seeds::default() }
-    }
-
-    #[test]
-    fn only_names_are_followed() {
-        for address in ["127.0.0.1", "127.0.0.1:7000", "::1", "[::1]", "[::1]:7000"] {
-            assert!(is_address(address), "{address}");
-        }
-        assert!(!is_address("db-0.db-peers") && !is_address("db-0.db-peers:7000"));
     }
 
     #[tokio::test(start_paused = true)]
