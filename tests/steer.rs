@@ -97,10 +97,12 @@ impl Scene {
         fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 
-    /// How often each node was started.
+    /// How often each node was started before it was upgraded: an operator that ends in order ends the nodes that it started, too.
     fn starts(&self) -> Vec<usize> {
         let log = |index: usize| fs::read_to_string(self.dir().join("nodes").join(index.to_string()).join("log")).unwrap();
-        (0..3).map(|index| log(index).lines().filter(|line| line.contains("raft_group0_upgrade: starting")).count()).collect()
+        (0..3)
+            .map(|index| log(index).lines().filter(|line| line.contains("starting stage=use_pre_raft_procedures")).count())
+            .collect()
     }
 
     fn pids(&self) -> Vec<String> {
