@@ -177,7 +177,7 @@ fn rounds() -> u64 {
 /// How long an operator lives, of a round: short and long, never the same, the same in each run of the test.
 fn lifetimes(round: u64) -> impl Iterator<Item = Duration> {
     let mut random = Random::seeded(round);
-    (0..MOST_LIVES).map(move |life| Duration::from_millis(150 + 40 * life + random.within(0..900)))
+    (0..MOST_LIVES).map(move |life| Duration::from_millis(60 + 20 * life + random.within(0..300)))
 }
 
 #[test]

@@ -77,7 +77,8 @@ struct Config<'a> {
 /// The process that runs in this node's folder, if one does.
 pub fn running(folder: &Path) -> Result<Option<Identity>, Error> {
     let recorded = folder::read(&folder.join("pid"))?;
-    Ok(recorded.and_then(|text| text.parse::<Identity>().ok()).filter(|identity| identity.is_alive()))
+    let recorded = recorded.and_then(|text| text.parse::<Identity>().ok()).filter(|identity| identity.is_alive());
+    Ok(recorded.or_else(|| Identity::of_config(&folder.join("node.yaml"))))
 }
 
 impl Cluster {

@@ -40,6 +40,18 @@ impl Identity {
         (!matches!(fields.first(), Some(&("Z" | "X")))).then_some(Self { pid, started })
     }
 
+    /// A process that was started with this configuration: whoever started it may have been killed before writing down its pid.
+    pub fn of_config(config: &Path) -> Option<Self> {
+        let is_it = |pid: &i32| {
+            let arguments = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let arguments: Vec<_> = arguments.split(|byte| *byte == 0).collect();
+            arguments.windows(2).any(|pair| pair[0] == b"--config" && pair[1] == config.as_os_str().as_encoded_bytes())
+        };
+        let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+        let mut pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        pids.find(is_it).and_then(Self::of)
+    }
+
     /// Whether it still runs.
     pub fn is_alive(self) -> bool {
         Self::of(self.pid) == Some(self)

@@ -154,7 +154,7 @@ impl Swarm {
         let trouble = dice.time(Duration::from_secs(8)..Duration::from_secs(40));
         // How much of all that is possible: some worlds are nearly whole.
         let share = dice.pick(&[100_000, 250_000, 400_000, 600_000]);
-        let (racks, operators) = (dice.pick(&[1, 1, 2, 3]), dice.pick(&[0, 1, 1, 2, 2]));
+        let (racks, operators) = (dice.pick(&[1, 1, 2, 3]), dice.pick(&[0, 0, 1, 1, 2]));
         let mut faults = BTreeMap::new();
         for fault in Fault::ALL {
             let (is_there, strength) = (dice.chance(share), dice.within(1..101));
