@@ -11,13 +11,8 @@ const MAX_STATES: usize = 3_000_000;
 /// Every property holds in every state. A path to one where it does not is told by its moves.
 fn holds(name: &str, setup: Setup) {
     let begin = Instant::now();
-    let checker = Search::new(setup)
-        .checker()
-        .timeout(std::time::Duration::from_secs(25))
-        .finish_when(HasDiscoveries::AnyFailures)
-        .target_state_count(MAX_STATES)
-        .spawn_bfs()
-        .join();
+    let checker =
+        Search::new(setup).checker().finish_when(HasDiscoveries::AnyFailures).target_state_count(MAX_STATES).spawn_bfs().join();
     println!("{name}: {} states, {:.1} s", checker.unique_state_count(), begin.elapsed().as_secs_f32());
     for property in checker.model().properties() {
         if let (Expectation::Always, Some(path)) = (&property.expectation, checker.discovery(property.name)) {
