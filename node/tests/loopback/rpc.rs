@@ -135,12 +135,12 @@ async fn a_refusal_arrives_as_what_it_is() {
     assert_eq!(outcome(&mut one, 1).await.expect_err("refused"), CallError::Refused(refusal));
 }
 
-#[tokio::test] // one thread: the call's task begins only after the abort
+#[tokio::test] // one thread, blocked meanwhile: the call's task begins only after the abort
 async fn a_call_that_is_aborted_before_it_is_sent_is_never_sent() {
     let Pair { mut one, mut two, workdir: _workdir } = pair(answer_all).await;
     let abandoned = call(two.destination(), 1, PeerRequest::SchemaCheck, SECOND);
     let last = call(two.destination(), 2, PeerRequest::GetGroup0UpgradeState, 5 * SECOND);
-    one.send(vec![abandoned, Send::Abort(CallId(1)), last]);
+    one.send_and_block(vec![abandoned, Send::Abort(CallId(1)), last]);
     assert_eq!(outcome(&mut one, 1).await.expect_err("aborted"), CallError::Aborted { sent: false });
     assert!(outcome(&mut one, 2).await.is_ok());
     assert!(matches!(two.next().await, Input::Request { request: PeerRequest::GetGroup0UpgradeState, .. }));

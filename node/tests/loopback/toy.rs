@@ -74,6 +74,21 @@ impl Toy {
         self.hand(Effects { send, ..Effects::default() });
     }
 
+    /// Hands over sends, and blocks its thread until the driver, which has another, has carried them out.
+    pub fn send_and_block(&self, send: Vec<Send>) {
+        self.send(send);
+        self.block_until_taken();
+        // What is handed over from here on is of a later turn: it is taken when the turn before it has been carried out.
+        self.send(vec![]);
+        self.block_until_taken();
+    }
+
+    fn block_until_taken(&self) {
+        while !self.next.lock().expect("no test panics with it").is_empty() {
+            std::thread::yield_now();
+        }
+    }
+
     /// The next input that is not about time.
     pub async fn next(&mut self) -> Input {
         loop {
