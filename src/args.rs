@@ -2,7 +2,7 @@
 
 use crate::local::Subnet;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use std::path::PathBuf;
+use std::{net::SocketAddr, path::PathBuf};
 
 /// Moves a live cluster from gossip-propagated schema to group 0, once, without downtime.
 #[derive(Parser, Debug)]
@@ -20,6 +20,25 @@ pub enum Command {
     Crd(CrdArguments),
     /// Perform a Group0Upgrade on node processes of this machine.
     Local(LocalCommand),
+    /// Perform the Group0Upgrades of a namespace of Kubernetes.
+    Run(RunArguments),
+}
+
+/// Arguments of `run`.
+#[derive(Args, Debug)]
+pub struct RunArguments {
+    /// The namespace whose upgrades are performed, and in which the lease is; by default our own.
+    #[arg(long, env = "GROUP0_OPERATOR_NAMESPACE", value_name = "NAME")]
+    pub namespace: Option<String>,
+    /// The lease by which one process of several leads.
+    #[arg(long, default_value = "group0-operator", value_name = "NAME")]
+    pub lease: String,
+    /// What we are called in the lease: the name of our pod.
+    #[arg(long, env = "HOSTNAME", default_value = "group0-operator", value_name = "NAME")]
+    pub identity: String,
+    /// Where /live, /ready and /metrics are served.
+    #[arg(long, env = "GROUP0_OPERATOR_HTTP_ADDRESS", default_value = "0.0.0.0:8080", value_name = "ADDRESS")]
+    pub http_address: SocketAddr,
 }
 
 /// Arguments of `crd`.

@@ -2,10 +2,10 @@
 
 use clap::Parser as _;
 use group0_operator::{
-    args::{Arguments, Command, CrdArguments, LocalCommand, LocalOther},
+    args::{Arguments, Command, CrdArguments, LocalCommand, LocalOther, RunArguments},
     crd,
     error::Error,
-    local,
+    kubernetes, local,
 };
 use std::{fs, io::Write as _, process::ExitCode};
 use tokio::runtime::Builder;
@@ -15,6 +15,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Crd(arguments) => write_crd(&arguments),
         Command::Local(command) => run_local(command),
+        Command::Run(arguments) => run_in_kubernetes(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -36,6 +37,16 @@ fn run_local(command: LocalCommand) -> Result<(), Error> {
     let runtime = Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|e| Error::failure(format!("the runtime cannot be started: {e}")))?;
     runtime.block_on(local::run(&arguments))
+}
+
+fn run_in_kubernetes(arguments: &RunArguments) -> Result<(), Error> {
+    // kube logs whole answers of the API server, Secrets included, where it cannot understand them.
+    let quiet = "info,kube_client=error,kube_runtime=error";
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(quiet));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = runtime.map_err(|e| Error::failure(format!("the runtime cannot be started: {e}")))?;
+    runtime.block_on(kubernetes::run(arguments))
 }
 
 fn write_crd(CrdArguments { dir }: &CrdArguments) -> Result<(), Error> {

@@ -23,5 +23,9 @@ pub use status_parts::{HaltStatus, IntentStatus, NodeRaft, NodeStatus, Phase, Re
 pub const API_VERSION: &str = "group0.dev/v1alpha1";
 /// `kind` of the object.
 pub const KIND: &str = "Group0Upgrade";
+/// The environment variable of the flag.
+pub const FLAG: &str = "GROUP0_CONSISTENT_CLUSTER_MANAGEMENT";
+/// The environment variable of the hold.
+pub const HOLD: &str = "GROUP0_CONSISTENT_CLUSTER_MANAGEMENT_HOLD";
 /// Members of one cluster at most: the journal and the matrix of who sees whom are dimensioned for it.
 pub const MAX_NODES: usize = 100;

@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     act::Failure,
+    crd::{FLAG, HOLD},
     error::Error,
     observe::{Machine, NodeView, Part, Pod, PodName, PodState, follow::Follow},
 };
@@ -21,10 +22,6 @@ use std::{
 };
 use tokio::sync::Notify;
 
-/// The environment variable of the flag.
-pub const FLAG: &str = "GROUP0_CONSISTENT_CLUSTER_MANAGEMENT";
-/// The environment variable of the hold.
-pub const HOLD: &str = "GROUP0_CONSISTENT_CLUSTER_MANAGEMENT_HOLD";
 /// A process that ends by itself after having answered is started again so often, as a kubelet would.
 const MAX_RESTARTS: u32 = 5;
 

@@ -1,0 +1,123 @@
+//! What the API server tells of everything but the upgrades themselves: watches with caches, cut down to what is read.
+//!
+//! A cache whose watch is broken says so, and what depends on it is Unknown until it is whole again.
+
+use futures::{StreamExt as _, TryStreamExt as _};
+use k8s_openapi::api::{
+    apps::v1::{ControllerRevision, StatefulSet},
+    core::v1::{Node, PersistentVolumeClaim, Pod},
+    policy::v1::PodDisruptionBudget,
+};
+use kube::{
+    Api, Client, Resource, ResourceExt as _,
+    runtime::{
+        WatchStreamExt as _, reflector,
+        reflector::{ObjectRef, Store},
+        watcher,
+    },
+};
+use serde::de::DeserializeOwned;
+use std::{
+    fmt::Debug,
+    hash::Hash,
+    pin::pin,
+    sync::{Arc, Mutex, PoisonError},
+};
+use tokio::{sync::watch, task::AbortHandle};
+
+/// One kind of object.
+#[derive(Debug)]
+pub struct Cache<K: Resource<DynamicType = ()> + 'static> {
+    store: Store<K>,
+    broken: Arc<Mutex<Option<String>>>,
+    task: AbortHandle,
+}
+
+/// All kinds, of one namespace.
+#[derive(Debug)]
+pub struct Caches {
+    /// StatefulSets.
+    pub sets: Cache<StatefulSet>,
+    /// Pods.
+    pub pods: Cache<Pod>,
+    /// The templates that pods were made from.
+    pub revisions: Cache<ControllerRevision>,
+    /// The claims of volumes.
+    pub claims: Cache<PersistentVolumeClaim>,
+    /// Budgets.
+    pub budgets: Cache<PodDisruptionBudget>,
+    /// Machines.
+    pub machines: Cache<Node>,
+}
+
+impl Caches {
+    /// Begins to watch. `changed` counts the changes of anything.
+    pub fn watch(client: &Client, namespace: &str, changed: &watch::Sender<u64>) -> Self {
+        Self {
+            sets: Cache::watch(Api::namespaced(client.clone(), namespace), changed.clone()),
+            pods: Cache::watch(Api::namespaced(client.clone(), namespace), changed.clone()),
+            revisions: Cache::watch(Api::namespaced(client.clone(), namespace), changed.clone()),
+            claims: Cache::watch(Api::namespaced(client.clone(), namespace), changed.clone()),
+            budgets: Cache::watch(Api::namespaced(client.clone(), namespace), changed.clone()),
+            machines: Cache::watch(Api::all(client.clone()), changed.clone()),
+        }
+    }
+}
+
+impl<K> Cache<K>
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+    <K as Resource>::DynamicType: Hash + Eq + Clone,
+{
+    fn watch(api: Api<K>, changed: watch::Sender<u64>) -> Self {
+        let (store, writer) = reflector::store();
+        let broken = Arc::new(Mutex::new(Some("it has not been read yet".to_owned())));
+        let says = broken.clone();
+        let task = tokio::spawn(async move {
+            let events = watcher(api, watcher::Config::default()).default_backoff().modify(cut_down);
+            let mut events = pin!(reflector::reflector(writer, events).into_stream());
+            while let Some(event) = events.next().await {
+                let why = match &event {
+                    Ok(watcher::Event::Init | watcher::Event::InitApply(_)) => continue,
+                    Ok(_) => None,
+                    Err(error) => Some(super::in_words(error)),
+                };
+                *says.lock().unwrap_or_else(PoisonError::into_inner) = why;
+                changed.send_modify(|count| *count += 1);
+            }
+        });
+        Self { store, broken, task: task.abort_handle() }
+    }
+
+    /// One object; an error while the watch is broken.
+    pub fn get(&self, namespace: Option<&str>, name: &str) -> Result<Option<Arc<K>>, String> {
+        self.whole()?;
+        let mut reference = ObjectRef::new(name);
+        if let Some(namespace) = namespace {
+            reference = reference.within(namespace);
+        }
+        Ok(self.store.get(&reference))
+    }
+
+    /// All objects; an error while the watch is broken.
+    pub fn all(&self) -> Result<Vec<Arc<K>>, String> {
+        self.whole()?;
+        Ok(self.store.state())
+    }
+
+    fn whole(&self) -> Result<(), String> {
+        let broken = self.broken.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        broken.map_or(Ok(()), |why| Err(format!("{}s cannot be watched: {why}", K::kind(&()))))
+    }
+}
+
+impl<K: Resource<DynamicType = ()> + 'static> Drop for Cache<K> {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Most of an object's bytes say who set which field.
+fn cut_down<K: Resource>(object: &mut K) {
+    object.managed_fields_mut().clear();
+}

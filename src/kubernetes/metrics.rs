@@ -1,0 +1,129 @@
+//! What Prometheus is told of the operator.
+
+use crate::crd::{Group0UpgradeStatus, Phase};
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text::encode},
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
+    registry::Registry,
+};
+use std::sync::Arc;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Object {
+    namespace: String,
+    name: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Said {
+    namespace: String,
+    name: String,
+    value: String,
+}
+
+/// All of them; clones share their values.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    registry: Arc<Registry>,
+    leads: Gauge,
+    phase: Family<Said, Gauge>,
+    nodes: Family<Said, Gauge>,
+    stalled: Family<Said, Gauge>,
+    progress: Family<Object, Gauge>,
+    looks: Family<Object, Counter>,
+    failures: Family<Object, Counter>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("group0_operator");
+        let leads = Gauge::default();
+        let (phase, nodes, stalled) = (Family::default(), Family::default(), Family::default());
+        let (progress, looks, failures) = (Family::default(), Family::default(), Family::default());
+        registry.register("leader", "Whether this process leads", leads.clone());
+        registry.register("upgrade_phase", "1 for the phase of the upgrade", phase.clone());
+        registry.register("upgrade_nodes", "Nodes of the cluster by upgrade state", nodes.clone());
+        registry.register("upgrade_stalled", "1 for the class of a stall", stalled.clone());
+        registry.register("upgrade_last_progress_timestamp_seconds", "When anything moved last", progress.clone());
+        registry.register("looks", "Looks at the object", looks.clone());
+        registry.register("look_failures", "Looks that failed", failures.clone());
+        Self { registry: Arc::new(registry), leads, phase, nodes, stalled, progress, looks, failures }
+    }
+}
+
+const PHASES: [Phase; 12] = [
+    Phase::Pending,
+    Phase::Preflight,
+    Phase::Rolling,
+    Phase::Forming,
+    Phase::Synchronizing,
+    Phase::Complete,
+    Phase::Paused,
+    Phase::Stalled,
+    Phase::Recovering,
+    Phase::Cancelling,
+    Phase::Cancelled,
+    Phase::Failed,
+];
+const STATES: [&str; 4] = ["recovery", "use_pre_raft_procedures", "synchronize", "use_post_raft_procedures"];
+
+impl Metrics {
+    /// As text.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        // Writing into a String cannot fail.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+
+    /// Whether this process leads.
+    pub fn lead(&self, leads: bool) {
+        self.leads.set(leads.into());
+    }
+
+    /// What a look came to.
+    pub fn looked(&self, namespace: &str, name: &str, status: &Group0UpgradeStatus) {
+        let object = object(namespace, name);
+        self.looks.get_or_create(&object).inc();
+        for phase in PHASES {
+            self.phase.get_or_create(&said(&object, &phase.to_string())).set((phase == status.phase).into());
+        }
+        for state in STATES {
+            let count = status.nodes.iter().filter(|node| node.upgrade_state.as_deref() == Some(state)).count();
+            self.nodes.get_or_create(&said(&object, state)).set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+        if let Some(stall) = &status.stall {
+            self.stalled.get_or_create(&said(&object, &stall.class)).set(1);
+        }
+        if let Some(at) = &status.last_progress_at {
+            self.progress.get_or_create(&object).set(at.0.as_second());
+        }
+    }
+
+    /// A look that failed.
+    pub fn failed(&self, namespace: &str, name: &str) {
+        self.failures.get_or_create(&object(namespace, name)).inc();
+    }
+
+    /// The object is deleted.
+    pub fn forget(&self, namespace: &str, name: &str) {
+        let object = object(namespace, name);
+        for phase in PHASES {
+            self.phase.remove(&said(&object, &phase.to_string()));
+        }
+        for state in STATES {
+            self.nodes.remove(&said(&object, state));
+        }
+        self.progress.remove(&object);
+        self.looks.remove(&object);
+        self.failures.remove(&object);
+    }
+}
+
+fn object(namespace: &str, name: &str) -> Object {
+    Object { namespace: namespace.into(), name: name.into() }
+}
+
+fn said(object: &Object, value: &str) -> Said {
+    Said { namespace: object.namespace.clone(), name: object.name.clone(), value: value.into() }
+}

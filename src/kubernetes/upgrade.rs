@@ -1,0 +1,89 @@
+//! One object: looks at it again and again for as long as it is there and we lead. One that is broken holds up no other.
+
+use super::{metrics::Metrics, world::KubeWorld};
+use crate::{
+    act::World as _,
+    controller::{Look, Operator},
+    plan::Plan,
+};
+use std::time::{Duration, Instant};
+use tokio::{
+    sync::watch,
+    time::{sleep, timeout},
+};
+use uuid::Uuid;
+
+/// Changes that come together are looked at together.
+const TOGETHER: Duration = Duration::from_millis(20);
+/// After a look that failed; it doubles.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+/// At most.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// What a task is told by the rest of the process.
+#[derive(Clone, Debug)]
+pub struct Told {
+    /// Counts the changes of caches.
+    pub changed: watch::Receiver<u64>,
+    /// When we last knew that we lead.
+    pub leads: watch::Receiver<Option<Instant>>,
+    /// Where figures go.
+    pub metrics: Metrics,
+}
+
+/// Never ends by itself.
+pub async fn guard(mut world: KubeWorld, namespace: String, name: String, mut told: Told) {
+    let mut operator = Operator::default();
+    let mut pause = FIRST_PAUSE;
+    loop {
+        match operator.reconcile(&mut world, &Uuid::from_u64_pair(random(), random()).to_string()).await {
+            Ok(Look::Planned(plan, status)) => {
+                told.metrics.looked(&namespace, &name, &status);
+                pause = FIRST_PAUSE;
+                wait(&world, &plan, &mut told).await;
+            }
+            Ok(Look::Deposed) => confirmed(&mut told.leads).await,
+            Ok(Look::Deleted) => return told.metrics.forget(&namespace, &name),
+            Err(failure) => {
+                tracing::warn!(namespace, name, %failure, "a look has failed, the next follows");
+                told.metrics.failed(&namespace, &name);
+                sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+        }
+    }
+}
+
+/// Until the plan wants to look again, or something changes; after an act only the former.
+async fn wait(world: &KubeWorld, plan: &Plan, told: &mut Told) {
+    if plan.new_run || plan.new_term {
+        return;
+    }
+    let until = Duration::try_from(plan.next_look.duration_since(world.now())).unwrap_or_default();
+    if !plan.actions.is_empty() {
+        return sleep(until).await;
+    }
+    let news = world.news();
+    let something = async {
+        tokio::select! {
+            () = news.notified() => {}
+            _ = told.changed.changed() => {}
+        }
+    };
+    // A later look is as good: the plan is made anew each time.
+    let _ = timeout(until, something).await;
+    sleep(TOGETHER).await;
+}
+
+/// Somebody has begun a newer term. If the lease still is ours after that, the object was made again.
+async fn confirmed(leads: &mut watch::Receiver<Option<Instant>>) {
+    let now = Instant::now();
+    // The sender lives as long as the process.
+    let _ = leads.wait_for(|leads| leads.is_some_and(|at| at > now)).await;
+}
+
+/// Nothing secret, only never the same twice.
+fn random() -> u64 {
+    use std::hash::{BuildHasher as _, RandomState};
+    RandomState::new().hash_one(Instant::now())
+}

@@ -1,0 +1,360 @@
+//! The world of Kubernetes: what [`crate::act`] needs, for one `Group0Upgrade` and the pods of its StatefulSets.
+
+use super::{
+    caches::Caches,
+    pod::{self, Surroundings},
+    set, template, verbs,
+};
+use crate::{
+    act::{Event, Failure, Order, Stored, World},
+    admin::Admin,
+    crd::{Group0Upgrade, Group0UpgradeSpec, Group0UpgradeStatus},
+    observe::{Machine, NodeView, Object, Observation, Part, PodName, Set, follow::Follow},
+    plan::Action,
+};
+use k8s_openapi::{
+    api::{
+        apps::v1::StatefulSet,
+        core::v1::{ConfigMap, ObjectReference, Pod},
+    },
+    jiff::{SignedDuration, Timestamp},
+};
+use kube::{
+    Api, Client, Resource as _, ResourceExt as _,
+    api::{ListParams, ObjectMeta, Patch, PatchParams, PostParams},
+    runtime::events::{Event as ApiEvent, EventType, Recorder},
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::sync::Notify;
+
+/// A ConfigMap holds a mebibyte; names and metadata are part of it.
+const BACKUP_BYTES_MAX: usize = 1_000_000;
+/// The label by which a pod names the revision that it was made from.
+const REVISION: &str = "controller-revision-hash";
+
+/// Everything about one object.
+pub struct KubeWorld {
+    client: Client,
+    namespace: String,
+    name: String,
+    caches: Arc<Caches>,
+    recorder: Recorder,
+    /// Told of every change of a node.
+    news: Arc<Notify>,
+    follows: BTreeMap<PodName, Followed>,
+    /// The object as it was read last.
+    object: Option<Group0Upgrade>,
+}
+
+/// The Admin service of a pod, at the address that it had.
+struct Followed {
+    uid: String,
+    address: SocketAddr,
+    follow: Follow,
+}
+
+impl KubeWorld {
+    /// Of that object.
+    pub fn new(client: Client, namespace: &str, name: &str, caches: Arc<Caches>, recorder: Recorder) -> Self {
+        Self {
+            client,
+            namespace: namespace.into(),
+            name: name.into(),
+            caches,
+            recorder,
+            news: Arc::new(Notify::new()),
+            follows: BTreeMap::new(),
+            object: None,
+        }
+    }
+
+    /// Told of every change of a node.
+    pub fn news(&self) -> Arc<Notify> {
+        self.news.clone()
+    }
+
+    fn upgrades(&self) -> Api<Group0Upgrade> {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    fn sets(&self) -> Api<StatefulSet> {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    fn pods(&self) -> Api<Pod> {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    fn spec(&self) -> Option<&Group0UpgradeSpec> {
+        self.object.as_ref().map(|object| &object.spec)
+    }
+
+    fn uid(&self) -> String {
+        self.object.as_ref().and_then(|object| object.metadata.uid.clone()).unwrap_or_default()
+    }
+
+    fn limit(&self) -> Duration {
+        self.spec().map_or(Duration::from_secs(5), |spec| spec.deadlines.rpc.into())
+    }
+
+    async fn admin(&self, node: &PodName) -> Result<Admin, Failure> {
+        let followed = self.follows.get(node).ok_or_else(|| Failure::Refused(format!("{node}: its pod has no address")))?;
+        Admin::connect(followed.address, self.limit()).await.map_err(Failure::Refused)
+    }
+
+    /// The UIDs of all upgrades of the namespace, if anybody else's is asked for.
+    async fn upgrades_there(&self, sets: &[Result<Arc<StatefulSet>, String>]) -> BTreeSet<String> {
+        let own = self.uid();
+        let mut there = BTreeSet::from([own.clone()]);
+        let owners = sets.iter().flatten().filter_map(|set| set.annotations().get(set::OWNED_BY));
+        if owners.clone().any(|owner| !owner.is_empty() && *owner != own) {
+            match self.upgrades().list_metadata(&ListParams::default()).await {
+                Ok(list) => there.extend(list.items.into_iter().filter_map(|object| object.metadata.uid)),
+                // Unknown is unsafe: whoever is named may be there.
+                Err(_) => there.extend(owners.cloned()),
+            }
+        }
+        there
+    }
+
+    fn set(&self, name: &str) -> Result<Arc<StatefulSet>, String> {
+        self.caches.sets.get(Some(&self.namespace), name)?.ok_or_else(|| "there is no such StatefulSet".into())
+    }
+
+    /// The pods that a StatefulSet is to have, and those that it has besides.
+    fn members(&self, rack: usize, set: &StatefulSet) -> BTreeSet<PodName> {
+        let name = set.name_any();
+        let spec = set.spec.as_ref();
+        let count = spec.and_then(|spec| spec.replicas).and_then(|count| u32::try_from(count).ok()).unwrap_or(1);
+        let first =
+            spec.and_then(|spec| spec.ordinals.as_ref()?.start).and_then(|start| u32::try_from(start).ok()).unwrap_or_default();
+        let mut members: BTreeSet<_> = (first..first + count).map(|ordinal| PodName::new(rack, &name, ordinal)).collect();
+        for pod in self.caches.pods.all().unwrap_or_default() {
+            let is_its = pod
+                .owner_references()
+                .iter()
+                .any(|owner| owner.controller == Some(true) && Some(&owner.uid) == set.metadata.uid.as_ref());
+            let ordinal = pod.name_any().strip_prefix(&format!("{name}-")).and_then(|text| text.parse().ok());
+            if let Some(ordinal) = ordinal.filter(|_| is_its) {
+                members.insert(PodName::new(rack, &name, ordinal));
+            }
+        }
+        members
+    }
+
+    /// One member: its pod from the cache, and what its Admin service says.
+    fn view(&mut self, name: &PodName, spec: &Group0UpgradeSpec) -> NodeView {
+        let pod = match self.caches.pods.get(Some(&self.namespace), &name.name) {
+            Ok(Some(pod)) => pod,
+            Ok(None) => return self.forget(name, "there is no such pod".into()),
+            Err(why) => return self.forget(name, why),
+        };
+        let around = Surroundings {
+            template_hash: self.template_of(&pod),
+            machine: self.machine_of(&pod),
+            volume_gone: self.has_lost_its_volume(&pod),
+            container: spec.cluster_ref.container.clone(),
+            now: Timestamp::now(),
+        };
+        let node = match address(&pod, spec.cluster_ref.admin_port) {
+            Some(address) => self.follow(name, pod.metadata.uid.clone().unwrap_or_default(), address),
+            None => {
+                self.follows.remove(name);
+                Part::Unknown("its pod has no address".into())
+            }
+        };
+        NodeView { pod: Part::Known { value: pod::seen(&pod, around), age: SignedDuration::ZERO }, node }
+    }
+
+    fn forget(&mut self, name: &PodName, why: String) -> NodeView {
+        self.follows.remove(name);
+        NodeView { pod: Part::Unknown(why.clone()), node: Part::Unknown(why) }
+    }
+
+    /// What a pod says at the address that it has now; another pod has said nothing yet.
+    fn follow(&mut self, name: &PodName, uid: String, address: SocketAddr) -> Part<crate::observe::NodeSeen> {
+        let is_it = self.follows.get(name).is_some_and(|known| known.uid == uid && known.address == address);
+        if !is_it {
+            let follow = Follow::start(address, self.limit(), self.news.clone());
+            self.follows.insert(name.clone(), Followed { uid, address, follow });
+        }
+        self.follows.get(name).map_or_else(|| Part::Unknown("it is not followed".into()), |known| known.follow.last())
+    }
+
+    fn template_of(&self, pod: &Pod) -> String {
+        let revision = pod.labels().get(REVISION).and_then(|name| self.caches.revisions.get(Some(&self.namespace), name).ok()?);
+        revision.and_then(|revision| template::of_revision(&revision)).unwrap_or_else(|| "?".into())
+    }
+
+    fn machine_of(&self, pod: &Pod) -> Machine {
+        let name = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref());
+        match name.map(|name| self.caches.machines.get(None, name)) {
+            // While machines cannot be watched none is known to be gone.
+            Some(Err(_)) => Machine::There,
+            Some(Ok(node)) => pod::machine(name, node.as_deref()),
+            None => Machine::There,
+        }
+    }
+
+    fn has_lost_its_volume(&self, pod: &Pod) -> bool {
+        let volumes = pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());
+        let mut claims = volumes.filter_map(|volume| volume.persistent_volume_claim.as_ref());
+        claims.any(|claim| match self.caches.claims.get(Some(&self.namespace), &claim.claim_name) {
+            Ok(Some(claim)) => claim.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Lost"),
+            Ok(None) => true,
+            Err(_) => false,
+        })
+    }
+
+    /// The budgets that select any of these pods.
+    fn budgets(&self, members: &BTreeSet<PodName>) -> Part<Vec<String>> {
+        let labels: Result<Vec<_>, String> = members
+            .iter()
+            .filter_map(|name| self.caches.pods.get(Some(&self.namespace), &name.name).transpose())
+            .map(|pod| pod.map(|pod| pod.labels().clone()))
+            .collect();
+        match labels.and_then(|labels| Ok((labels, self.caches.budgets.all()?))) {
+            Ok((labels, budgets)) => {
+                let value = set::budgets(budgets.iter().map(AsRef::as_ref), &labels);
+                Part::Known { value, age: SignedDuration::ZERO }
+            }
+            Err(why) => Part::Unknown(why),
+        }
+    }
+
+    /// Every row of a node's schema with its timestamps, as a ConfigMap for each node and run.
+    async fn back_up(&self, node: &PodName, run_id: &str) -> Result<(), Failure> {
+        let backup = self.spec().map(|spec| spec.backup.clone()).unwrap_or_default();
+        if backup.claim_name.is_some() {
+            return Err(Failure::Refused(
+                "backup.claimName: this release writes ConfigMaps only: name one, or leave both out".into(),
+            ));
+        }
+        let rows = self.admin(node).await?.schema().await.map_err(Failure::Unknown)?.join("\n");
+        if rows.len() > BACKUP_BYTES_MAX {
+            let text = format!(
+                "{node}: its schema has {} bytes, a ConfigMap takes {BACKUP_BYTES_MAX}: copy it by hand and disable backup",
+                rows.len()
+            );
+            return Err(Failure::Refused(text));
+        }
+        let name = backup.config_map_name.unwrap_or_else(|| format!("{}-schema", self.name));
+        let map = ConfigMap {
+            metadata: ObjectMeta {
+                name: Some(format!("{name}-{node}")),
+                labels: Some(BTreeMap::from([("group0.dev/run".to_owned(), run_id.to_owned())])),
+                ..ObjectMeta::default()
+            },
+            data: Some(BTreeMap::from([("rows".to_owned(), rows)])),
+            ..ConfigMap::default()
+        };
+        let maps: Api<ConfigMap> = Api::namespaced(self.client.clone(), &self.namespace);
+        let parameters = PatchParams::apply(super::FIELD_MANAGER).force();
+        let written = maps.patch(&format!("{name}-{node}"), &parameters, &Patch::Apply(&map)).await;
+        written.map(drop).map_err(|error| verbs::failure(&error))
+    }
+}
+
+fn address(pod: &Pod, port: u16) -> Option<SocketAddr> {
+    let ip: IpAddr = pod.status.as_ref()?.pod_ip.as_ref()?.parse().ok()?;
+    Some(SocketAddr::new(ip, port))
+}
+
+impl World for KubeWorld {
+    fn now(&self) -> Timestamp {
+        Timestamp::now()
+    }
+
+    async fn read(&mut self) -> Result<Option<Stored>, Failure> {
+        self.object = self.upgrades().get_opt(&self.name).await.map_err(|error| verbs::failure(&error))?;
+        Ok(self.object.clone().map(|object| {
+            let version = object.metadata.resource_version.clone().unwrap_or_default();
+            Stored { object, version }
+        }))
+    }
+
+    async fn write(&mut self, version: &str, status: &Group0UpgradeStatus) -> Result<String, Failure> {
+        let mut object = self.object.clone().ok_or_else(|| Failure::Refused("the object has not been read".into()))?;
+        object.metadata.resource_version = Some(version.into());
+        object.metadata.managed_fields = None;
+        object.status = Some(status.clone());
+        let written = self.upgrades().replace_status(&self.name, &PostParams::default(), &object).await;
+        let written = written.map_err(|error| verbs::failure(&error))?;
+        Ok(written.metadata.resource_version.unwrap_or_default())
+    }
+
+    async fn observe(&mut self) -> Observation {
+        let Some(object) = self.object.clone() else { return nothing() };
+        let names = object.spec.cluster_ref.stateful_sets.clone();
+        let sets: Vec<_> = names.iter().map(|name| self.set(name)).collect();
+        let there = self.upgrades_there(&sets).await;
+        let members: BTreeSet<_> =
+            sets.iter().enumerate().filter_map(|(rack, set)| Some(self.members(rack, set.as_ref().ok()?))).flatten().collect();
+        self.follows.retain(|name, _| members.contains(name));
+        let seen = |set: Result<Arc<StatefulSet>, String>| -> Part<Set> {
+            match set {
+                Ok(set) => {
+                    let value = set::seen(&set, &object.spec.cluster_ref.container, |uid| there.contains(uid));
+                    Part::Known { value, age: SignedDuration::ZERO }
+                }
+                Err(why) => Part::Unknown(why),
+            }
+        };
+        Observation {
+            object: Object { uid: self.uid(), generation: object.metadata.generation.unwrap_or_default() },
+            budgets: self.budgets(&members),
+            nodes: members.iter().map(|name| (name.clone(), self.view(name, &object.spec))).collect(),
+            sets: sets.into_iter().map(seen).collect(),
+        }
+    }
+
+    async fn act(&mut self, action: &Action, order: &Order) -> Result<(), Failure> {
+        let (sets, pods, uid) = (self.sets(), self.pods(), self.uid());
+        let container = self.spec().map(|spec| spec.cluster_ref.container.clone()).unwrap_or_default();
+        match action {
+            Action::Own { set, version } => verbs::own(&sets, set, *version, Some(&uid)).await,
+            Action::Disown { set, version } => verbs::own(&sets, set, *version, None).await,
+            Action::TouchSet { set, version } => verbs::touch_set(&sets, set, *version, order.epoch).await,
+            Action::SetTemplate { set, version, flag } => verbs::set_template(&sets, set, *version, &container, *flag).await,
+            Action::TouchPod { node, uid } => verbs::touch_pod(&pods, &node.name, uid, order.epoch).await,
+            Action::Recreate { node, uid, version } => verbs::evict(&pods, &node.name, uid, *version).await,
+            Action::ClaimEpoch { node } => self.admin(node).await?.claim_epoch(order.epoch).await,
+            Action::Restart { node, generation } => self.admin(node).await?.restart(order, *generation).await,
+            Action::Backup { node } => self.back_up(node, &order.run_id).await,
+            Action::Proceed { node } => self.admin(node).await?.proceed(order).await,
+            Action::RetryUpgrade { node } => self.admin(node).await?.retry_upgrade(order).await,
+        }
+    }
+
+    async fn event(&mut self, event: &Event) {
+        let Some(object) = &self.object else { return };
+        let pod = event.pod.as_ref().map(|name| ObjectReference {
+            api_version: Some("v1".into()),
+            kind: Some("Pod".into()),
+            name: Some(name.clone()),
+            namespace: Some(self.namespace.clone()),
+            ..ObjectReference::default()
+        });
+        let told = ApiEvent {
+            type_: EventType::Normal,
+            reason: event.reason.into(),
+            note: Some(event.message.clone()),
+            action: event.reason.into(),
+            secondary: pod,
+        };
+        if let Err(error) = self.recorder.publish(&told, &object.object_ref(&())).await {
+            tracing::warn!(error = super::in_words_of(&error), reason = event.reason, "an event could not be told");
+        }
+    }
+}
+
+/// Before the object was read.
+fn nothing() -> Observation {
+    let why = || "the object has not been read".to_owned();
+    Observation { object: Object::default(), sets: Vec::new(), budgets: Part::Unknown(why()), nodes: BTreeMap::new() }
+}
