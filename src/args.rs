@@ -20,24 +20,27 @@ pub enum Command {
     Crd(CrdArguments),
     /// Perform a Group0Upgrade on node processes of this machine.
     Local(LocalCommand),
-    /// Perform the Group0Upgrades of a namespace of Kubernetes.
+    /// Perform the Group0Upgrades of Kubernetes: in a pod, or on the cluster that KUBECONFIG names.
     Run(RunArguments),
 }
 
 /// Arguments of `run`.
 #[derive(Args, Debug)]
 pub struct RunArguments {
-    /// The namespace whose upgrades are performed, and in which the lease is; by default our own.
-    #[arg(long, env = "GROUP0_OPERATOR_NAMESPACE", value_name = "NAME")]
-    pub namespace: Option<String>,
+    /// A namespace whose upgrades are performed; may be given several times. Without it: all.
+    #[arg(long = "namespace", value_name = "NAME")]
+    pub namespaces: Vec<String>,
     /// The lease by which one process of several leads.
     #[arg(long, default_value = "group0-operator", value_name = "NAME")]
     pub lease: String,
-    /// What we are called in the lease: the name of our pod.
-    #[arg(long, env = "HOSTNAME", default_value = "group0-operator", value_name = "NAME")]
-    pub identity: String,
+    /// The namespace of the lease; by default our own.
+    #[arg(long, env = "POD_NAMESPACE", value_name = "NAME")]
+    pub lease_namespace: Option<String>,
+    /// What we are called in the lease; by default a name that nobody else has.
+    #[arg(long, env = "POD_NAME", value_name = "NAME")]
+    pub identity: Option<String>,
     /// Where /live, /ready and /metrics are served.
-    #[arg(long, env = "GROUP0_OPERATOR_HTTP_ADDRESS", default_value = "0.0.0.0:8080", value_name = "ADDRESS")]
+    #[arg(long, default_value = "0.0.0.0:8080", value_name = "ADDRESS")]
     pub http_address: SocketAddr,
 }
 

@@ -16,4 +16,5 @@ pub mod look;
 pub mod observe;
 pub mod plan;
 pub mod status;
+pub mod unique;
 pub mod validate;

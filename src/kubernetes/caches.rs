@@ -5,7 +5,7 @@
 use futures::{StreamExt as _, TryStreamExt as _};
 use k8s_openapi::api::{
     apps::v1::{ControllerRevision, StatefulSet},
-    core::v1::{Node, PersistentVolumeClaim, Pod},
+    core::v1::{PersistentVolumeClaim, Pod},
     policy::v1::PodDisruptionBudget,
 };
 use kube::{
@@ -46,21 +46,26 @@ pub struct Caches {
     pub claims: Cache<PersistentVolumeClaim>,
     /// Budgets.
     pub budgets: Cache<PodDisruptionBudget>,
-    /// Machines.
-    pub machines: Cache<Node>,
+    changed: watch::Receiver<u64>,
 }
 
 impl Caches {
-    /// Begins to watch. `changed` counts the changes of anything.
-    pub fn watch(client: &Client, namespace: &str, changed: &watch::Sender<u64>) -> Self {
+    /// Begins to watch.
+    pub fn watch(client: &Client, namespace: &str) -> Self {
+        let (count, changed) = watch::channel(0);
         Self {
-            sets: Cache::watch(Api::namespaced(client.clone(), namespace), changed.clone()),
-            pods: Cache::watch(Api::namespaced(client.clone(), namespace), changed.clone()),
-            revisions: Cache::watch(Api::namespaced(client.clone(), namespace), changed.clone()),
-            claims: Cache::watch(Api::namespaced(client.clone(), namespace), changed.clone()),
-            budgets: Cache::watch(Api::namespaced(client.clone(), namespace), changed.clone()),
-            machines: Cache::watch(Api::all(client.clone()), changed.clone()),
+            sets: Cache::watch(Api::namespaced(client.clone(), namespace), count.clone()),
+            pods: Cache::watch(Api::namespaced(client.clone(), namespace), count.clone()),
+            revisions: Cache::watch(Api::namespaced(client.clone(), namespace), count.clone()),
+            claims: Cache::watch(Api::namespaced(client.clone(), namespace), count.clone()),
+            budgets: Cache::watch(Api::namespaced(client.clone(), namespace), count),
+            changed,
         }
+    }
+
+    /// Counts the count of anything.
+    pub fn changed(&self) -> watch::Receiver<u64> {
+        self.changed.clone()
     }
 }
 
@@ -69,7 +74,8 @@ where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
     <K as Resource>::DynamicType: Hash + Eq + Clone,
 {
-    fn watch(api: Api<K>, changed: watch::Sender<u64>) -> Self {
+    /// Begins to watch; `changed` counts.
+    pub fn watch(api: Api<K>, changed: watch::Sender<u64>) -> Self {
         let (store, writer) = reflector::store();
         let broken = Arc::new(Mutex::new(Some("it has not been read yet".to_owned())));
         let says = broken.clone();

@@ -24,6 +24,9 @@ const DURATION: Duration = Duration::from_secs(10);
 /// Who leads stops by itself this long before others may think so.
 const MARGIN: Duration = Duration::from_secs(3);
 
+/// When we last knew that we lead; nothing while we do not.
+pub type Leads = watch::Receiver<Option<Instant>>;
+
 /// Takes part in the election.
 #[derive(Debug)]
 pub struct Candidate {
@@ -33,15 +36,14 @@ pub struct Candidate {
     /// What was read last, and since when it is so.
     seen: Option<(String, Instant)>,
     renewed: Option<Instant>,
-    /// When we last knew that we lead; nothing while we do not.
     leads: watch::Sender<Option<Instant>>,
 }
 
 impl Candidate {
     /// A candidate of that name for that lease. Others may watch whether it leads.
-    pub fn new(client: Client, namespace: &str, name: &str, identity: &str) -> (Self, watch::Receiver<Option<Instant>>) {
+    pub fn new(client: &Client, namespace: &str, name: &str, identity: &str) -> (Self, Leads) {
         let (leads, receiver) = watch::channel(None);
-        let api = Api::namespaced(client, namespace);
+        let api = Api::namespaced(client.clone(), namespace);
         (Self { api, name: name.into(), identity: identity.into(), seen: None, renewed: None, leads }, receiver)
     }
 
@@ -56,7 +58,7 @@ impl Candidate {
                 }
                 Ok(Ok(false)) => self.lost(),
                 Ok(Err(error)) => {
-                    tracing::warn!(lease = self.name, error = super::in_words_of(&error), "the lease cannot be renewed")
+                    tracing::warn!(lease = self.name, error = super::in_words_of(&error), "the lease cannot be renewed");
                 }
                 Err(_) => tracing::warn!(lease = self.name, "the API server does not answer"),
             }

@@ -1,6 +1,7 @@
 //! What Prometheus is told of the operator.
 
-use crate::crd::{Group0UpgradeStatus, Phase};
+use crate::crd::{Group0Upgrade, Group0UpgradeStatus, Phase};
+use kube::runtime::reflector::ObjectRef;
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
     metrics::{counter::Counter, family::Family, gauge::Gauge},
@@ -82,8 +83,8 @@ impl Metrics {
     }
 
     /// What a look came to.
-    pub fn looked(&self, namespace: &str, name: &str, status: &Group0UpgradeStatus) {
-        let object = object(namespace, name);
+    pub fn looked(&self, object: &ObjectRef<Group0Upgrade>, status: &Group0UpgradeStatus) {
+        let object = labels(object);
         self.looks.get_or_create(&object).inc();
         for phase in PHASES {
             self.phase.get_or_create(&said(&object, &phase.to_string())).set((phase == status.phase).into());
@@ -101,8 +102,8 @@ impl Metrics {
     }
 
     /// A look that failed.
-    pub fn failed(&self, namespace: &str, name: &str) {
-        self.failures.get_or_create(&object(namespace, name)).inc();
+    pub fn failed(&self, object: &ObjectRef<Group0Upgrade>) {
+        self.failures.get_or_create(&labels(object)).inc();
     }
 
     /// The object is deleted.
@@ -118,6 +119,10 @@ impl Metrics {
         self.looks.remove(&object);
         self.failures.remove(&object);
     }
+}
+
+fn labels(object: &ObjectRef<Group0Upgrade>) -> Object {
+    self::object(object.namespace.as_deref().unwrap_or_default(), &object.name)
 }
 
 fn object(namespace: &str, name: &str) -> Object {

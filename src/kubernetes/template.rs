@@ -41,7 +41,12 @@ pub fn of_revision(revision: &ControllerRevision) -> Option<String> {
 fn hash(mut template: Value) -> String {
     strip(&mut template);
     let digest = Sha256::digest(template.to_string().as_bytes());
-    digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>().chars().take(DIGITS).collect()
+    digest
+        .iter()
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .take(DIGITS)
+        .filter_map(|digit| char::from_digit(digit.into(), 16))
+        .collect()
 }
 
 /// Takes out what is ours, and what only one of the two forms has. Maps of `serde_json` are ordered.

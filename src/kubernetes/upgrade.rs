@@ -1,17 +1,19 @@
 //! One object: looks at it again and again for as long as it is there and we lead. One that is broken holds up no other.
 
-use super::{metrics::Metrics, world::KubeWorld};
+use super::{lease::Leads, metrics::Metrics, world::KubeWorld};
 use crate::{
     act::World as _,
     controller::{Look, Operator},
+    crd::Group0Upgrade,
     plan::Plan,
+    unique,
 };
+use kube::runtime::reflector::ObjectRef;
 use std::time::{Duration, Instant};
 use tokio::{
     sync::watch,
     time::{sleep, timeout},
 };
-use uuid::Uuid;
 
 /// Changes that come together are looked at together.
 const TOGETHER: Duration = Duration::from_millis(20);
@@ -26,27 +28,27 @@ pub struct Told {
     /// Counts the changes of caches.
     pub changed: watch::Receiver<u64>,
     /// When we last knew that we lead.
-    pub leads: watch::Receiver<Option<Instant>>,
+    pub leads: Leads,
     /// Where figures go.
     pub metrics: Metrics,
 }
 
-/// Never ends by itself.
-pub async fn guard(mut world: KubeWorld, namespace: String, name: String, mut told: Told) {
+/// Looks until the object is deleted.
+pub async fn guard(mut world: KubeWorld, object: ObjectRef<Group0Upgrade>, mut told: Told) {
     let mut operator = Operator::default();
     let mut pause = FIRST_PAUSE;
     loop {
-        match operator.reconcile(&mut world, &Uuid::from_u64_pair(random(), random()).to_string()).await {
+        match operator.reconcile(&mut world, &unique::id().to_string()).await {
             Ok(Look::Planned(plan, status)) => {
-                told.metrics.looked(&namespace, &name, &status);
+                told.metrics.looked(&object, &status);
                 pause = FIRST_PAUSE;
                 wait(&world, &plan, &mut told).await;
             }
             Ok(Look::Deposed) => confirmed(&mut told.leads).await,
-            Ok(Look::Deleted) => return told.metrics.forget(&namespace, &name),
+            Ok(Look::Deleted) => return,
             Err(failure) => {
-                tracing::warn!(namespace, name, %failure, "a look has failed, the next follows");
-                told.metrics.failed(&namespace, &name);
+                tracing::warn!(%object, %failure, "a look has failed, the next follows");
+                told.metrics.failed(&object);
                 sleep(pause).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }
@@ -76,14 +78,8 @@ async fn wait(world: &KubeWorld, plan: &Plan, told: &mut Told) {
 }
 
 /// Somebody has begun a newer term. If the lease still is ours after that, the object was made again.
-async fn confirmed(leads: &mut watch::Receiver<Option<Instant>>) {
+async fn confirmed(leads: &mut Leads) {
     let now = Instant::now();
     // The sender lives as long as the process.
     let _ = leads.wait_for(|leads| leads.is_some_and(|at| at > now)).await;
-}
-
-/// Nothing secret, only never the same twice.
-fn random() -> u64 {
-    use std::hash::{BuildHasher as _, RandomState};
-    RandomState::new().hash_one(Instant::now())
 }

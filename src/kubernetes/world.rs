@@ -1,7 +1,7 @@
 //! The world of Kubernetes: what [`crate::act`] needs, for one `Group0Upgrade` and the pods of its StatefulSets.
 
 use super::{
-    caches::Caches,
+    caches::{Cache, Caches},
     pod::{self, Surroundings},
     set, template, verbs,
 };
@@ -15,7 +15,7 @@ use crate::{
 use k8s_openapi::{
     api::{
         apps::v1::StatefulSet,
-        core::v1::{ConfigMap, ObjectReference, Pod},
+        core::v1::{ConfigMap, Node, ObjectReference, Pod},
     },
     jiff::{SignedDuration, Timestamp},
 };
@@ -43,6 +43,7 @@ pub struct KubeWorld {
     namespace: String,
     name: String,
     caches: Arc<Caches>,
+    machines: Arc<Cache<Node>>,
     recorder: Recorder,
     /// Told of every change of a node.
     news: Arc<Notify>,
@@ -60,12 +61,19 @@ struct Followed {
 
 impl KubeWorld {
     /// Of that object.
-    pub fn new(client: Client, namespace: &str, name: &str, caches: Arc<Caches>, recorder: Recorder) -> Self {
+    pub fn new(
+        client: Client,
+        (namespace, name): &(String, String),
+        caches: Arc<Caches>,
+        machines: Arc<Cache<Node>>,
+        recorder: Recorder,
+    ) -> Self {
         Self {
             client,
-            namespace: namespace.into(),
-            name: name.into(),
+            namespace: namespace.clone(),
+            name: name.clone(),
             caches,
+            machines,
             recorder,
             news: Arc::new(Notify::new()),
             follows: BTreeMap::new(),
@@ -161,12 +169,11 @@ impl KubeWorld {
             container: spec.cluster_ref.container.clone(),
             now: Timestamp::now(),
         };
-        let node = match address(&pod, spec.cluster_ref.admin_port) {
-            Some(address) => self.follow(name, pod.metadata.uid.clone().unwrap_or_default(), address),
-            None => {
-                self.follows.remove(name);
-                Part::Unknown("its pod has no address".into())
-            }
+        let node = if let Some(address) = address(&pod, spec.cluster_ref.admin_port) {
+            self.follow(name, pod.metadata.uid.clone().unwrap_or_default(), address)
+        } else {
+            self.follows.remove(name);
+            Part::Unknown("its pod has no address".into())
         };
         NodeView { pod: Part::Known { value: pod::seen(&pod, around), age: SignedDuration::ZERO }, node }
     }
@@ -193,11 +200,10 @@ impl KubeWorld {
 
     fn machine_of(&self, pod: &Pod) -> Machine {
         let name = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref());
-        match name.map(|name| self.caches.machines.get(None, name)) {
-            // While machines cannot be watched none is known to be gone.
-            Some(Err(_)) => Machine::There,
+        match name.map(|name| self.machines.get(None, name)) {
             Some(Ok(node)) => pod::machine(name, node.as_deref()),
-            None => Machine::There,
+            // While machines cannot be watched none is known to be gone.
+            Some(Err(_)) | None => Machine::There,
         }
     }
 

@@ -24,6 +24,7 @@ use crate::{
     crd::{MAX_NODES, Phase},
     error::Error,
     plan::Plan,
+    unique,
 };
 use folder::Folder;
 use node::Cluster;
@@ -32,7 +33,6 @@ use progress::Progress;
 use set::LocalSet;
 use std::{
     collections::BTreeMap,
-    hash::{BuildHasher as _, RandomState},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -42,7 +42,6 @@ use tokio::{
     sync::Notify,
     time::{sleep, timeout},
 };
-use uuid::Uuid;
 use world::LocalWorld;
 
 /// Nodes of a new cluster, unless told otherwise.
@@ -86,7 +85,7 @@ async fn upgrade(opened: &mut Opened, arguments: &LocalArguments) -> Result<(), 
 async fn look_until_over(world: &mut LocalWorld, changed: &Notify, arguments: &LocalArguments) -> Result<(), Error> {
     let mut progress = Progress::new(arguments.output);
     let mut operator = Operator::default();
-    let run_id = || Uuid::from_u64_pair(random(), random()).to_string();
+    let run_id = || unique::id().to_string();
     let mut is_told = false;
     loop {
         world.tend()?;
@@ -182,7 +181,7 @@ fn program(named: Option<&Path>) -> Result<PathBuf, Error> {
 
 async fn open(arguments: &LocalArguments, program: PathBuf) -> Result<Opened, Error> {
     let folder = Folder::open(&arguments.dir)?;
-    let object = LocalObject::open(&folder, &arguments.file, Uuid::from_u64_pair(random(), random()).to_string())?;
+    let object = LocalObject::open(&folder, &arguments.file, unique::id().to_string())?;
     let set = LocalSet::read(&folder.set())?;
     let count = node_count(&folder, set.as_ref().map_or(0, |set| set.replicas), arguments.nodes)?;
     let mut resting = Vec::new();
@@ -216,11 +215,6 @@ fn node_count(folder: &Folder, there: u32, asked: Option<u32>) -> Result<u32, Er
         None if there != 0 => Ok(there),
         None => Ok(DEFAULT_NODES),
     }
-}
-
-/// Nothing secret, only never the same twice.
-fn random() -> u64 {
-    RandomState::new().hash_one(std::process::id())
 }
 
 /// What ends us early.
