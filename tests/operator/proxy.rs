@@ -1,0 +1,157 @@
+//! Stands between an operator and the API server: numbers its writes, and answers some requests as the test says.
+
+use axum::{
+    Router,
+    body::{Body, to_bytes},
+    extract::{Request, State},
+    http::{Method, StatusCode, header::CONTENT_TYPE},
+    response::{IntoResponse as _, Response},
+};
+use kube::Client;
+use serde_json::json;
+use std::{
+    fs,
+    future::pending,
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+};
+use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
+
+/// An object of the API is smaller.
+const REQUEST_MAX: usize = 4 << 20;
+
+/// What becomes of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It is passed on, and so is its answer.
+    Passed,
+    /// It is answered by this code, and not passed on.
+    Refused(u16),
+    /// It is passed on, and its answer never comes.
+    Unanswered,
+    /// It is passed on, and what was to be a stream ends.
+    CutShort,
+}
+
+/// A request, as a rule sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// As RBAC names it, roughly: `patch /apis/apps/v1/namespaces/n/statefulsets/db`.
+    pub text: String,
+    /// The number of this write, from 1; 0 of what only reads.
+    pub write: usize,
+    /// Whether it is a watch.
+    pub watch: bool,
+}
+
+/// Decides each request's fate.
+pub type Rule = Box<dyn FnMut(&Asked) -> Fate + Send>;
+
+struct Shared {
+    client: Client,
+    rule: Mutex<Rule>,
+    writes: Mutex<Vec<String>>,
+    stuck: watch::Sender<bool>,
+}
+
+/// It ends when it is dropped.
+pub struct Proxy {
+    /// What names it instead of the API server.
+    pub kubeconfig: PathBuf,
+    shared: Arc<Shared>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Proxy {
+    /// Speaks to the API server by that client.
+    pub async fn start(client: Client, address: Ipv4Addr, folder: &Path, rule: Rule) -> Self {
+        let listener = TcpListener::bind((address, 0)).await.unwrap();
+        let kubeconfig = folder.join("proxy.kubeconfig");
+        fs::write(&kubeconfig, config(listener.local_addr().unwrap())).unwrap();
+        let shared = Shared { client, rule: Mutex::new(rule), writes: Mutex::default(), stuck: watch::Sender::new(false) };
+        let shared = Arc::new(shared);
+        let app = Router::new().fallback(forward).with_state(shared.clone());
+        let task = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+        Self { kubeconfig, shared, task }
+    }
+
+    /// Every write so far.
+    pub fn writes(&self) -> Vec<String> {
+        self.shared.writes.lock().unwrap().clone()
+    }
+
+    /// From now on.
+    pub fn rule(&self, rule: Rule) {
+        *self.shared.rule.lock().unwrap() = rule;
+        self.shared.stuck.send_replace(false);
+    }
+
+    /// Whether a request has been left unanswered; changes when one is.
+    pub fn stuck(&self) -> watch::Receiver<bool> {
+        self.shared.stuck.subscribe()
+    }
+}
+
+fn config(server: SocketAddr) -> String {
+    let config = json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "proxy",
+        "clusters": [{"name": "proxy", "cluster": {"server": format!("http://{server}")}}],
+        "contexts": [{"name": "proxy", "context": {"cluster": "proxy", "user": "nobody"}}],
+        "users": [{"name": "nobody", "user": {}}],
+    });
+    config.to_string()
+}
+
+async fn forward(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    let asked = asked(&shared, &request);
+    let fate = (shared.rule.lock().unwrap())(&asked);
+    if let Fate::Refused(code) = fate {
+        return refusal(code);
+    }
+    let (mut parts, body) = request.into_parts();
+    // The client has its own.
+    parts.headers.remove("host");
+    parts.headers.remove("accept-encoding");
+    let body = to_bytes(body, REQUEST_MAX).await.unwrap();
+    let answer = shared.client.send(axum::http::Request::from_parts(parts, body.to_vec().into())).await;
+    match (fate, answer) {
+        (Fate::Unanswered, _) => {
+            shared.stuck.send_replace(true);
+            pending().await
+        }
+        (Fate::CutShort, Ok(_)) => (StatusCode::OK, [(CONTENT_TYPE, "application/json")], Body::empty()).into_response(),
+        (_, Ok(answer)) => answer.map(Body::new),
+        (_, Err(error)) => (StatusCode::BAD_GATEWAY, error.to_string()).into_response(),
+    }
+}
+
+fn asked(shared: &Shared, request: &Request) -> Asked {
+    let text = format!("{} {}", request.method().as_str().to_lowercase(), request.uri().path());
+    let watch = request.uri().query().is_some_and(|query| query.contains("watch=true"));
+    // The lease is renewed by the clock: whether it is says nothing of what the operator does.
+    if request.method() == Method::GET || text.contains("/leases") {
+        return Asked { text, write: 0, watch };
+    }
+    let mut writes = shared.writes.lock().unwrap();
+    writes.push(text.clone());
+    Asked { text, write: writes.len(), watch }
+}
+
+fn refusal(code: u16) -> Response {
+    let reason = match code {
+        409 => "Conflict",
+        429 => "TooManyRequests",
+        _ => "InternalError",
+    };
+    let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": reason, "code": code,
+        "message": "the test says so"});
+    let code = StatusCode::from_u16(code).unwrap();
+    (code, [(CONTENT_TYPE, "application/json")], status.to_string()).into_response()
+}

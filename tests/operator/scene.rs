@@ -1,0 +1,249 @@
+//! A namespace of its own with a StatefulSet, its budget and its pods, and a `Group0Upgrade`.
+
+use crate::{
+    binary, control_plane,
+    kubelet::Kubelet,
+    operator::{self, Operator, Start},
+    subnet::Subnet,
+};
+use group0_operator::crd::{self, Group0Upgrade, Group0UpgradeStatus, Phase};
+use k8s_openapi::{
+    api::{
+        apps::v1::StatefulSet,
+        core::v1::{Namespace, Pod},
+        policy::v1::PodDisruptionBudget,
+    },
+    apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
+};
+use kube::{
+    Api, Client, Resource, ResourceExt,
+    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
+};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Value, json};
+use std::{
+    fmt::Debug,
+    fs,
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    sync::atomic::{AtomicU32, Ordering},
+    time::{Duration, Instant},
+};
+use tempfile::TempDir;
+use tokio::{task::JoinHandle, time::sleep};
+
+/// The name of the StatefulSet.
+pub const SET: &str = "db";
+/// The name of the upgrade.
+pub const UPGRADE: &str = "upgrade";
+/// A wait has failed after this: several clusters share two cores.
+const LIMIT: Duration = Duration::from_mins(2);
+/// Hosts of a subnet that no pod has: where operators serve from, and what stands between them and the API server.
+const OPERATORS: usize = 199;
+
+/// All of it. Processes end with it.
+pub struct Scene {
+    /// With all rights.
+    pub client: Client,
+    /// Its namespace.
+    pub namespace: String,
+    /// What its processes write.
+    pub folder: TempDir,
+    kubeconfig: PathBuf,
+    operators: Vec<SocketAddr>,
+    pods: JoinHandle<()>,
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        self.pods.abort();
+    }
+}
+
+impl Scene {
+    /// With so many pods, all Ready; nothing if this machine has no control plane.
+    pub async fn new(replicas: usize) -> Option<Self> {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let client = control_plane::client().await?;
+        // It may have to be built.
+        tokio::task::spawn_blocking(binary::group0_node).await.unwrap();
+        let namespace = format!("test-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+        let (folder, subnet) = (TempDir::new().unwrap(), Subnet::take());
+        let operators = (0..4).map(|number| SocketAddr::from((subnet.host(OPERATORS + number), 8080))).collect();
+        let seed = subnet.host(0);
+        install(&client, &namespace).await;
+        let kubelet = Kubelet::new(&client, &namespace, folder.path().to_owned(), subnet, 3);
+        let kubeconfig = control_plane::kubeconfig()?.to_owned();
+        let scene = Self { client, namespace, folder, kubeconfig, operators, pods: tokio::spawn(kubelet.run()) };
+        scene.create(&stateful_set(replicas, seed)).await;
+        scene.create(&budget()).await;
+        scene.until_ready(replicas).await;
+        Some(scene)
+    }
+
+    /// A kind of object of the namespace.
+    pub fn api<K>(&self) -> Api<K>
+    where
+        K: Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>,
+    {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    /// Creates it, or says why it is refused.
+    pub async fn try_create<K>(&self, object: &Value) -> Result<K, String>
+    where
+        K: Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned + Serialize,
+    {
+        let object = serde_json::from_value(object.clone()).map_err(|error| error.to_string())?;
+        self.api::<K>().create(&PostParams::default(), &object).await.map_err(|error| error.to_string())
+    }
+
+    async fn create<K>(&self, object: &K)
+    where
+        K: Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned + Serialize,
+    {
+        self.api::<K>().create(&PostParams::default(), object).await.unwrap();
+    }
+
+    /// Applies an upgrade with these fields of spec beside the cluster's name.
+    pub async fn upgrade(&self, spec: Value) {
+        let mut object = json!({"apiVersion": crd::API_VERSION, "kind": crd::KIND, "metadata": {"name": UPGRADE}, "spec": spec});
+        object["spec"]["clusterRef"] = json!({"statefulSets": [SET]});
+        let parameters = PatchParams::apply("person");
+        self.api::<Group0Upgrade>().patch(UPGRADE, &parameters, &Patch::Apply(&object)).await.unwrap();
+    }
+
+    /// Changes fields of its spec.
+    pub async fn edit(&self, spec: Value) {
+        let patch = json!({ "spec": spec });
+        self.api::<Group0Upgrade>().patch(UPGRADE, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
+    }
+
+    /// Deletes it.
+    pub async fn delete(&self) {
+        self.api::<Group0Upgrade>().delete(UPGRADE, &DeleteParams::default()).await.unwrap();
+    }
+
+    /// Starts the operator's process of this number.
+    pub fn operator(&self, number: usize) -> Operator {
+        Operator::start(&self.start(number))
+    }
+
+    /// How that is started.
+    pub fn start(&self, number: usize) -> Start {
+        Start {
+            kubeconfig: self.kubeconfig.clone(),
+            namespace: self.namespace.clone(),
+            http: self.operators[number],
+            identity: format!("operator-{number}"),
+            log: self.log(),
+        }
+    }
+
+    fn log(&self) -> PathBuf {
+        self.folder.path().join("operator.log")
+    }
+
+    /// The upgrade as it is now.
+    pub async fn object(&self) -> Option<Group0Upgrade> {
+        self.api::<Group0Upgrade>().get_opt(UPGRADE).await.unwrap()
+    }
+
+    /// Waits for a status.
+    pub async fn until(&self, what: &str, holds: impl Fn(&Group0UpgradeStatus) -> bool) -> Group0UpgradeStatus {
+        let begin = Instant::now();
+        loop {
+            let status = self.object().await.and_then(|object| object.status);
+            if let Some(status) = status.as_ref().filter(|status| holds(status)) {
+                return status.clone();
+            }
+            if begin.elapsed() > LIMIT {
+                panic!("not {what}: {status:#?}\n{}", operator::tail(&self.log()));
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Waits until it is complete, and demands that everything is as it is to be then.
+    pub async fn complete(&self) -> Group0UpgradeStatus {
+        let status = self.until("complete", |status| status.phase == Phase::Complete).await;
+        let groups: Vec<_> = status.nodes.iter().map(|node| node.raft.as_ref().map(|raft| raft.group_id.clone())).collect();
+        assert!(groups.iter().all(|group| group.is_some() && *group == groups[0]), "more than one group: {groups:?}");
+        assert!(status.nodes.iter().all(|node| node.upgrade_state.as_deref() == Some("use_post_raft_procedures")), "{status:#?}");
+        status
+    }
+
+    async fn until_ready(&self, replicas: usize) {
+        let begin = Instant::now();
+        while self.pods_ready().await < replicas {
+            assert!(begin.elapsed() < LIMIT, "the pods are not Ready");
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    async fn pods_ready(&self) -> usize {
+        let is_ready = |pod: &&Pod| {
+            let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
+            conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+        };
+        self.pods().await.iter().filter(is_ready).count()
+    }
+
+    /// All pods, by name.
+    pub async fn pods(&self) -> Vec<Pod> {
+        self.api::<Pod>().list(&ListParams::default()).await.unwrap().items
+    }
+
+    /// How often the node of each pod was started, by its log, over all pods of that name.
+    pub fn starts(&self, replicas: usize) -> Vec<usize> {
+        let log = |number| fs::read_to_string(self.folder.path().join(format!("{SET}-{number}/log"))).unwrap_or_default();
+        (0..replicas).map(|number| log(number).lines().filter(|line| line.contains("starting stage=")).count()).collect()
+    }
+}
+
+async fn install(client: &Client, namespace: &str) {
+    let parameters = PatchParams::apply("test").force();
+    let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
+    let definition: Value = serde_saphyr::from_str(&crd::yaml().unwrap()).unwrap();
+    definitions.patch("group0upgrades.group0.dev", &parameters, &Patch::Apply(&definition)).await.unwrap();
+    let object = serde_json::from_value(json!({"metadata": {"name": namespace}})).unwrap();
+    Api::<Namespace>::all(client.clone()).create(&PostParams::default(), &object).await.unwrap();
+    let upgrades: Api<Group0Upgrade> = Api::namespaced(client.clone(), namespace);
+    while upgrades.list(&ListParams::default()).await.is_err() {
+        sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// As the chart makes it, where a stand-in for kubelet needs it.
+fn stateful_set(replicas: usize, seed: Ipv4Addr) -> StatefulSet {
+    let at_pod = |name: &str| json!({"name": name, "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}});
+    let labels = json!({"app": SET});
+    let mut env: Vec<_> =
+        ["LISTEN", "RPC", "ADMIN", "API", "PROMETHEUS"].iter().map(|of| at_pod(&format!("GROUP0_{of}_ADDRESS"))).collect();
+    env.push(json!({"name": "GROUP0_SEEDS", "value": seed}));
+    serde_json::from_value(json!({
+        "metadata": {"name": SET},
+        "spec": {
+            "replicas": replicas,
+            "serviceName": SET,
+            "podManagementPolicy": "Parallel",
+            "updateStrategy": {"type": "OnDelete"},
+            "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "node", "image": "group0-node", "env": env}]}},
+        },
+    }))
+    .unwrap()
+}
+
+fn budget() -> PodDisruptionBudget {
+    serde_json::from_value(json!({
+        "metadata": {"name": SET},
+        "spec": {"maxUnavailable": 1, "unhealthyPodEvictionPolicy": "AlwaysAllow", "selector": {"matchLabels": {"app": SET}}},
+    }))
+    .unwrap()
+}
+
+/// The UID of each pod.
+pub fn uids(pods: &[Pod]) -> Vec<String> {
+    pods.iter().filter_map(ResourceExt::uid).collect()
+}
