@@ -8,8 +8,10 @@
 #[path = "../harness/binary.rs"]
 mod binary;
 mod control_plane;
+mod killed;
 mod kubelet;
 mod operator;
+mod proxy;
 mod scene;
 #[path = "../harness/subnet.rs"]
 mod subnet;

@@ -51,6 +51,7 @@ pub struct Scene {
     pub folder: TempDir,
     kubeconfig: PathBuf,
     operators: Vec<SocketAddr>,
+    host: Ipv4Addr,
     pods: JoinHandle<()>,
 }
 
@@ -70,11 +71,11 @@ impl Scene {
         let namespace = format!("test-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
         let (folder, subnet) = (TempDir::new().unwrap(), Subnet::take());
         let operators = (0..4).map(|number| SocketAddr::from((subnet.host(OPERATORS + number), 8080))).collect();
-        let seed = subnet.host(0);
+        let (seed, host) = (subnet.host(0), subnet.host(OPERATORS - 1));
         install(&client, &namespace).await;
         let kubelet = Kubelet::new(&client, &namespace, folder.path().to_owned(), subnet, 3);
         let kubeconfig = control_plane::kubeconfig()?.to_owned();
-        let scene = Self { client, namespace, folder, kubeconfig, operators, pods: tokio::spawn(kubelet.run()) };
+        let scene = Self { client, namespace, folder, kubeconfig, operators, host, pods: tokio::spawn(kubelet.run()) };
         scene.create(&stateful_set(replicas, seed)).await;
         scene.create(&budget()).await;
         scene.until_ready(replicas).await;
@@ -138,6 +139,11 @@ impl Scene {
             identity: format!("operator-{number}"),
             log: self.log(),
         }
+    }
+
+    /// Where a test may listen.
+    pub fn host(&self) -> Ipv4Addr {
+        self.host
     }
 
     fn log(&self) -> PathBuf {

@@ -156,6 +156,8 @@ impl Node {
             tracing::info!(target: "raft", term = role.term, leader = role.leader.map(|host| host.to_string()), is_leader = role.is_leader, "role");
             self.watchers.touch();
             self.timers.set(Timer::BarrierRetry, self.now.elapsed);
+            // A founder is in the configuration that it founded the group with, and nobody may ever come to change that one.
+            self.note_membership();
         }
         if lost_leadership {
             self.refuse_modifications("the leader of group 0 has changed");

@@ -84,6 +84,32 @@ fn three_nodes_are_upgraded_and_schema_goes_on() {
 }
 
 #[test]
+fn a_cluster_of_one_or_two_is_upgraded_too() {
+    for hosts in [1, 2] {
+        let mut world = ring(hosts);
+        upgrade(&mut world);
+        assert!(world.run_until(Duration::from_secs(30), is_final), "{hosts}: {}", report(&world));
+        world.execute(0, "CREATE KEYSPACE ks WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}");
+    }
+}
+
+#[test]
+fn a_cluster_of_one_survives_a_crash_at_each_persisted_step() {
+    for (point, after) in Point::ALL.iter().flat_map(|point| [(*point, false), (*point, true)]) {
+        let mut world = ring(1);
+        world.hosts[0].crash_at = Some((point, after));
+        upgrade(&mut world);
+        world.run(Duration::from_secs(5));
+        if world.hosts[0].node.is_none() {
+            world.start(0);
+            world.run(Duration::from_secs(2));
+            world.admin(0, AdminRequest::Proceed(Order::default()));
+        }
+        assert!(world.run_until(Duration::from_mins(1), is_final), "crash at {point:?}, after: {after}\n{}", report(&world));
+    }
+}
+
+#[test]
 fn a_crash_at_each_persisted_step_is_survived() {
     let points = Point::ALL.iter().filter(|point| !matches!(point, Point::FirstBoot | Point::Bootstrapped));
     for (point, after) in points.flat_map(|point| [(*point, false), (*point, true)]) {
