@@ -45,6 +45,8 @@ pub struct Decision {
     pub is_news: bool,
     /// When this was decided.
     pub at: Timestamp,
+    /// Who was the last to be taken down before it.
+    taken: Option<Intent>,
 }
 
 /// Where a look starts of an operator that has begun the term `epoch`, or none yet. `run_id` names the run if this begins it.
@@ -102,7 +104,8 @@ pub fn decide(object: &Group0Upgrade, seen: &Observation, journal: &Journal, run
     let before = object.status.clone().unwrap_or_default();
     let status = status::render(&plan, seen, &before, now);
     let is_news = is_worth_writing(&before, &status, now, !plan.actions.is_empty());
-    Decision { plan, order, status: if is_news { status } else { before }, is_news, at: now }
+    let status = if is_news { status } else { before };
+    Decision { plan, order, status, is_news, at: now, taken: journal.taken.clone() }
 }
 
 fn audited(object: &Group0Upgrade, seen: &Observation, journal: &Journal, now: Timestamp) -> Plan {
@@ -120,8 +123,11 @@ impl Decision {
             if !matches!(outcome, Err(Failure::Unknown(_))) {
                 journal.intents.retain(|intent| intent.action != *action);
             }
-            if outcome.is_ok() {
-                note_done(journal, action);
+            match outcome {
+                Ok(()) => note_done(journal, action),
+                // This time nobody was taken down. Of a former time, whose outcome was not known, the refusal says nothing.
+                Err(Failure::Refused(_)) if action.disrupts().is_some() => journal.taken.clone_from(&self.taken),
+                Err(_) => {}
             }
         }
         status::write_journal(journal, &mut self.status);

@@ -17,19 +17,22 @@ use kube::{
     },
 };
 use serde::de::DeserializeOwned;
-use std::{
-    fmt::Debug,
-    hash::Hash,
-    pin::pin,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{fmt::Debug, hash::Hash, pin::pin, sync::Arc};
 use tokio::{sync::watch, task::AbortHandle};
+
+/// Whether a cache can be relied on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum State {
+    Unread,
+    Whole,
+    Broken(String),
+}
 
 /// One kind of object.
 #[derive(Debug)]
 pub struct Cache<K: Resource<DynamicType = ()> + 'static> {
     store: Store<K>,
-    broken: Arc<Mutex<Option<String>>>,
+    state: watch::Receiver<State>,
     task: AbortHandle,
 }
 
@@ -63,6 +66,15 @@ impl Caches {
         }
     }
 
+    /// Waits until everything has been read once, or is known not to be readable.
+    pub async fn read(&self) {
+        self.sets.read().await;
+        self.pods.read().await;
+        self.revisions.read().await;
+        self.claims.read().await;
+        self.budgets.read().await;
+    }
+
     /// Counts the count of anything.
     pub fn changed(&self) -> watch::Receiver<u64> {
         self.changed.clone()
@@ -77,22 +89,21 @@ where
     /// Begins to watch; `changed` counts.
     pub fn watch(api: Api<K>, changed: watch::Sender<u64>) -> Self {
         let (store, writer) = reflector::store();
-        let broken = Arc::new(Mutex::new(Some("it has not been read yet".to_owned())));
-        let says = broken.clone();
+        let (says, state) = watch::channel(State::Unread);
         let task = tokio::spawn(async move {
             let events = watcher(api, watcher::Config::default()).default_backoff().modify(cut_down);
             let mut events = pin!(reflector::reflector(writer, events).into_stream());
             while let Some(event) = events.next().await {
-                let why = match &event {
+                let state = match &event {
                     Ok(watcher::Event::Init | watcher::Event::InitApply(_)) => continue,
-                    Ok(_) => None,
-                    Err(error) => Some(super::in_words(error)),
+                    Ok(_) => State::Whole,
+                    Err(error) => State::Broken(super::in_words(error)),
                 };
-                *says.lock().unwrap_or_else(PoisonError::into_inner) = why;
+                says.send_if_modified(|said| std::mem::replace(said, state.clone()) != state);
                 changed.send_modify(|count| *count += 1);
             }
         });
-        Self { store, broken, task: task.abort_handle() }
+        Self { store, state, task: task.abort_handle() }
     }
 
     /// One object; an error while the watch is broken.
@@ -111,9 +122,19 @@ where
         Ok(self.store.state())
     }
 
+    async fn read(&self) {
+        // The sender lives as long as the watch.
+        let _ = self.state.clone().wait_for(|state| *state != State::Unread).await;
+    }
+
     fn whole(&self) -> Result<(), String> {
-        let broken = self.broken.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        broken.map_or(Ok(()), |why| Err(format!("{}s cannot be watched: {why}", K::kind(&()))))
+        let state = self.state.borrow();
+        let why = match &*state {
+            State::Whole => return Ok(()),
+            State::Unread => "they have not been read yet",
+            State::Broken(why) => why,
+        };
+        Err(format!("{}s cannot be watched: {why}", K::kind(&())))
     }
 }
 

@@ -49,6 +49,7 @@ fn in_words_of(error: &kube::Error) -> String {
 
 /// Leads when its turn comes, until it is told to end.
 pub async fn run(arguments: &RunArguments) -> Result<(), Error> {
+    let end = told_to_end()?;
     let client = connect().await?;
     let home = arguments.lease_namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
     let identity = arguments.identity.clone().unwrap_or_else(|| format!("group0-operator-{}", unique::id()));
@@ -62,7 +63,7 @@ pub async fn run(arguments: &RunArguments) -> Result<(), Error> {
             () = elected => Ok(()),
             result = served => result,
             () = lead_when_elected(&leader) => Ok(()),
-            result = told_to_end() => result,
+            () = end => Ok(()),
         }
     };
     candidate.release().await?;
@@ -78,14 +79,16 @@ async fn connect() -> Result<Client, Error> {
     Client::try_from(config).map_err(|error| failed(in_words(&error)))
 }
 
-async fn told_to_end() -> Result<(), Error> {
+/// From now on; ends when the process is to.
+fn told_to_end() -> Result<impl Future<Output = ()>, Error> {
     let on = |kind| signal(kind).map_err(|error| Error::failure(format!("signals cannot be handled: {error}")));
     let (mut interrupt, mut terminate) = (on(SignalKind::interrupt())?, on(SignalKind::terminate())?);
-    tokio::select! {
-        _ = interrupt.recv() => tracing::info!("ended by SIGINT"),
-        _ = terminate.recv() => tracing::info!("ended by SIGTERM"),
-    }
-    Ok(())
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => tracing::info!("ended by SIGINT"),
+            _ = terminate.recv() => tracing::info!("ended by SIGTERM"),
+        }
+    })
 }
 
 async fn lead_when_elected(leader: &lead::Leader) {

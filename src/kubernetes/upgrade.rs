@@ -37,6 +37,7 @@ pub struct Told {
 pub async fn guard(mut world: KubeWorld, object: ObjectRef<Group0Upgrade>, mut told: Told) {
     let mut operator = Operator::default();
     let mut pause = FIRST_PAUSE;
+    world.begin().await;
     loop {
         match operator.reconcile(&mut world, &unique::id().to_string()).await {
             Ok(Look::Planned(plan, status)) => {

@@ -81,6 +81,11 @@ impl KubeWorld {
         }
     }
 
+    /// Waits until everything has been read once, as far as it can be.
+    pub async fn begin(&self) {
+        self.caches.read().await;
+    }
+
     /// Told of every change of a node.
     pub fn news(&self) -> Arc<Notify> {
         self.news.clone()

@@ -10,8 +10,11 @@ mod binary;
 mod control_plane;
 mod killed;
 mod kubelet;
+mod leaders;
 mod operator;
+mod people;
 mod proxy;
+mod refused;
 mod scene;
 #[path = "../harness/subnet.rs"]
 mod subnet;

@@ -8,8 +8,9 @@ use std::{
     time::Duration,
 };
 use tokio::{
+    net::TcpStream,
     process::{Child, Command},
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 /// How it is started.
@@ -30,6 +31,7 @@ pub struct Start {
 /// A process; it ends with this value at the latest.
 pub struct Operator {
     process: Child,
+    http: SocketAddr,
     log: PathBuf,
 }
 
@@ -42,7 +44,7 @@ impl Operator {
         command.args(["--identity", &start.identity, "--http-address", &start.http.to_string()]);
         command.env("KUBECONFIG", &start.kubeconfig).env("RUST_LOG", "info,kube_client=error");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).kill_on_drop(true);
-        Self { process: command.spawn().unwrap(), log: start.log.clone() }
+        Self { process: command.spawn().unwrap(), http: start.http, log: start.log.clone() }
     }
 
     /// SIGKILL.
@@ -50,8 +52,11 @@ impl Operator {
         self.process.kill().await.unwrap();
     }
 
-    /// SIGTERM, and it must end well.
+    /// SIGTERM once it is up, and it must end well.
     pub async fn terminate(mut self) {
+        while TcpStream::connect(self.http).await.is_err() {
+            sleep(Duration::from_millis(10)).await;
+        }
         let id = self.process.id().and_then(|id| rustix::process::Pid::from_raw(id.cast_signed())).unwrap();
         rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
         let status = timeout(Duration::from_secs(10), self.process.wait()).await.expect("it ends in time").unwrap();

@@ -30,6 +30,8 @@ pub enum Fate {
     Refused(u16),
     /// It is passed on, and its answer never comes.
     Unanswered,
+    /// It is passed on, and the connection breaks before its answer.
+    Lost,
     /// It is passed on, and what was to be a stream ends.
     CutShort,
 }
@@ -87,12 +89,6 @@ impl Proxy {
         self.shared.writes.lock().unwrap().clone()
     }
 
-    /// From now on.
-    pub fn rule(&self, rule: Rule) {
-        *self.shared.rule.lock().unwrap() = rule;
-        self.shared.stuck.send_replace(false);
-    }
-
     /// Whether a request has been left unanswered; changes when one is.
     pub fn stuck(&self) -> watch::Receiver<bool> {
         self.shared.stuck.subscribe()
@@ -126,6 +122,7 @@ async fn forward(State(shared): State<Arc<Shared>>, request: Request) -> Respons
             shared.stuck.send_replace(true);
             pending().await
         }
+        (Fate::Lost, Ok(_)) => broken(),
         (Fate::CutShort, Ok(_)) => (StatusCode::OK, [(CONTENT_TYPE, "application/json")], Body::empty()).into_response(),
         (_, Ok(answer)) => answer.map(Body::new),
         (_, Err(error)) => (StatusCode::BAD_GATEWAY, error.to_string()).into_response(),
@@ -154,4 +151,10 @@ fn refusal(code: u16) -> Response {
         "message": "the test says so"});
     let code = StatusCode::from_u16(code).unwrap();
     (code, [(CONTENT_TYPE, "application/json")], status.to_string()).into_response()
+}
+
+/// More is promised than comes, so that whoever reads it sees a broken connection.
+fn broken() -> Response {
+    let body = Body::from_stream(futures::stream::iter([Err::<String, _>(std::io::Error::other("broken off"))]));
+    (StatusCode::OK, [(CONTENT_TYPE, "application/json")], body).into_response()
 }

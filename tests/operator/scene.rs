@@ -10,6 +10,7 @@ use group0_operator::crd::{self, Group0Upgrade, Group0UpgradeStatus, Phase};
 use k8s_openapi::{
     api::{
         apps::v1::StatefulSet,
+        coordination::v1::Lease,
         core::v1::{Namespace, Pod},
         policy::v1::PodDisruptionBudget,
     },
@@ -88,15 +89,6 @@ impl Scene {
         K: Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>,
     {
         Api::namespaced(self.client.clone(), &self.namespace)
-    }
-
-    /// Creates it, or says why it is refused.
-    pub async fn try_create<K>(&self, object: &Value) -> Result<K, String>
-    where
-        K: Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned + Serialize,
-    {
-        let object = serde_json::from_value(object.clone()).map_err(|error| error.to_string())?;
-        self.api::<K>().create(&PostParams::default(), &object).await.map_err(|error| error.to_string())
     }
 
     async fn create<K>(&self, object: &K)
@@ -195,6 +187,23 @@ impl Scene {
         self.pods().await.iter().filter(is_ready).count()
     }
 
+    /// The StatefulSet as it is now.
+    pub async fn set(&self) -> StatefulSet {
+        self.api::<StatefulSet>().get(SET).await.unwrap()
+    }
+
+    /// Whether the template sets the flag.
+    pub async fn template_has_the_flag(&self) -> bool {
+        let containers = self.set().await.spec.unwrap().template.spec.unwrap().containers;
+        containers.iter().flat_map(|container| container.env.iter().flatten()).any(|variable| variable.name == crd::FLAG)
+    }
+
+    /// Who holds the lease.
+    pub async fn leader(&self) -> String {
+        let lease = self.api::<Lease>().get("group0-operator").await.unwrap();
+        lease.spec.and_then(|spec| spec.holder_identity).unwrap_or_default()
+    }
+
     /// All pods, by name.
     pub async fn pods(&self) -> Vec<Pod> {
         self.api::<Pod>().list(&ListParams::default()).await.unwrap().items
@@ -252,4 +261,9 @@ fn budget() -> PodDisruptionBudget {
 /// The UID of each pod.
 pub fn uids(pods: &[Pod]) -> Vec<String> {
     pods.iter().filter_map(ResourceExt::uid).collect()
+}
+
+/// Whether a status has this condition.
+pub fn is_true(status: &Group0UpgradeStatus, condition: &str) -> bool {
+    status.conditions.iter().any(|it| it.type_ == condition && it.status == "True")
 }

@@ -342,6 +342,8 @@ impl World {
             Event::Start(pid) => self.start(pid),
             Event::Kill(pid, life) if self.slots[pid].life == life => self.end(pid, &End::Crash("it does not end".into())),
             Event::Arrive { .. } | Event::Kill(..) | Event::StillPaused(..) => {}
+            // What was aimed at a moment may come when all is to be well.
+            Event::Trouble(_) if !self.trouble => {}
             Event::Trouble(action) => self.go_wrong(action),
             Event::Calm => self.calm(),
         }

@@ -1,0 +1,63 @@
+//! What people do while a run is under way.
+
+use crate::scene::{Scene, is_true, uids};
+use group0_operator::crd::Phase;
+use serde_json::json;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn paused_a_run_does_nothing_and_resumed_it_goes_on() {
+    let Some(scene) = Scene::new(3).await else { return };
+    let operator = scene.operator(0);
+    scene.upgrade(json!({})).await;
+    scene.until("rolling", |status| status.phase == Phase::Rolling).await;
+    scene.edit(json!({"paused": true})).await;
+    scene.until("paused", |status| status.phase == Phase::Paused).await;
+    let before = uids(&scene.pods().await);
+    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+    assert_eq!(uids(&scene.pods().await), before, "a pod was recreated while paused");
+    scene.edit(json!({"paused": false})).await;
+    scene.complete().await;
+    assert_eq!(scene.starts(3), [2, 2, 2]);
+    operator.terminate().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_run_takes_the_flag_back_and_can_be_run_again() {
+    let Some(scene) = Scene::new(3).await else { return };
+    let operator = scene.operator(0);
+    scene.upgrade(json!({"mode": "Supervised"})).await;
+    let waiting = scene.until("waiting for approval", |status| is_true(status, "AwaitingApproval")).await;
+    scene.edit(json!({"cancel": true})).await;
+    scene.until("cancelled", |status| status.phase == Phase::Cancelled).await;
+    assert!(!scene.template_has_the_flag().await, "the flag is left in the template");
+    scene.edit(json!({"cancel": false, "mode": "Automatic"})).await;
+    let status = scene.complete().await;
+    assert_ne!(status.run_id, waiting.run_id, "another run has another id");
+    assert_eq!(scene.starts(3), [4, 4, 4]);
+    operator.terminate().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_made_again_goes_on_where_the_former_was_deleted() {
+    let Some(scene) = Scene::new(3).await else { return };
+    let operator = scene.operator(0);
+    scene.upgrade(json!({})).await;
+    scene.until("rolling", |status| status.phase == Phase::Rolling).await;
+    scene.delete().await;
+    scene.upgrade(json!({})).await;
+    scene.complete().await;
+    assert_eq!(scene.starts(3), [2, 2, 2]);
+    operator.terminate().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_writes_nothing_but_status() {
+    let Some(scene) = Scene::new(3).await else { return };
+    let before = (scene.set().await.metadata.resource_version, uids(&scene.pods().await));
+    let operator = scene.operator(0);
+    scene.upgrade(json!({"dryRun": true})).await;
+    let status = scene.until("planned", |status| !status.plan.is_empty()).await;
+    assert!(status.plan.iter().any(|step| step.contains("recreate db-2")), "{:?}", status.plan);
+    assert_eq!((scene.set().await.metadata.resource_version, uids(&scene.pods().await)), before);
+    operator.terminate().await;
+}
