@@ -125,8 +125,9 @@ impl Decision {
             }
             match outcome {
                 Ok(()) => note_done(journal, action),
-                // This time nobody was taken down. Of a former time, whose outcome was not known, the refusal says nothing.
-                Err(Failure::Refused(_)) if action.disrupts().is_some() => journal.taken.clone_from(&self.taken),
+                // A budget refuses often, and nobody was taken down this time. Of a former time, whose outcome was not known, the
+                // refusal says nothing. A restart in place is not tried again as soon: what refused it would do so again.
+                Err(Failure::Refused(_)) if matches!(action, Action::Recreate { .. }) => journal.taken.clone_from(&self.taken),
                 Err(_) => {}
             }
         }
