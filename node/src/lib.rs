@@ -25,6 +25,7 @@ pub mod rpc;
 pub mod seeds;
 pub mod settings;
 pub mod telemetry;
+pub mod tls;
 
 use group0_core::{
     ids::Now,

@@ -15,12 +15,13 @@ use crate::{
     rpc::{client::Network, server},
     seeds::{self, Seeds},
     settings,
+    tls::Tls,
 };
 use group0_core::{
     ids::Now,
     io::{Apply, Effects, Image, Input, Settings},
 };
-use std::{fmt, io, net::SocketAddr, path::PathBuf, thread, time::Duration};
+use std::{fmt, io, net::SocketAddr, thread, time::Duration};
 use tokio::{
     runtime::Handle,
     sync::{mpsc, watch},
@@ -87,6 +88,7 @@ pub async fn start<M: Machine>(
     config: Config,
     make: impl FnOnce(Settings, Image, Now) -> Result<(M, Effects), String>,
 ) -> Result<Running, StartError> {
+    let Tls { peers, to_peers, admin } = Tls::read(&config)?;
     let (sources, mut tasks) = (Sources::default(), JoinSet::new());
     let front = Front::open(&config).await?;
     let shown = front.addresses()?;
@@ -103,7 +105,7 @@ pub async fn start<M: Machine>(
     let (port, inbox) = port::open();
     let (apply, applied) = mpsc::unbounded_channel();
     let (stop, round_trips) = (CancellationToken::new(), RoundTrips::default());
-    let outgoing = Network::new(port.clone(), sources.metrics.clone(), round_trips.clone(), own, config.seeds);
+    let outgoing = Network::new(port.clone(), sources.metrics.clone(), round_trips.clone(), own, config.seeds, to_peers);
     let around = Surroundings {
         clock,
         store: disk,
@@ -119,7 +121,8 @@ pub async fn start<M: Machine>(
     let (cql, workdir) = (config.cql, config.workdir);
     let driver = run_driver(Driver::new(machine, around), first)?;
     drop(sources.port.set(port.clone()));
-    serve_back(&mut tasks, back, &port, workdir);
+    spawn(&mut tasks, "Peer", server::serve(back.peer, peers, port.clone()));
+    spawn(&mut tasks, "Admin", admin::serve(back.admin, admin, port.clone(), workdir));
     let (end, ended) = watch::channel(None);
     let clients = Clients::new(cql, port.clone(), sources.metrics.clone());
     tasks.spawn(attend(applied, Audience { clients, health: sources.health.clone(), end }));
@@ -153,12 +156,6 @@ fn serve_front(tasks: &mut JoinSet<()>, front: Front, sources: &Sources) {
     let Front { api, prometheus } = front;
     spawn(tasks, "REST", http::serve(api, sources.clone()));
     spawn(tasks, "metrics", http::serve(prometheus, sources.clone()));
-}
-
-fn serve_back(tasks: &mut JoinSet<()>, back: Back, port: &Port, workdir: PathBuf) {
-    let Back { peer, admin } = back;
-    spawn(tasks, "Peer", server::serve(peer, port.clone()));
-    spawn(tasks, "Admin", admin::serve(admin, port.clone(), workdir));
 }
 
 fn spawn<E: fmt::Display>(
