@@ -17,11 +17,13 @@ use crate::{
     settings,
     tls::Tls,
 };
+use futures::future;
+use group0_api::tls::Identity;
 use group0_core::{
     ids::Now,
     io::{Apply, Effects, Image, Input, Settings},
 };
-use std::{fmt, io, net::SocketAddr, thread, time::Duration};
+use std::{fmt, io, net::SocketAddr, pin::pin, thread, time::Duration};
 use tokio::{
     runtime::Handle,
     sync::{mpsc, watch},
@@ -88,7 +90,7 @@ pub async fn start<M: Machine>(
     config: Config,
     make: impl FnOnce(Settings, Image, Now) -> Result<(M, Effects), String>,
 ) -> Result<Running, StartError> {
-    let Tls { peers, to_peers, admin } = Tls::read(&config)?;
+    let Tls { peers, to_peers, admin, identities } = Tls::read(&config)?;
     let (sources, mut tasks) = (Sources::default(), JoinSet::new());
     let front = Front::open(&config).await?;
     let shown = front.addresses()?;
@@ -123,6 +125,7 @@ pub async fn start<M: Machine>(
     drop(sources.port.set(port.clone()));
     spawn(&mut tasks, "Peer", server::serve(back.peer, peers, port.clone()));
     spawn(&mut tasks, "Admin", admin::serve(back.admin, admin, port.clone(), workdir));
+    tasks.spawn(follow(identities, port.clone()));
     let (end, ended) = watch::channel(None);
     let clients = Clients::new(cql, port.clone(), sources.metrics.clone());
     tasks.spawn(attend(applied, Audience { clients, health: sources.health.clone(), end }));
@@ -156,6 +159,12 @@ fn serve_front(tasks: &mut JoinSet<()>, front: Front, sources: &Sources) {
     let Front { api, prometheus } = front;
     spawn(tasks, "REST", http::serve(api, sources.clone()));
     spawn(tasks, "metrics", http::serve(prometheus, sources.clone()));
+}
+
+/// Takes up certificates that are replaced, until the driver stops.
+async fn follow(identities: Vec<Identity>, port: Port) {
+    let all = future::join_all(identities.iter().map(Identity::follow));
+    future::select(pin!(all), pin!(port.stopped())).await;
 }
 
 fn spawn<E: fmt::Display>(

@@ -37,17 +37,17 @@ impl Authority {
 
     /// A certificate for this DNS name, whose owner trusts this authority alone.
     pub fn issue(&self, name: &str) -> Issued {
-        self.sign(CertificateParams::new([name.to_owned()]).expect("a DNS name"))
+        self.sign(&CertificateParams::new([name.to_owned()]).expect("a DNS name"))
     }
 
     /// The same, expired long ago.
     pub fn issue_expired(&self, name: &str) -> Issued {
         let mut params = CertificateParams::new([name.to_owned()]).expect("a DNS name");
         params.not_after = rcgen::date_time_ymd(2001, 1, 1);
-        self.sign(params)
+        self.sign(&params)
     }
 
-    fn sign(&self, params: CertificateParams) -> Issued {
+    fn sign(&self, params: &CertificateParams) -> Issued {
         let key = KeyPair::generate().expect("randomness");
         let certificate = params.signed_by(&key, &self.issuer).expect("a certificate").pem();
         Issued { certificate, keyfile: key.serialize_pem(), truststore: self.certificate.clone() }

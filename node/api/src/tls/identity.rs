@@ -1,7 +1,7 @@
 //! An identity that follows its files.
 //!
-//! They are looked at when a connection is made, at most each second: three calls of `stat`, and a read only if something is
-//! different. What cannot be used is left alone and said once; the former goes on being used, and the next look tries again.
+//! They are looked at when a connection is made, at most each second, and now and then besides: three calls of `stat`, and a read only
+//! if something is different. What cannot be used is left alone and said once; the former goes on being used, and the next look tries again.
 
 use super::{
     error::{Part, TlsError},
@@ -17,6 +17,8 @@ use std::{
 
 /// Between two looks at the files.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Between two that no connection is the reason for: a person who replaces files watches the log.
+const FOLLOW_EVERY: Duration = Duration::from_secs(5);
 
 /// Where an identity is, as PEM.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,6 +73,16 @@ impl Identity {
     /// Of bytes, which stay what they are.
     pub fn parse(pem: &Pem<'_>) -> Result<Self, TlsError> {
         Ok(Self { source: Arc::new(Source::Memory(Material::parse(pem)?)) })
+    }
+
+    /// Looks at the files for as long as it is polled. Without it they are looked at only when a connection is made, and a mistake would
+    /// show itself when it is needed.
+    pub async fn follow(&self) {
+        let mut looks = tokio::time::interval(FOLLOW_EVERY);
+        loop {
+            looks.tick().await;
+            self.material();
+        }
     }
 
     /// What a handshake that begins now is done with.

@@ -115,6 +115,19 @@ async fn serve(issued: &Issued) -> (SocketAddr, mpsc::UnboundedReceiver<SocketAd
     (address, taken)
 }
 
+/// A server that says so to whoever speaks TLS.
+async fn serve_without_tls() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("it listens");
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            stream.readable().await.expect("the client speaks first");
+            stream.try_write(b"HTTP/1.1 400 Bad Request\r\n\r\n").expect("some bytes find room");
+        }
+    });
+    address
+}
+
 async fn connect(issued: &Issued, name: &'static str, to: SocketAddr) -> Result<(), String> {
     let identity = Identity::parse(&issued.pem()).expect("good certificates");
     let client = Client::new(identity, ServerName::try_from(name).expect("a name"));
@@ -130,19 +143,12 @@ async fn a_client_says_why_it_does_not_trust() {
     connect(&client, SERVER_NAME, good).await.expect("each trusts the other");
     assert!(taken.recv().await.is_some());
     let (expired, _) = serve(&authority.issue_expired(SERVER_NAME)).await;
-    let (plain, _) = (TcpListener::bind("127.0.0.1:0").await.expect("a port"), ());
-    let address = plain.local_addr().expect("it listens");
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = plain.accept().await {
-            stream.readable().await.expect("the client speaks first");
-            drop(stream.try_write(b"HTTP/1.1 400 Bad Request\r\n\r\n"));
-        }
-    });
+    let plain = serve_without_tls().await;
     let cases = [
         (&client, "another", good, "its certificate cannot be accepted: certificate not valid for name \"another\""),
         (&client.trusting(&other), SERVER_NAME, good, "no authority of the truststore has made its certificate"),
         (&client, SERVER_NAME, expired, "its certificate cannot be accepted: certificate expired"),
-        (&client, SERVER_NAME, address, "it does not speak TLS"),
+        (&client, SERVER_NAME, plain, "it does not speak TLS"),
     ];
     for (client, name, to, expected) in cases {
         let error = connect(client, name, to).await.expect_err(expected);
