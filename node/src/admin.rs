@@ -183,6 +183,16 @@ fn cell_text(column: &str, cell: &Cell) -> String {
 mod tests {
     use super::*;
     use group0_core::{ids::Micros, schema::SchemaTable, value::Value};
+    use tonic::transport::server::TcpConnectInfo;
+
+    #[test]
+    fn without_tls_only_this_machine_may_change() {
+        for (address, may) in [("127.9.9.9:1", true), ("[::ffff:127.0.0.1]:1", true), ("10.0.0.1:1", false), ("", false)] {
+            let mut request = Request::new(());
+            request.extensions_mut().insert(TcpConnectInfo { local_addr: None, remote_addr: address.parse().ok() });
+            assert_eq!(may_change(&request), may, "{address}");
+        }
+    }
 
     #[test]
     fn a_schema_is_one_line_a_row() {
