@@ -1,7 +1,10 @@
 //! The client of a node's Admin service: one connection and the verbs. Which verb when, it does not decide.
 
 use crate::act::{Failure, Order};
-use group0_api::v1::{self, admin_client::AdminClient};
+use group0_api::{
+    tls::Client,
+    v1::{self, admin_client::AdminClient},
+};
 use std::{net::SocketAddr, time::Duration};
 use tonic::{
     Code, Request, Status, Streaming,
@@ -22,15 +25,19 @@ pub struct Admin {
 pub type Why = String;
 
 impl Admin {
-    /// Connects; no call, connecting included, takes longer than `limit`.
-    pub async fn connect(address: SocketAddr, limit: Duration) -> Result<Self, Why> {
+    /// Connects; no call, connecting included, takes longer than `limit`. With `tls` only a node that proves who it is, is spoken to.
+    pub async fn connect(address: SocketAddr, limit: Duration, tls: Option<&Client>) -> Result<Self, Why> {
         let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(|e| format!("{address}: {e}"))?;
         let endpoint = endpoint
             .connect_timeout(limit)
             .http2_keep_alive_interval(KEEP_ALIVE)
             .keep_alive_timeout(limit)
             .keep_alive_while_idle(true);
-        let channel = endpoint.connect().await.map_err(|error| format!("{address}: {}", root(&error)))?;
+        let connected = match tls {
+            Some(tls) => endpoint.connect_with_connector(tls.connector(None)).await,
+            None => endpoint.connect().await,
+        };
+        let channel = connected.map_err(|error| format!("{address}: {}", root(&error)))?;
         Ok(Self { client: AdminClient::new(channel), limit })
     }
 

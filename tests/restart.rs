@@ -35,7 +35,7 @@ impl Same {
 }
 
 async fn connect(node: &Node) -> Result<Admin, String> {
-    Admin::connect(SocketAddr::from((node.address(), 7001)), harness::WAIT_MAX).await
+    Admin::connect(SocketAddr::from((node.address(), 7001)), harness::WAIT_MAX, None).await
 }
 
 async fn claim(node: &Node, epoch: u64) -> Result<(), Failure> {

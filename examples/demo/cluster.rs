@@ -110,7 +110,7 @@ impl Cluster {
     pub async fn admins(&self) -> Result<Vec<Admin>, Why> {
         let mut admins = Vec::new();
         for address in &self.addresses {
-            admins.push(Admin::connect(SocketAddr::new(*address, 7001), CALL).await?);
+            admins.push(Admin::connect(SocketAddr::new(*address, 7001), CALL, None).await?);
         }
         Ok(admins)
     }

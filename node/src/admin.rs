@@ -1,12 +1,15 @@
 //! The Admin service: what an operator may ask, on a listener of its own.
 
 use crate::{
-    disk,
+    disk, listeners,
     port::{Asked, Port, PortError},
     report,
 };
 use futures::{StreamExt as _, stream, stream::BoxStream};
-use group0_api::v1::{self, admin_server};
+use group0_api::{
+    tls,
+    v1::{self, admin_server},
+};
 use group0_core::{
     ids::Generation,
     io::{AdminReply, AdminRequest, Order},
@@ -18,10 +21,7 @@ use std::{
     path::{Path, PathBuf},
 };
 use tokio::net::TcpListener;
-use tonic::{
-    Request, Response, Status,
-    transport::{Server, server::TcpIncoming},
-};
+use tonic::{Request, Response, Status, transport::Server};
 
 /// Lines of one message of `GetSchema`: some hundred KiB.
 const LINES: usize = 1000;
@@ -29,10 +29,14 @@ const LINES: usize = 1000;
 const RUN_ID: usize = 64;
 
 /// Serves the operator until the driver stops or the task is dropped.
-pub async fn serve(listener: TcpListener, port: Port, workdir: PathBuf) -> Result<(), tonic::transport::Error> {
+pub async fn serve(
+    listener: TcpListener,
+    tls: Option<tls::Server>,
+    port: Port,
+    workdir: PathBuf,
+) -> Result<(), tonic::transport::Error> {
     let service = admin_server::AdminServer::new(Admin { port: port.clone(), workdir });
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    Server::builder().add_service(service).serve_with_incoming_shutdown(incoming, async move { port.stopped().await }).await
+    listeners::serve(Server::builder().add_service(service), listener, tls, async move { port.stopped().await }).await
 }
 
 struct Admin {
@@ -48,12 +52,11 @@ impl Admin {
         }
     }
 
-    /// A verb that changes something. Without TLS nobody can prove who he is, so that only this machine may.
+    /// A verb that changes something.
     async fn change<Q>(&self, request: Request<Q>, verb: impl FnOnce(Q) -> Result<AdminRequest, Status>) -> Result<(), Status> {
-        let peer = request.remote_addr().map(|address| address.ip().to_canonical());
-        if !peer.is_some_and(|address| IpAddr::is_loopback(&address)) {
+        if !may_change(&request) {
             let text = "verbs that change the node are taken from 127.0.0.0/8 only, because this listener has no TLS; \
-                        nothing was changed. Call from the node's own machine or pod";
+                        nothing was changed. Call from the node's own machine or pod, or set admin_encryption_options";
             return Err(Status::permission_denied(text));
         }
         match self.ask(verb(request.into_inner())?).await? {
@@ -61,6 +64,12 @@ impl Admin {
             _ => Err(unexpected()),
         }
     }
+}
+
+/// With TLS whoever has come this far has proven who he is. Without it nobody can, so that only this machine may.
+fn may_change<Q>(request: &Request<Q>) -> bool {
+    let peer = request.remote_addr().map(|address| address.ip().to_canonical());
+    request.peer_certs().is_some() || peer.is_some_and(|address| IpAddr::is_loopback(&address))
 }
 
 fn unexpected() -> Status {
@@ -174,6 +183,16 @@ fn cell_text(column: &str, cell: &Cell) -> String {
 mod tests {
     use super::*;
     use group0_core::{ids::Micros, schema::SchemaTable, value::Value};
+    use tonic::transport::server::TcpConnectInfo;
+
+    #[test]
+    fn without_tls_only_this_machine_may_change() {
+        for (address, may) in [("127.9.9.9:1", true), ("[::ffff:127.0.0.1]:1", true), ("10.0.0.1:1", false), ("", false)] {
+            let mut request = Request::new(());
+            request.extensions_mut().insert(TcpConnectInfo { local_addr: None, remote_addr: address.parse().ok() });
+            assert_eq!(may_change(&request), may, "{address}");
+        }
+    }
 
     #[test]
     fn a_schema_is_one_line_a_row() {

@@ -2,7 +2,7 @@
 //!
 //! [`node::start`] puts it together: [`config`] → [`listeners`] → [`disk`] → the core → [`driver`], the one loop. Inputs reach
 //! the loop through [`port`]; its sends leave through [`rpc`]. [`clients`] serve CQL; [`admin`] and [`http`] show the
-//! status; [`telemetry`] logs; [`program`] begins anew.
+//! status; [`tls`] says who is who; [`telemetry`] logs; [`program`] begins anew.
 //! Only this crate knows files, sockets, clocks and the environment, and it decides nothing.
 
 pub mod admin;
@@ -25,6 +25,7 @@ pub mod rpc;
 pub mod seeds;
 pub mod settings;
 pub mod telemetry;
+pub mod tls;
 
 use group0_core::{
     ids::Now,

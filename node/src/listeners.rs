@@ -1,8 +1,10 @@
 //! The ports of a node, except CQL's. REST comes first, so that a node can say why it does not start any further.
 
 use crate::config::Config;
+use group0_api::tls::Server;
 use std::{io, net::SocketAddr};
 use tokio::net::TcpListener;
+use tonic::transport::server::{Router, TcpIncoming};
 
 /// A port cannot be listened on.
 #[derive(Debug, thiserror::Error)]
@@ -82,4 +84,17 @@ impl Addresses {
 /// Opens one. The port can be used again at once after a process that had it has ended.
 pub async fn listen(address: SocketAddr, keys: &'static str) -> Result<TcpListener, ListenError> {
     TcpListener::bind(address).await.map_err(|cause| ListenError { address, keys, cause })
+}
+
+/// Serves gRPC, over TLS if there is any, until `end`.
+pub async fn serve(
+    router: Router,
+    listener: TcpListener,
+    tls: Option<Server>,
+    end: impl Future<Output = ()>,
+) -> Result<(), tonic::transport::Error> {
+    match tls {
+        Some(tls) => router.serve_with_incoming_shutdown(tls.incoming(listener), end).await,
+        None => router.serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), end).await,
+    }
 }

@@ -15,12 +15,15 @@ use crate::{
     rpc::{client::Network, server},
     seeds::{self, Seeds},
     settings,
+    tls::Tls,
 };
+use futures::future;
+use group0_api::tls::Identity;
 use group0_core::{
     ids::Now,
     io::{Apply, Effects, Image, Input, Settings},
 };
-use std::{fmt, io, net::SocketAddr, path::PathBuf, thread, time::Duration};
+use std::{fmt, io, net::SocketAddr, pin::pin, thread, time::Duration};
 use tokio::{
     runtime::Handle,
     sync::{mpsc, watch},
@@ -87,6 +90,7 @@ pub async fn start<M: Machine>(
     config: Config,
     make: impl FnOnce(Settings, Image, Now) -> Result<(M, Effects), String>,
 ) -> Result<Running, StartError> {
+    let Tls { peers, to_peers, admin, identities } = Tls::read(&config)?;
     let (sources, mut tasks) = (Sources::default(), JoinSet::new());
     let front = Front::open(&config).await?;
     let shown = front.addresses()?;
@@ -103,7 +107,7 @@ pub async fn start<M: Machine>(
     let (port, inbox) = port::open();
     let (apply, applied) = mpsc::unbounded_channel();
     let (stop, round_trips) = (CancellationToken::new(), RoundTrips::default());
-    let outgoing = Network::new(port.clone(), sources.metrics.clone(), round_trips.clone(), own, config.seeds);
+    let outgoing = Network::new(port.clone(), sources.metrics.clone(), round_trips.clone(), own, config.seeds, to_peers);
     let around = Surroundings {
         clock,
         store: disk,
@@ -119,7 +123,9 @@ pub async fn start<M: Machine>(
     let (cql, workdir) = (config.cql, config.workdir);
     let driver = run_driver(Driver::new(machine, around), first)?;
     drop(sources.port.set(port.clone()));
-    serve_back(&mut tasks, back, &port, workdir);
+    spawn(&mut tasks, "Peer", server::serve(back.peer, peers, port.clone()));
+    spawn(&mut tasks, "Admin", admin::serve(back.admin, admin, port.clone(), workdir));
+    tasks.spawn(follow(identities, port.clone()));
     let (end, ended) = watch::channel(None);
     let clients = Clients::new(cql, port.clone(), sources.metrics.clone());
     tasks.spawn(attend(applied, Audience { clients, health: sources.health.clone(), end }));
@@ -155,10 +161,10 @@ fn serve_front(tasks: &mut JoinSet<()>, front: Front, sources: &Sources) {
     spawn(tasks, "metrics", http::serve(prometheus, sources.clone()));
 }
 
-fn serve_back(tasks: &mut JoinSet<()>, back: Back, port: &Port, workdir: PathBuf) {
-    let Back { peer, admin } = back;
-    spawn(tasks, "Peer", server::serve(peer, port.clone()));
-    spawn(tasks, "Admin", admin::serve(admin, port.clone(), workdir));
+/// Takes up certificates that are replaced, until the driver stops.
+async fn follow(identities: Vec<Identity>, port: Port) {
+    let all = future::join_all(identities.iter().map(Identity::follow));
+    future::select(pin!(all), pin!(port.stopped())).await;
 }
 
 fn spawn<E: fmt::Display>(

@@ -113,9 +113,30 @@ fn mistakes_are_named() {
         ),
         (
             "server_encryption_options: {internode_encryption: all}",
-            "Bad configuration: server_encryption_options: this release has no TLS between nodes",
+            "Bad configuration: server_encryption_options.certificate is missing; encryption needs certificate, keyfile and truststore",
         ),
-        ("client_encryption_options: {enabled: true}", "Bad configuration: client_encryption_options: this release has no TLS"),
+        (
+            "server_encryption_options: {internode_encryption: dc}",
+            "Bad configuration: server_encryption_options.internode_encryption is dc, expected none or all",
+        ),
+        (
+            "server_encryption_options: {internode_encryption: all, require_client_auth: false}",
+            "Bad configuration: server_encryption_options.require_client_auth is false, but both sides always prove who they are: \
+             set it to true or leave it out",
+        ),
+        (
+            "server_encryption_options: {internode_encryption: all, certificate: c, keyfile: k, truststore: t, server_name: a b}",
+            "Bad configuration: server_encryption_options.server_name is a b: invalid dns name",
+        ),
+        (
+            "admin_encryption_options: {enabled: true, certificate: c, keyfile: k}",
+            "Bad configuration: admin_encryption_options.truststore is missing; encryption needs certificate, keyfile and truststore",
+        ),
+        ("admin_encryption_options: true", "Bad configuration: admin_encryption_options is true, expected a map"),
+        (
+            "client_encryption_options: {enabled: true}",
+            "Bad configuration: client_encryption_options.enabled is true, but this release has no TLS for CQL",
+        ),
         ("recovery_leader: [a]", r#"Bad configuration: recovery_leader is ["a"], expected text"#),
     ];
     for (file, expected) in mistakes {

@@ -117,7 +117,7 @@ impl KubeWorld {
 
     async fn admin(&self, node: &PodName) -> Result<Admin, Failure> {
         let followed = self.follows.get(node).ok_or_else(|| Failure::Refused(format!("{node}: its pod has no address")))?;
-        Admin::connect(followed.address, self.limit()).await.map_err(Failure::Refused)
+        Admin::connect(followed.address, self.limit(), None).await.map_err(Failure::Refused)
     }
 
     /// The UIDs of all upgrades of the namespace, if anybody else's is asked for.
@@ -192,7 +192,7 @@ impl KubeWorld {
     fn follow(&mut self, name: &PodName, uid: String, address: SocketAddr) -> Part<crate::observe::NodeSeen> {
         let is_it = self.follows.get(name).is_some_and(|known| known.uid == uid && known.address == address);
         if !is_it {
-            let follow = Follow::start(address, self.limit(), self.news.clone());
+            let follow = Follow::start(address, self.limit(), None, self.news.clone());
             self.follows.insert(name.clone(), Followed { uid, address, follow });
         }
         self.follows.get(name).map_or_else(|| Part::Unknown("it is not followed".into()), |known| known.follow.last())

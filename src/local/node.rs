@@ -94,7 +94,7 @@ impl Node {
             Some(identity) => Process::attach(identity, move || changed.notify_one()),
             None => start(&folder, &cluster)?,
         };
-        let follow = Follow::start(address, cluster.limit, cluster.changed.clone());
+        let follow = Follow::start(address, cluster.limit, None, cluster.changed.clone());
         let version = folder::read(&folder.join("version"))?.and_then(|text| text.trim().parse().ok()).unwrap_or_default();
         let mut node = Self { index, name, folder, cluster, process, since: Timestamp::now(), follow, restarts: 0, version };
         node.next_version()?;
@@ -204,7 +204,7 @@ impl Node {
         self.next_version()?;
         // What the former process said is no longer known.
         let address = self.admin();
-        self.follow = Follow::start(address, self.cluster.limit, self.cluster.changed.clone());
+        self.follow = Follow::start(address, self.cluster.limit, None, self.cluster.changed.clone());
         Ok(())
     }
 

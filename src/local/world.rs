@@ -80,7 +80,7 @@ impl LocalWorld {
 
     async fn admin(&self, name: &PodName) -> Result<Admin, Failure> {
         let node = self.nodes.get(name).ok_or_else(|| Failure::Refused(format!("{name}: no such node in this folder")))?;
-        Admin::connect(node.admin(), self.limit).await.map_err(Failure::Refused)
+        Admin::connect(node.admin(), self.limit, None).await.map_err(Failure::Refused)
     }
 
     fn change_set(&mut self, version: u64, change: impl FnOnce(&mut LocalSet)) -> Result<(), Failure> {

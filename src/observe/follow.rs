@@ -2,7 +2,7 @@
 
 use super::{NodeSeen, Part, admin::node_seen};
 use crate::admin::{Admin, Why};
-use group0_api::v1;
+use group0_api::{tls::Client, v1};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use std::{
     net::SocketAddr,
@@ -36,11 +36,11 @@ enum Last {
 }
 
 impl Follow {
-    /// Follows the node at this address, whose calls may take so long. `changed` is told of every change.
-    pub fn start(address: SocketAddr, limit: Duration, changed: Arc<Notify>) -> Self {
+    /// Follows the node at this address, over TLS if there is any; its calls may take so long. `changed` is told of every change.
+    pub fn start(address: SocketAddr, limit: Duration, tls: Option<Client>, changed: Arc<Notify>) -> Self {
         let silent = Last::Silent { why: "it has not been asked yet".into(), ever_answered: false };
         let (sender, last) = watch::channel(silent);
-        let task = tokio::spawn(async move { Follower { address, limit, sender, changed }.run().await });
+        let task = tokio::spawn(async move { Follower { address, limit, tls, sender, changed }.run().await });
         Self { last, task }
     }
 
@@ -71,6 +71,7 @@ fn age(at: Instant) -> SignedDuration {
 struct Follower {
     address: SocketAddr,
     limit: Duration,
+    tls: Option<Client>,
     sender: watch::Sender<Last>,
     changed: Arc<Notify>,
 }
@@ -87,7 +88,7 @@ impl Follower {
     }
 
     async fn listen(&self, pause: &mut Duration) -> Result<std::convert::Infallible, Why> {
-        let admin = Admin::connect(self.address, self.limit).await?;
+        let admin = Admin::connect(self.address, self.limit, self.tls.as_ref()).await?;
         let mut stream = admin.watch().await?;
         let mut ask = interval(ASK_EVERY);
         ask.set_missed_tick_behavior(MissedTickBehavior::Delay);

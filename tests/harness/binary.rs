@@ -18,6 +18,13 @@ fn build() -> PathBuf {
     let mut cargo = Command::new(env!("CARGO"));
     // As `make build` does: with other targets selected, dependencies would have other features and be built once more.
     cargo.args(["build", "--quiet", "--workspace", "--bins", "--examples"]).current_dir(env!("CARGO_MANIFEST_DIR"));
+    // Build scripts that look at them would run again, and with ring all that speaks TLS be built again, now and after the tests.
+    for (name, _) in env::vars_os() {
+        let name = name.to_string_lossy();
+        if name.starts_with("CARGO_MANIFEST_") || name.starts_with("CARGO_PKG_") {
+            cargo.env_remove(&*name);
+        }
+    }
     cargo.arg("--target-dir").arg(folder.parent().expect("a profile's folder is in the target folder"));
     if folder.ends_with("release") {
         cargo.arg("--release");

@@ -1,6 +1,6 @@
 //! Some nodes that form one cluster, and what is done to all of them.
 
-use super::{Node, Start, subnet::Subnet};
+use super::{Node, Start, encryption::Encryption, subnet::Subnet};
 use group0_api::v1::Status;
 use tempfile::TempDir;
 
@@ -11,6 +11,7 @@ pub const FINAL: &str = "use_post_raft_procedures";
 pub struct Cluster {
     // Dropped in this order: processes end before their folder goes and before their subnet is free.
     nodes: Vec<Node>,
+    encryption: Option<Encryption>,
     _folder: TempDir,
     _subnet: Subnet,
 }
@@ -18,13 +19,28 @@ pub struct Cluster {
 impl Cluster {
     /// Nothing runs yet.
     pub fn new(size: usize) -> Self {
+        Self::of(size, false)
+    }
+
+    /// The same, with TLS between nodes and to their Admin services.
+    pub fn encrypted(size: usize) -> Self {
+        Self::of(size, true)
+    }
+
+    fn of(size: usize, encrypted: bool) -> Self {
         let (subnet, folder) = (Subnet::take(), tempfile::tempdir().expect("a temporary folder"));
+        let encryption = encrypted.then(|| Encryption::new(folder.path().join("tls")));
         let seed = subnet.host(0);
         let node = |index| {
             let address = subnet.host(index);
-            Node::new(address, seed, folder.path().join(address.to_string()))
+            Node::new(address, seed, folder.path().join(address.to_string()), encryption.clone())
         };
-        Self { nodes: (0..size).map(node).collect(), _folder: folder, _subnet: subnet }
+        Self { nodes: (0..size).map(node).collect(), encryption, _folder: folder, _subnet: subnet }
+    }
+
+    /// What an encrypted cluster proves itself with.
+    pub fn encryption(&self) -> &Encryption {
+        self.encryption.as_ref().expect("the cluster is encrypted")
     }
 
     /// The nodes.

@@ -9,6 +9,7 @@
 
 mod binary;
 mod cluster;
+mod encryption;
 mod node;
 mod status;
 mod subnet;

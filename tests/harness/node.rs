@@ -1,6 +1,6 @@
 //! One node: its process, its folder, its Admin service.
 
-use super::{WAIT_MAX, binary, brief};
+use super::{WAIT_MAX, binary, brief, encryption::Encryption};
 use group0_api::v1::{GetSchemaRequest, GetStatusRequest, ProceedRequest, Status, WatchStatusRequest, admin_client::AdminClient};
 use std::{
     fmt::Write as _,
@@ -16,7 +16,7 @@ use tokio::{
     process::{Child, Command},
     time::timeout,
 };
-use tonic::transport::Channel;
+use tonic::transport::{Channel, Endpoint};
 
 /// A process that does not listen yet refuses at once; this bounds how often it is asked.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(20);
@@ -39,14 +39,15 @@ pub struct Node {
     address: Ipv4Addr,
     seed: Ipv4Addr,
     folder: PathBuf,
+    encryption: Option<Encryption>,
     process: Option<Child>,
 }
 
 impl Node {
     /// Not started yet.
-    pub fn new(address: Ipv4Addr, seed: Ipv4Addr, folder: PathBuf) -> Self {
+    pub fn new(address: Ipv4Addr, seed: Ipv4Addr, folder: PathBuf, encryption: Option<Encryption>) -> Self {
         fs::create_dir_all(folder.join("conf")).expect("the test's folder can be written");
-        Self { address, seed, folder, process: None }
+        Self { address, seed, folder, encryption, process: None }
     }
 
     /// Where it listens.
@@ -81,10 +82,13 @@ impl Node {
     }
 
     fn config(&self, start: &Start) -> String {
-        let Self { address, seed, folder, process: _ } = self;
+        let Self { address, seed, folder, encryption, process: _ } = self;
         let mut yaml = format!("cluster_name: crash test\nworkdir: {}\nseeds: [{seed}]\n", folder.display());
         for key in ["listen_address", "broadcast_address", "rpc_address", "admin_address", "api_address", "prometheus_address"] {
             writeln!(yaml, "{key}: {address}").expect("a string takes text");
+        }
+        if let Some(encryption) = encryption {
+            encryption.write_keys(&mut yaml);
         }
         if let Some(point) = &start.injection {
             writeln!(yaml, "error_injections_at_startup: [{point}]").expect("a string takes text");
@@ -187,8 +191,12 @@ impl Node {
     }
 
     async fn admin(&self) -> Result<AdminClient<Channel>, tonic::Status> {
-        let connected = AdminClient::connect(format!("http://{}:7001", self.address)).await;
-        connected.map_err(|error| tonic::Status::unavailable(error.to_string()))
+        let endpoint = Endpoint::from_shared(format!("http://{}:7001", self.address)).expect("an address");
+        let connected = match &self.encryption {
+            Some(encryption) => endpoint.connect_with_connector(encryption.client().connector(None)).await,
+            None => endpoint.connect().await,
+        };
+        connected.map(AdminClient::new).map_err(|error| tonic::Status::unavailable(error.to_string()))
     }
 
     /// The end of what the node wrote.

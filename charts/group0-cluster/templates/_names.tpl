@@ -18,3 +18,26 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- define "cluster.racks" -}}
 {{ .Values.racks | default (list (dict "name" "" "replicas" .Values.replicas)) | toJson }}
 {{- end }}
+
+{{/* The Secret of the nodes. */}}
+{{- define "cluster.tls.secret" -}}
+{{ .Values.tls.existingSecret | default (printf "%s-tls" (include "cluster.name" .)) }}
+{{- end }}
+
+{{/* Whether cert-manager issues. Unless it is told, a cluster whose certificates are the chart's keeps them though cert-manager comes
+later: another authority from one moment to the next would part the nodes. */}}
+{{- define "cluster.tls.certManager" -}}
+{{- $wanted := .Values.tls.certManager.enabled }}
+{{- if kindIs "bool" $wanted }}
+{{- $wanted }}
+{{- else }}
+{{- $has := lookup "v1" "Secret" .Release.Namespace (include "cluster.tls.secret" .) | default dict }}
+{{- $issued := dig "metadata" "annotations" "cert-manager.io/certificate-name" "" $has }}
+{{- and (.Capabilities.APIVersions.Has "cert-manager.io/v1") (or (not $has) $issued) | ternary "true" "false" }}
+{{- end }}
+{{- end }}
+
+{{/* What nodes are told of the mounted files. */}}
+{{- define "cluster.tls.files" -}}
+{{ dict "certificate" "/etc/group0/tls/tls.crt" "keyfile" "/etc/group0/tls/tls.key" "truststore" "/etc/group0/tls/ca.crt" | toJson }}
+{{- end }}

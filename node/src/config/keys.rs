@@ -35,12 +35,19 @@ impl ConfigError {
 pub struct Keys {
     left: Map<String, Value>,
     effective: BTreeMap<String, String>,
+    unknown: Vec<String>,
+}
+
+/// The inside of a key that is a map.
+pub struct Section {
+    key: &'static str,
+    map: Map<String, Value>,
 }
 
 impl Keys {
     /// Nothing read yet.
     pub const fn new(merged: Map<String, Value>) -> Self {
-        Self { left: merged, effective: BTreeMap::new() }
+        Self { left: merged, effective: BTreeMap::new(), unknown: Vec::new() }
     }
 
     /// The value of a key, if it has one. An empty text means that it has none.
@@ -91,10 +98,19 @@ impl Keys {
         keys.iter().try_for_each(|key| self.optional::<String>(key).map(drop))
     }
 
-    /// One text inside of a key that is a map; the key counts as read.
-    pub fn nested(&mut self, key: &'static str, inner: &str) -> Option<String> {
-        let value = self.left.remove(key)?;
-        String::parse(value.as_object()?.get(inner)?)
+    /// A key that is a map, in which these keys have a meaning. Without the key it is empty.
+    pub fn section(&mut self, key: &'static str, known: &[&str]) -> Result<Section, ConfigError> {
+        let map = match self.left.remove(key) {
+            None | Some(Value::Null) => Map::new(),
+            Some(Value::Object(map)) => map,
+            Some(other) => return Err(ConfigError::bad(format!("{key} is {other}, expected a map"))),
+        };
+        let strange = map.keys().filter(|inner| !known.contains(&inner.as_str()));
+        self.unknown.extend(strange.map(|inner| format!("{key}.{inner}")));
+        if !map.is_empty() {
+            self.effective.insert(key.to_owned(), Value::Object(map.clone()).to_string());
+        }
+        Ok(Section { key, map })
     }
 
     /// `seeds`, or `seed_provider[0].parameters[0].seeds`.
@@ -123,7 +139,26 @@ impl Keys {
 
     /// What was read, and the keys that nobody read.
     pub fn finish(self) -> (BTreeMap<String, String>, Vec<String>) {
-        (self.effective, self.left.into_iter().map(|(key, _)| key).collect())
+        let unknown = self.left.into_iter().map(|(key, _)| key).chain(self.unknown);
+        (self.effective, unknown.collect())
+    }
+}
+
+impl Section {
+    /// The value of a key in it, if it has one. An empty text means that it has none.
+    pub fn optional<T: Setting>(&self, inner: &str) -> Result<Option<T>, ConfigError> {
+        let value = match self.map.get(inner) {
+            None | Some(Value::Null) => return Ok(None),
+            Some(Value::String(text)) if text.trim().is_empty() => return Ok(None),
+            Some(value) => value,
+        };
+        let wrong = || self.bad(inner, format!("is {value}, expected {}", T::EXPECTED));
+        T::parse(value).map(Some).ok_or_else(wrong)
+    }
+
+    /// That this key in it is wrong.
+    pub fn bad(&self, inner: &str, what: impl std::fmt::Display) -> ConfigError {
+        ConfigError::bad(format!("{}.{inner} {what}", self.key))
     }
 }
 

@@ -3,14 +3,17 @@
 //! Two layers, the later one wins: the YAML file, then `GROUP0_<KEY>` of the environment. [`layers`] puts them together,
 //! [`keys`] reads one key as its type and remembers the effective value. Host names are resolved later, by [`crate::seeds`].
 
+mod encryption;
 mod keys;
 mod layers;
 mod snitch;
 mod value;
 
+pub use encryption::{ADMIN, INTERNODE, Internode};
 pub use keys::ConfigError;
 pub use layers::{Layers, default_path};
 
+use group0_api::tls;
 use keys::Keys;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -55,6 +58,10 @@ pub struct Config {
     pub broadcast_rpc: IpAddr,
     /// The Admin service.
     pub admin: SocketAddr,
+    /// `server_encryption_options`: TLS between nodes, if any.
+    pub internode: Option<Internode>,
+    /// `admin_encryption_options`: TLS of the Admin service, if any.
+    pub admin_files: Option<tls::Files>,
     /// REST.
     pub api: SocketAddr,
     /// Metrics.
@@ -92,7 +99,7 @@ impl Config {
     pub fn read(layers: Layers) -> Result<Self, ConfigError> {
         let directory = layers.directory.clone();
         let mut keys = Keys::new(layers.merged);
-        refuse_tls(&mut keys)?;
+        encryption::refuse_clients(&mut keys)?;
         let listen: IpAddr = keys.host("listen_address", IpAddr::from([127, 0, 0, 1]))?;
         let broadcast = broadcast(&mut keys, "broadcast_address", listen)?;
         let rpc = keys.host("rpc_address", listen)?;
@@ -109,6 +116,8 @@ impl Config {
                 if rpc.is_unspecified() { broadcast } else { rpc },
             )?,
             admin: keys.listener("admin_address", "admin_port", listen, ADMIN_PORT)?,
+            internode: encryption::internode(&mut keys)?,
+            admin_files: encryption::admin(&mut keys)?,
             api: keys.listener("api_address", "api_port", listen, API_PORT)?,
             prometheus: keys.listener("prometheus_address", "prometheus_port", listen, PROMETHEUS_PORT)?,
             seeds: keys.seeds()?,
@@ -156,18 +165,4 @@ fn broadcast(keys: &mut Keys, key: &'static str, default: IpAddr) -> Result<IpAd
 
 fn at_least_one(key: &'static str, number: u16) -> Result<u16, ConfigError> {
     if number == 0 { Err(ConfigError::bad(format!("{key} is 0; at least 1 is needed"))) } else { Ok(number) }
-}
-
-/// Asking for encryption and not getting it must not pass silently.
-fn refuse_tls(keys: &mut Keys) -> Result<(), ConfigError> {
-    let internode = keys.nested("server_encryption_options", "internode_encryption");
-    if internode.is_some_and(|value| value != "none" && value != "false") {
-        return Err(ConfigError::bad("server_encryption_options: this release has no TLS between nodes"));
-    }
-    for key in ["client_encryption_options", "admin_encryption_options"] {
-        if keys.nested(key, "enabled").is_some_and(|value| value.eq_ignore_ascii_case("true")) {
-            return Err(ConfigError::bad(format!("{key}: this release has no TLS")));
-        }
-    }
-    Ok(())
 }

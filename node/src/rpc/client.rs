@@ -7,7 +7,7 @@ use super::{
     wire,
 };
 use crate::{cost::RoundTrips, driver::Outgoing, metrics::Metrics, port::Port, seeds};
-use group0_api::{Call, CallError as WireCallError, call, v1, v1::peer_client::PeerClient};
+use group0_api::{Call, CallError as WireCallError, call, tls, v1, v1::peer_client::PeerClient};
 use group0_core::io::{CallError, CallId, Header, Input, Message, Path, PeerReply, PeerRequest, Send};
 use std::{
     collections::HashMap,
@@ -43,9 +43,16 @@ struct Shared {
 
 impl Network {
     /// A network without connections. `own` is where peers reach this node, `seeds` are names to resolve when asked to.
-    pub fn new(port: Port, metrics: Metrics, round_trips: RoundTrips, own: SocketAddr, seeds: Vec<String>) -> Self {
+    pub fn new(
+        port: Port,
+        metrics: Metrics,
+        round_trips: RoundTrips,
+        own: SocketAddr,
+        seeds: Vec<String>,
+        tls: Option<tls::Client>,
+    ) -> Self {
         let local: Option<IpAddr> = Some(own.ip()).filter(IpAddr::is_loopback);
-        let shared = Shared { pool: Pool::new(local), port, metrics, round_trips, calls: Mutex::default() };
+        let shared = Shared { pool: Pool::new(local, tls), port, metrics, round_trips, calls: Mutex::default() };
         Self { shared: Arc::new(shared), gossip: Links::default(), raft: Links::default(), seeds, own }
     }
 

@@ -1,7 +1,7 @@
 //! Connections to peers, by address and lane. One is made when it is first needed and again after it has broken.
 
 use super::{CONNECTION_WINDOW, KEEP_ALIVE, MESSAGE_BYTES, STREAM_WINDOW};
-use group0_api::v1::peer_client::PeerClient;
+use group0_api::{tls::Client, v1::peer_client::PeerClient};
 use std::{
     collections::HashMap,
     net::{IpAddr, SocketAddr},
@@ -32,12 +32,14 @@ pub enum Lane {
 pub struct Pool {
     lines: Mutex<HashMap<(SocketAddr, Lane), Arc<Line>>>,
     local: Option<IpAddr>,
+    tls: Option<Client>,
 }
 
 impl Pool {
-    /// Connections are made from this address, if one is given: on a machine of many nodes it tells whose they are.
-    pub fn new(local: Option<IpAddr>) -> Self {
-        Self { lines: Mutex::default(), local }
+    /// Connections are made from this address, if one is given: on a machine of many nodes it tells whose they are. They are encrypted
+    /// if there is something to do it with.
+    pub fn new(local: Option<IpAddr>, tls: Option<Client>) -> Self {
+        Self { lines: Mutex::default(), local, tls }
     }
 
     /// The place of a connection.
@@ -46,7 +48,7 @@ impl Pool {
         if lines.len() >= LINES {
             lines.clear();
         }
-        let new = || Arc::new(Line { address, local: self.local, channel: tokio::sync::Mutex::default() });
+        let new = || Arc::new(Line { address, local: self.local, tls: self.tls.clone(), channel: tokio::sync::Mutex::default() });
         Arc::clone(lines.entry((address, lane)).or_insert_with(new))
     }
 }
@@ -56,6 +58,7 @@ impl Pool {
 pub struct Line {
     address: SocketAddr,
     local: Option<IpAddr>,
+    tls: Option<Client>,
     channel: tokio::sync::Mutex<Option<Channel>>,
 }
 
@@ -78,7 +81,7 @@ impl Line {
     async fn connect(&self) -> Result<Channel, Status> {
         let endpoint = Endpoint::from_shared(format!("http://{}", self.address)).map_err(unavailable)?;
         let local = self.local.filter(|local| local.is_ipv4() == self.address.is_ipv4());
-        endpoint
+        let endpoint = endpoint
             .local_address(local)
             .connect_timeout(CONNECT_TIMEOUT)
             .tcp_nodelay(true)
@@ -86,10 +89,12 @@ impl Line {
             .keep_alive_timeout(KEEP_ALIVE)
             .keep_alive_while_idle(true)
             .initial_stream_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
-            .connect()
-            .await
-            .map_err(unavailable)
+            .initial_connection_window_size(CONNECTION_WINDOW);
+        let connected = match &self.tls {
+            Some(tls) => endpoint.connect_with_connector(tls.connector(local)).await,
+            None => endpoint.connect().await,
+        };
+        connected.map_err(unavailable)
     }
 }
 

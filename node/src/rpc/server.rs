@@ -1,33 +1,35 @@
 //! What peers ask, as inputs; what the core replies, as answers.
 
 use super::{CHUNK_BYTES, CONNECTION_WINDOW, KEEP_ALIVE, MESSAGE_BYTES, STREAM_WINDOW, wire};
-use crate::port::{Asked, PeerAnswer, Port, PortError};
+use crate::{
+    listeners,
+    port::{Asked, PeerAnswer, Port, PortError},
+};
 use futures::{StreamExt as _, stream, stream::BoxStream};
-use group0_api::v1::{self, peer_server};
+use group0_api::{
+    tls,
+    v1::{self, peer_server},
+};
 use group0_core::io::{Message, Path, PeerReply, PeerRequest};
 use tokio::net::TcpListener;
-use tonic::{
-    Request, Response, Status, Streaming,
-    transport::{Server, server::TcpIncoming},
-};
+use tonic::{Request, Response, Status, Streaming, transport::Server};
 
 /// Calls of one connection at once: a node has a few for each purpose.
 const STREAMS: u32 = 1024;
 
 /// Serves peers until the driver stops or the task is dropped.
-pub async fn serve(listener: TcpListener, port: Port) -> Result<(), tonic::transport::Error> {
+pub async fn serve(listener: TcpListener, tls: Option<tls::Server>, port: Port) -> Result<(), tonic::transport::Error> {
     let service = peer_server::PeerServer::new(Peer { port: port.clone() })
         .max_decoding_message_size(MESSAGE_BYTES)
         .max_encoding_message_size(MESSAGE_BYTES);
-    Server::builder()
+    let router = Server::builder()
         .http2_keepalive_interval(Some(KEEP_ALIVE))
         .http2_keepalive_timeout(Some(KEEP_ALIVE))
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_concurrent_streams(STREAMS)
-        .add_service(service)
-        .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), async move { port.stopped().await })
-        .await
+        .add_service(service);
+    listeners::serve(router, listener, tls, async move { port.stopped().await }).await
 }
 
 impl From<PortError> for Status {

@@ -3,4 +3,5 @@
 mod orders;
 mod rpc;
 mod show;
+mod tls;
 mod toy;

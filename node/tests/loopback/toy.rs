@@ -51,8 +51,13 @@ impl Toy {
 
     /// On that address and port.
     pub async fn start_at(address: &str, port: u16, workdir: &FilePath, replies: Replies) -> Self {
+        Self::start_with(address, &format!("storage_port: {port}"), workdir, replies).await
+    }
+
+    /// On that address, with these keys besides.
+    pub async fn start_with(address: &str, keys: &str, workdir: &FilePath, replies: Replies) -> Self {
         let text = format!(
-            "{{listen_address: {address}, storage_port: {port}, admin_port: 0, api_port: 0, prometheus_port: 0, workdir: '{}'}}",
+            "{{listen_address: {address}, admin_port: 0, api_port: 0, prometheus_port: 0, workdir: '{}', {keys}}}",
             workdir.display()
         );
         let config = Layers::parse(&text).and_then(Config::read).expect("a good configuration");
