@@ -1,10 +1,11 @@
 //! The same planner over the Kubernetes API: `group0-operator run`.
 //!
 //! One process of several leads, by a [`lease`]. It watches the objects ([`caches`]) and follows each `Group0Upgrade` in a task of its
-//! own ([`lead`], [`upgrade`]), whose [`world`] reads pods ([`pod`]), StatefulSets ([`set`]) and templates ([`template`]), and acts by
-//! [`verbs`]. Whoever leads no more drops all of it at once.
+//! own ([`lead`], [`upgrade`]), whose [`world`] reads pods ([`pod`]), StatefulSets ([`set`]) and templates ([`template`]), asks nodes with
+//! a [`certificate`], and acts by [`verbs`]. Whoever leads no more drops all of it at once.
 
 mod caches;
+mod certificate;
 mod lead;
 mod lease;
 mod metrics;

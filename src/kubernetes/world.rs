@@ -2,6 +2,7 @@
 
 use super::{
     caches::{Cache, Caches},
+    certificate::Certificate,
     pod::{self, Surroundings},
     set, template, verbs,
 };
@@ -47,6 +48,7 @@ pub struct KubeWorld {
     recorder: Recorder,
     /// Told of every change of a node.
     news: Arc<Notify>,
+    certificate: Certificate,
     follows: BTreeMap<PodName, Followed>,
     /// The object as it was read last.
     object: Option<Group0Upgrade>,
@@ -76,6 +78,7 @@ impl KubeWorld {
             machines,
             recorder,
             news: Arc::new(Notify::new()),
+            certificate: Certificate::default(),
             follows: BTreeMap::new(),
             object: None,
         }
@@ -107,6 +110,10 @@ impl KubeWorld {
         self.object.as_ref().map(|object| &object.spec)
     }
 
+    fn secret(&self) -> Option<&str> {
+        self.spec()?.cluster_ref.tls_secret_ref.as_deref()
+    }
+
     fn uid(&self) -> String {
         self.object.as_ref().and_then(|object| object.metadata.uid.clone()).unwrap_or_default()
     }
@@ -117,7 +124,8 @@ impl KubeWorld {
 
     async fn admin(&self, node: &PodName) -> Result<Admin, Failure> {
         let followed = self.follows.get(node).ok_or_else(|| Failure::Refused(format!("{node}: its pod has no address")))?;
-        Admin::connect(followed.address, self.limit(), None).await.map_err(Failure::Refused)
+        let tls = self.certificate.client(self.secret()).map_err(Failure::Refused)?;
+        Admin::connect(followed.address, self.limit(), tls.as_ref()).await.map_err(Failure::Refused)
     }
 
     /// The UIDs of all upgrades of the namespace, if anybody else's is asked for.
@@ -190,9 +198,13 @@ impl KubeWorld {
 
     /// What a pod says at the address that it has now; another pod has said nothing yet.
     fn follow(&mut self, name: &PodName, uid: String, address: SocketAddr) -> Part<crate::observe::NodeSeen> {
+        let tls = match self.certificate.client(self.secret()) {
+            Ok(tls) => tls,
+            Err(why) => return Part::Unknown(why),
+        };
         let is_it = self.follows.get(name).is_some_and(|known| known.uid == uid && known.address == address);
         if !is_it {
-            let follow = Follow::start(address, self.limit(), None, self.news.clone());
+            let follow = Follow::start(address, self.limit(), tls, self.news.clone());
             self.follows.insert(name.clone(), Followed { uid, address, follow });
         }
         self.follows.get(name).map_or_else(|| Part::Unknown("it is not followed".into()), |known| known.follow.last())
@@ -301,6 +313,10 @@ impl World for KubeWorld {
 
     async fn observe(&mut self) -> Observation {
         let Some(object) = self.object.clone() else { return nothing() };
+        let secrets = Api::namespaced(self.client.clone(), &self.namespace);
+        if self.certificate.refresh(&secrets, object.spec.cluster_ref.tls_secret_ref.as_deref()).await {
+            self.follows.clear();
+        }
         let names = object.spec.cluster_ref.stateful_sets.clone();
         let sets: Vec<_> = names.iter().map(|name| self.set(name)).collect();
         let there = self.upgrades_there(&sets).await;

@@ -1,6 +1,9 @@
 //! etcd, an API server and the controllers, as processes on 127.0.0.1: one for all tests of this binary.
 
-use kube::{Client, Config, config::Kubeconfig};
+use kube::{
+    Client, Config,
+    config::{KubeConfigOptions, Kubeconfig},
+};
 use std::{
     env, fs,
     io::{BufRead as _, BufReader},
@@ -25,7 +28,7 @@ pub fn kubeconfig() -> Option<&'static Path> {
 /// With all rights. Each test needs a client of its own: connections belong to the runtime that made them.
 pub async fn client() -> Option<Client> {
     let kubeconfig = Kubeconfig::read_from(kubeconfig()?).unwrap();
-    let mut config = Config::from_custom_kubeconfig(kubeconfig, &Default::default()).await.unwrap();
+    let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
     config.default_retry = false;
     Some(Client::try_from(config).unwrap())
 }

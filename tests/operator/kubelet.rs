@@ -19,7 +19,7 @@ use std::{
     collections::BTreeMap,
     fs::{self, OpenOptions},
     net::{Ipv4Addr, SocketAddr},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::Stdio,
     time::{Duration, Instant},
 };
@@ -157,7 +157,7 @@ impl Kubelet {
             Some(_) => running.restarts += 1,
             None => {}
         }
-        running.process = Some(start(pod, address, folder));
+        running.process = Some(start(pod, address, &folder));
         running.started = Timestamp::now();
     }
 
@@ -192,14 +192,14 @@ fn ordinal(name: &str) -> usize {
     name.rsplit('-').next().and_then(|text| text.parse().ok()).unwrap_or_default()
 }
 
-fn start(pod: &Pod, address: Ipv4Addr, folder: PathBuf) -> Child {
-    fs::create_dir_all(&folder).unwrap();
+fn start(pod: &Pod, address: Ipv4Addr, folder: &Path) -> Child {
+    fs::create_dir_all(folder).unwrap();
     let log = OpenOptions::new().create(true).append(true).open(folder.join("log")).unwrap();
     let variables = pod.spec.iter().flat_map(|spec| &spec.containers[0].env).flatten();
     let value = |variable: &EnvVar| variable.value.clone().unwrap_or_else(|| address.to_string());
     let mut command = Command::new(binary::group0_node());
     command.env_clear().envs(variables.map(|variable| (variable.name.clone(), value(variable))));
-    command.env("GROUP0_WORKDIR", &folder).current_dir(&folder).kill_on_drop(true);
+    command.env("GROUP0_WORKDIR", folder).current_dir(folder).kill_on_drop(true);
     command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap()
 }
 

@@ -155,9 +155,7 @@ impl Scene {
             if let Some(status) = status.as_ref().filter(|status| holds(status)) {
                 return status.clone();
             }
-            if begin.elapsed() > LIMIT {
-                panic!("not {what}: {status:#?}\n{}", operator::tail(&self.log()));
-            }
+            assert!(begin.elapsed() < LIMIT, "not {what}: {status:#?}\n{}", operator::tail(&self.log()));
             sleep(Duration::from_millis(50)).await;
         }
     }

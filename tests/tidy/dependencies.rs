@@ -23,19 +23,23 @@ pub struct Workspace {
     pub roots: Vec<String>,
 }
 
+/// The workspace, and what is built apart from it.
+const MANIFESTS: [&str; 2] = ["Cargo.toml", "tests/e2e/client/Cargo.toml"];
+
 impl Workspace {
     /// Asks Cargo.
     pub fn read() -> Self {
-        let output = Command::new(env!("CARGO"))
-            .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
-            .current_dir(root())
-            .output()
-            .expect("cargo runs");
-        assert!(output.status.success(), "cargo metadata: {}", String::from_utf8_lossy(&output.stderr));
-        let metadata: Value = serde_json::from_slice(&output.stdout).expect("cargo writes JSON");
-        let packages = list(&metadata["packages"]);
+        let packages: Vec<_> = MANIFESTS.iter().flat_map(|manifest| list(&metadata(manifest)["packages"])).collect();
         Self { edges: packages.iter().flat_map(edges).collect(), roots: packages.iter().flat_map(roots).collect() }
     }
+}
+
+fn metadata(manifest: &str) -> Value {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["metadata", "--no-deps", "--offline", "--format-version", "1", "--manifest-path", manifest]).current_dir(root());
+    let output = cargo.output().expect("cargo runs");
+    assert!(output.status.success(), "cargo metadata: {}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).expect("cargo writes JSON")
 }
 
 fn list(value: &Value) -> Vec<Value> {
