@@ -94,6 +94,15 @@ kind: images ## a Kubernetes cluster of three workers with both images loaded, w
 kind-down: ## remove it; nothing but the cache is left
 	tests/cluster/down
 
+# make e2e-all is every story. STORIES='paused drained' chooses.
+.PHONY: e2e e2e-all
+e2e: images ## a cluster of pods in kind is upgraded by the charts, under a client; STORIES=… for other stories than the plain one
+	CARGO_TARGET_DIR=$(abspath $(IMAGES)/..)/e2e-client $(CARGO) build --profile $(PROFILE) --manifest-path tests/e2e/client/Cargo.toml
+	images/archive $(IMAGES)/../e2e-client/$(PROFILE:dev=debug)/group0-e2e-client group0-e2e-client:$(VERSION) $(IMAGES)/group0-e2e-client.tar
+	IMAGES=$(IMAGES) tests/e2e/run $(STORIES)
+e2e-all: STORIES = all
+e2e-all: e2e ## the same with everything in between that tests/e2e/stories has
+
 .PHONY: bench
 bench: ## figures with a floor or a peer measured in the same run
 	$(CARGO) bench --workspace
