@@ -1,4 +1,5 @@
-//! States go one way: before, `synchronize`, final; nobody sets `recovery` here.
+//! States go one way: before, `synchronize`, final; nobody sets `recovery` here. Only who is alone in its group, and so has nobody to
+//! tell, may go through all of it in one transaction.
 
 use super::{Invariant, Turn, Verdict};
 use crate::{events::Events, process::Pid};
@@ -17,7 +18,8 @@ impl Invariant for OneWay {
 
     fn on_turn(&mut self, turn: &Turn, _: &mut Events) -> Verdict {
         let before = self.stages.insert(turn.pid, turn.stage).unwrap_or(Stage::UsePreRaft);
-        let skips = before == Stage::UsePreRaft && turn.stage == Stage::UsePostRaft;
+        let is_alone = turn.group.as_ref().is_some_and(|group| group.hosts.iter().eq([&turn.host]));
+        let skips = before == Stage::UsePreRaft && turn.stage == Stage::UsePostRaft && !is_alone;
         if turn.stage < before || turn.stage == Stage::Recovery || skips {
             return Err(format!("it went from {before} to {}", turn.stage));
         }
