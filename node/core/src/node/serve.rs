@@ -176,7 +176,9 @@ impl Node {
     }
 
     fn welcome(&mut self, endpoint: Endpoint) -> JoinReply {
-        let others = self.peers.rows().values().filter(|row| row.host != endpoint.host);
+        // Of others who ask for leave the address is a hint: two that came back with each other's would refuse each other for ever.
+        let is_member = |row: &&Endpoint| row.host != endpoint.host && row.status != RingStatus::Joining;
+        let others = self.peers.rows().values().filter(is_member);
         if let Some(taken) = others.map(|row| (row.host, row.address)).find(|(_, address)| *address == endpoint.address) {
             return JoinReply::Refused(format!("address {} belongs to host {}", taken.1, taken.0));
         }

@@ -1,10 +1,19 @@
 //! Compares what was acknowledged with what each node has.
 
-use super::KEYSPACE;
+use super::{
+    KEYSPACE,
+    work::{ANSWER_MAX, STOPPED},
+};
 use scylla::client::{execution_profile::ExecutionProfile, session_builder::SessionBuilder};
 use scylla::policies::load_balancing::{NodeIdentifier, SingleTargetLoadBalancingPolicy};
-use std::{collections::BTreeSet, fs, net::SocketAddr, path::Path};
-use tokio::net::lookup_host;
+use std::{
+    collections::BTreeSet,
+    fs, io,
+    net::SocketAddr,
+    path::Path,
+    time::{Duration, Instant},
+};
+use tokio::{net::lookup_host, time::sleep};
 
 /// What a file says.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -22,7 +31,8 @@ impl Acknowledged {
                 Some(("created", table)) => drop(told.created.insert(table.to_owned())),
                 Some(("dropping", table)) => drop(told.created.remove(table)),
                 Some(("dropped", table)) => drop(told.dropped.insert(table.to_owned())),
-                _ => told.prepared += 1,
+                _ if line == "prepared" => told.prepared += 1,
+                _ => {}
             }
         }
         told
@@ -35,9 +45,9 @@ impl Acknowledged {
     }
 }
 
-/// Fails if any node lacks anything, or if two differ.
+/// Ends the work. Fails if any node lacks anything, or if two differ.
 pub async fn check(nodes: &[String], file: &Path) -> Result<(), String> {
-    let text = fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
+    let text = told_at_last(file).await.map_err(|error| format!("{}: {error}", file.display()))?;
     let told = Acknowledged::read(&text);
     let mut all = Vec::new();
     for node in nodes {
@@ -51,9 +61,26 @@ pub async fn check(nodes: &[String], file: &Path) -> Result<(), String> {
     if all.windows(2).any(|pair| pair[0] != pair[1]) {
         return Err(format!("nodes have different tables: {all:?}"));
     }
-    let (changes, equal) = (text.lines().filter(|line| !line.starts_with("dropping")).count(), nodes.len());
+    let (changes, equal) = (text.lines().filter(|line| !line.starts_with("dropping") && *line != STOPPED).count(), nodes.len());
     println!("schema changes and prepared statements: {changes} acknowledged, 0 lost, tables equal on {equal}/{equal} nodes");
     if told.created.is_empty() || told.prepared == 0 { Err("nothing was acknowledged".to_owned()) } else { Ok(()) }
+}
+
+/// Everything that was told, once no more comes and it has had time to reach every node.
+async fn told_at_last(file: &Path) -> io::Result<String> {
+    fs::write(super::stop(file), "")?;
+    let begin = Instant::now();
+    loop {
+        let text = fs::read_to_string(file)?;
+        if text.lines().any(|line| line == STOPPED) {
+            sleep(Duration::from_secs(1)).await;
+            return Ok(text);
+        }
+        if begin.elapsed() > 2 * ANSWER_MAX {
+            return Err(io::Error::other("the work does not end"));
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
 }
 
 /// The tables that this node, and no other, tells of.

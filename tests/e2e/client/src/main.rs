@@ -11,7 +11,11 @@ use scylla::{
     client::{session::Session, session_builder::SessionBuilder},
     errors::NewSessionError,
 };
-use std::{path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
 
 /// Where all tables are.
 const KEYSPACE: &str = "e2e";
@@ -49,6 +53,11 @@ async fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The file by which `work` is told to change nothing more.
+fn stop(file: &Path) -> PathBuf {
+    file.with_extension("stop")
 }
 
 async fn connect(nodes: &[String]) -> Result<Session, NewSessionError> {

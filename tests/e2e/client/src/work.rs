@@ -12,20 +12,29 @@ use tokio::time::{sleep, timeout};
 
 /// Between two changes: often enough for every step of an upgrade to meet one, seldom enough to leave the machine to the nodes.
 const PERIOD: Duration = Duration::from_millis(100);
+/// The last line.
+pub const STOPPED: &str = "stopped";
 /// No answer for so long is none.
-const ANSWER_MAX: Duration = Duration::from_secs(30);
+pub const ANSWER_MAX: Duration = Duration::from_secs(30);
 /// Every so many changes an acknowledged table is dropped.
 const ROUND: u32 = 8;
 
-/// Never ends by itself, except when the cluster takes no keyspace or the file cannot be written.
+/// Never ends by itself, except when the file cannot be written. Once `check` has asked for it, nothing more is changed.
 pub async fn work(nodes: &[String], file: &Path) -> Result<(), String> {
-    let mut file = OpenOptions::new().create(true).append(true).open(file).map_err(|error| format!("{}: {error}", file.display()))?;
+    let stop = super::stop(file);
+    let mut file =
+        OpenOptions::new().create(true).append(true).open(file).map_err(|error| format!("{}: {error}", file.display()))?;
     let mut session = None;
-    let keyspace = format!("CREATE KEYSPACE {KEYSPACE} WITH replication = {{'class': 'SimpleStrategy', 'replication_factor': 3}}");
+    let keyspace =
+        format!("CREATE KEYSPACE {KEYSPACE} WITH replication = {{'class': 'SimpleStrategy', 'replication_factor': 3}}");
     while !change(&mut session, nodes, &keyspace).await {
         sleep(PERIOD).await;
     }
     for number in 1_u32.. {
+        if stop.exists() {
+            acknowledged(&mut file, STOPPED)?;
+            return std::future::pending().await;
+        }
         if change(&mut session, nodes, &format!("CREATE TABLE {KEYSPACE}.t{number} (a int PRIMARY KEY, b text)")).await {
             acknowledged(&mut file, &format!("created t{number}"))?;
             prepared(session.as_ref(), number, &mut file).await?;
