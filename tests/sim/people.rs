@@ -134,13 +134,15 @@ impl People {
     fn put_right(&mut self, mut spec: Group0UpgradeSpec, status: &Group0UpgradeStatus, out: &mut Outbox) {
         let before = spec.clone();
         spec.paused = false;
-        match (status.phase, status.blocked_by.as_str()) {
+        let broken = status.nodes.iter().find(|node| node.blocked_by == "PodBroken").map(|node| &node.pod_name);
+        // What is told first may wait for what is broken.
+        let blocked_by = if broken.is_some() { "PodBroken" } else { status.blocked_by.as_str() };
+        match (status.phase, blocked_by) {
             (Phase::Cancelled, _) | (_, "CancelRefused") => spec.cancel = false,
             (_, "LeftoverRun") => spec.cancel = true,
             (_, "AwaitingApproval") => spec.approved_run_id = Some(status.run_id.clone()),
             // The operator replaces what it gave the template to; the rest is the owner's business.
             (_, "PodBroken") if self.dice.chance(250_000) => {
-                let broken = status.nodes.iter().find(|node| node.blocked_by == "PodBroken").map(|node| &node.pod_name);
                 if let Some(pid) = self.names.iter().position(|known| Some(&known.name) == broken) {
                     self.act(Deed::DeletePod(pid), out);
                 }
@@ -149,11 +151,11 @@ impl People {
             (_, "TemplateChanged") if self.dice.chance(250_000) => {
                 let expires_at = Time(Timestamp::MAX);
                 spec.overrides =
-                    vec![GuardOverride { guard: status.blocked_by.clone(), reason: "it is right now".into(), expires_at }];
+                    vec![GuardOverride { guard: blocked_by.to_owned(), reason: "it is right now".into(), expires_at }];
             }
             (_, "TemplateChanged" | "PodBroken" | "CanaryFailed") => {
                 self.act(Deed::Template(FIRST_TEMPLATE.into()), out);
-                if status.blocked_by == "CanaryFailed" {
+                if blocked_by == "CanaryFailed" {
                     spec.pacing.bake_seconds = (spec.pacing.bake_seconds + 1) % 3;
                 }
             }
