@@ -342,8 +342,6 @@ impl World {
             Event::Start(pid) => self.start(pid),
             Event::Kill(pid, life) if self.slots[pid].life == life => self.end(pid, &End::Crash("it does not end".into())),
             Event::Arrive { .. } | Event::Kill(..) | Event::StillPaused(..) => {}
-            // What was aimed at a moment may come when all is to be well.
-            Event::Trouble(_) if !self.trouble => {}
             Event::Trouble(action) => self.go_wrong(action),
             Event::Calm => self.calm(),
         }
@@ -574,6 +572,8 @@ impl World {
                 }
                 out.orders.iter().for_each(|order| self.obey(order));
             }
+            // What was aimed at a moment may come when all is to be well, and nobody would set this right any more.
+            Action::Jump(..) if !self.trouble => {}
             Action::Jump(node, micros) => {
                 self.events.count(if micros < 0 { "clock jumped back" } else { "clock jumped forward" });
                 if let Some(clock) = self.slots[node].process.clock() {
