@@ -95,7 +95,8 @@ async fn a_peer_of_another_authority_is_turned_away_and_both_say_why() {
     let trusting = foreign.trusting(&authority);
     let mut intruder = encrypted("127.23.1.3", &folder.path().join("3"), &trusting, silent).await;
     let error = ask(&mut intruder, 1, good.destination()).await.expect_err("the server does not trust him");
-    assert!(error.to_string().contains("alert"), "{error}");
+    // He may be told by an alert, or find the connection closed before he has read it: the log of the server always says why.
+    assert!(matches!(error, CallError::Closed(_)), "{error}");
     log::until(log, &["WARN", "127.23.1.3:", "no authority of the truststore has made its certificate"]).await;
 }
 
