@@ -1,6 +1,9 @@
 //! What Prometheus is told of the operator.
 
-use crate::crd::{Group0Upgrade, Group0UpgradeStatus, Phase};
+use crate::{
+    crd::{Group0Upgrade, Group0UpgradeStatus, Phase},
+    plan::stall::Class,
+};
 use kube::runtime::reflector::ObjectRef;
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
@@ -77,9 +80,13 @@ impl Metrics {
         text
     }
 
-    /// Whether this process leads.
+    /// Whether this process leads. What it knew of objects is told by another one from then on.
     pub fn lead(&self, leads: bool) {
         self.leads.set(leads.into());
+        for said in [&self.phase, &self.nodes, &self.stalled] {
+            said.clear();
+        }
+        self.progress.clear();
     }
 
     /// What a look came to.
@@ -93,8 +100,9 @@ impl Metrics {
             let count = status.nodes.iter().filter(|node| node.upgrade_state.as_deref() == Some(state)).count();
             self.nodes.get_or_create(&said(&object, state)).set(i64::try_from(count).unwrap_or(i64::MAX));
         }
-        if let Some(stall) = &status.stall {
-            self.stalled.get_or_create(&said(&object, &stall.class)).set(1);
+        for class in Class::ALL.map(|class| class.to_string()) {
+            let is_it = status.stall.as_ref().is_some_and(|stall| stall.class == class);
+            self.stalled.get_or_create(&said(&object, &class)).set(is_it.into());
         }
         if let Some(at) = &status.last_progress_at {
             self.progress.get_or_create(&object).set(at.0.as_second());
@@ -115,6 +123,9 @@ impl Metrics {
         for state in STATES {
             self.nodes.remove(&said(&object, state));
         }
+        for class in Class::ALL {
+            self.stalled.remove(&said(&object, &class.to_string()));
+        }
         self.progress.remove(&object);
         self.looks.remove(&object);
         self.failures.remove(&object);
@@ -131,4 +142,31 @@ fn object(namespace: &str, name: &str) -> Object {
 
 fn said(object: &Object, value: &str) -> Said {
     Said { namespace: object.namespace.clone(), name: object.name.clone(), value: value.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crd::Stall;
+    use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
+
+    fn stalled(metrics: &Metrics) -> Vec<String> {
+        let is_on = |line: &&str| line.starts_with("group0_operator_upgrade_stalled{") && line.ends_with(" 1");
+        metrics.text().lines().filter(is_on).map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn a_stall_that_is_over_and_an_object_that_is_gone_are_not_told_any_more() {
+        let (metrics, object) = (Metrics::default(), ObjectRef::new("demo").within("ns"));
+        let since = Time(Timestamp::UNIX_EPOCH);
+        let stall = Stall { class: Class::NoLeader.to_string(), evidence: "seen".into(), since };
+        let mut status = Group0UpgradeStatus { stall: Some(stall), ..Group0UpgradeStatus::default() };
+        metrics.looked(&object, &status);
+        assert!(matches!(stalled(&metrics).as_slice(), [line] if line.contains("NoLeader")), "{}", metrics.text());
+        status.stall = None;
+        metrics.looked(&object, &status);
+        assert_eq!(stalled(&metrics), Vec::<String>::new());
+        metrics.forget("ns", "demo");
+        assert!(!metrics.text().contains("demo"), "{}", metrics.text());
+    }
 }

@@ -175,8 +175,12 @@ impl KubeWorld {
             Ok(None) => return self.forget(name, "there is no such pod".into()),
             Err(why) => return self.forget(name, why),
         };
+        let template_hash = match self.template_of(&pod) {
+            Ok(hash) => hash,
+            Err(why) => return self.forget(name, why),
+        };
         let around = Surroundings {
-            template_hash: self.template_of(&pod),
+            template_hash,
             machine: self.machine_of(&pod),
             volume_gone: self.has_lost_its_volume(&pod),
             container: spec.cluster_ref.container.clone(),
@@ -210,9 +214,13 @@ impl KubeWorld {
         self.follows.get(name).map_or_else(|| Part::Unknown("it is not followed".into()), |known| known.follow.last())
     }
 
-    fn template_of(&self, pod: &Pod) -> String {
-        let revision = pod.labels().get(REVISION).and_then(|name| self.caches.revisions.get(Some(&self.namespace), name).ok()?);
-        revision.and_then(|revision| template::of_revision(&revision)).unwrap_or_else(|| "?".into())
+    /// The hash of the template that a pod was made from. Its revision is another object, which may come later or not at all.
+    fn template_of(&self, pod: &Pod) -> Result<String, String> {
+        let name = pod.labels().get(REVISION).ok_or_else(|| format!("its pod has no label {REVISION}"))?;
+        let revision = self.caches.revisions.get(Some(&self.namespace), name)?;
+        revision
+            .and_then(|revision| template::of_revision(&revision))
+            .ok_or_else(|| format!("there is no ControllerRevision {name}"))
     }
 
     fn machine_of(&self, pod: &Pod) -> Machine {

@@ -54,6 +54,25 @@ pub enum Class {
     Unclassified,
 }
 
+impl Class {
+    /// Every class.
+    pub const ALL: [Self; 13] = [
+        Self::UnknownNodeState,
+        Self::WrongConfig,
+        Self::QuorumLost,
+        Self::NodeLost,
+        Self::MinorityLost,
+        Self::NodeDownRestartable,
+        Self::Partitioned,
+        Self::StrayRecovery,
+        Self::UpgradeFiberFailed,
+        Self::NoLeader,
+        Self::SchemaDisagreement,
+        Self::StepRefused,
+        Self::Unclassified,
+    ];
+}
+
 impl fmt::Display for Class {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(self, f)
