@@ -111,14 +111,17 @@ pub enum Weekday {
 pub struct Deadlines {
     /// From the restart of a node until it is ready.
     #[serde(default = "pod_ready")]
+    #[x_kube(validation = Rule::new("duration(self) >= duration('1s')").message("must be at least 1s"))]
     #[schemars(with = "String", regex(pattern = DURATION), length(max = 32))]
     pub pod_ready: Duration,
     /// Time without any progress (not time since the start) after which the run counts as stalled.
     #[serde(default = "no_progress")]
+    #[x_kube(validation = Rule::new("duration(self) >= duration('1s')").message("must be at least 1s"))]
     #[schemars(with = "String", regex(pattern = DURATION), length(max = 32))]
     pub no_progress: Duration,
     /// One call to a node.
     #[serde(default = "rpc")]
+    #[x_kube(validation = Rule::new("duration(self) >= duration('100ms') && duration(self) <= duration('1m')").message("must be from 100ms to 1m"))]
     #[schemars(with = "String", regex(pattern = DURATION), length(max = 32))]
     pub rpc: Duration,
 }
@@ -158,16 +161,11 @@ pub struct GuardOverride {
 /// Copies of each node's schema (statements with timestamps), made before the point of no return and before a group is reset.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("!(has(self.claimName) && has(self.configMapName))").message("name a claim or a ConfigMap, not both"))]
 pub struct Backup {
     /// Whether copies are made.
     #[serde(default = "yes")]
     pub enabled: bool,
-    /// The PersistentVolumeClaim that receives them.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253))]
-    pub claim_name: Option<String>,
-    /// The ConfigMap that receives them; made if absent. Without a claim and without this name: `<object>-schema`.
+    /// What the ConfigMaps that receive them are named, one for each pod: this, `-` and the pod. Without it: `<object>-schema`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub config_map_name: Option<String>,
@@ -175,7 +173,7 @@ pub struct Backup {
 
 impl Default for Backup {
     fn default() -> Self {
-        Self { enabled: true, claim_name: None, config_map_name: None }
+        Self { enabled: true, config_map_name: None }
     }
 }
 
@@ -192,6 +190,7 @@ pub struct Recovery {
     pub mode: RecoveryMode,
     /// How long a node must be proven gone, without a sign of life, before it may be excluded.
     #[serde(default = "dead_after")]
+    #[x_kube(validation = Rule::new("duration(self) >= duration('1s')").message("must be at least 1s"))]
     #[schemars(with = "String", regex(pattern = DURATION), length(max = 32))]
     pub dead_after: Duration,
     /// Hosts that a human declares irrecoverable.

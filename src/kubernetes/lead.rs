@@ -80,7 +80,7 @@ impl Leader {
                 }
                 Ok(watcher::Event::Delete(object)) => tasks.end(&name_of(&object)),
                 Ok(watcher::Event::InitDone) => tasks.keep(self.namespaces.get(number), listed),
-                Err(error) => tracing::warn!(error = in_words(&error), "Group0Upgrades cannot be watched"),
+                Err(error) => tracing::warn!(error = why(&error), "Group0Upgrades cannot be watched"),
             }
         }
     }
@@ -91,6 +91,15 @@ impl Leader {
             return vec![Api::all(client())];
         }
         self.namespaces.iter().map(|namespace| Api::namespaced(client(), namespace)).collect()
+    }
+}
+
+fn why(error: &watcher::Error) -> String {
+    match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status)) if status.code == 404 => {
+            "the API server does not know them: install the CRD, by the chart or by group0-operator crd".into()
+        }
+        error => in_words(error),
     }
 }
 

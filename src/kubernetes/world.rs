@@ -261,11 +261,6 @@ impl KubeWorld {
     /// Every row of a node's schema with its timestamps, as a ConfigMap for each node and run.
     async fn back_up(&self, node: &PodName, run_id: &str) -> Result<(), Failure> {
         let backup = self.spec().map(|spec| spec.backup.clone()).unwrap_or_default();
-        if backup.claim_name.is_some() {
-            return Err(Failure::Refused(
-                "backup.claimName: this release writes ConfigMaps only: name one, or leave both out".into(),
-            ));
-        }
         let rows = self.admin(node).await?.schema().await.map_err(Failure::Unknown)?.join("\n");
         if rows.len() > BACKUP_BYTES_MAX {
             let text = format!(

@@ -12,7 +12,7 @@ use crate::{
     plan::{guard::Guard, window},
 };
 use serde_saphyr::{Location, SnippetMode, UserMessageFormatter};
-use std::{collections::BTreeSet, fmt};
+use std::{collections::BTreeSet, fmt, time::Duration};
 use tree::{Tree, TreeAt};
 
 /// A file is not read beyond this: the API server takes no larger object either.
@@ -104,8 +104,21 @@ fn rules(spec: &Group0UpgradeSpec) -> Result<(), Complaint> {
             return Err(Complaint::anywhere(text));
         }
     }
-    if spec.backup.claim_name.is_some() && spec.backup.config_map_name.is_some() {
-        return Err(Complaint::anywhere("spec.backup: name a claim or a ConfigMap, not both"));
+    durations(spec)
+}
+
+fn durations(spec: &Group0UpgradeSpec) -> Result<(), Complaint> {
+    let (deadlines, second) = (&spec.deadlines, Duration::from_secs(1));
+    let waits = [
+        ("deadlines.podReady", deadlines.pod_ready),
+        ("deadlines.noProgress", deadlines.no_progress),
+        ("recovery.deadAfter", spec.recovery.dead_after),
+    ];
+    if let Some((field, _)) = waits.into_iter().find(|(_, wait)| Duration::from(*wait) < second) {
+        return Err(Complaint::anywhere(format!("spec.{field}: must be at least 1s")));
+    }
+    if !(Duration::from_millis(100)..=Duration::from_mins(1)).contains(&deadlines.rpc.into()) {
+        return Err(Complaint::anywhere("spec.deadlines.rpc: must be from 100ms to 1m"));
     }
     Ok(())
 }

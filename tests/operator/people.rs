@@ -51,6 +51,24 @@ async fn an_object_made_again_goes_on_where_the_former_was_deleted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_makes_no_sense_is_refused_by_the_api_server_with_the_reason() {
+    let Some(scene) = Scene::new(0).await else { return };
+    scene.upgrade(json!({})).await;
+    let cases = [
+        (json!({"clusterRef": {"statefulSets": ["other"]}}), "make another Group0Upgrade for another cluster"),
+        (json!({"deadlines": {"rpc": "0s"}}), "must be from 100ms to 1m"),
+        (json!({"deadlines": {"podReady": "soon"}}), "spec.deadlines.podReady"),
+        (json!({"overrides": [{"guard": "ClockOff"}]}), "spec.overrides[0].reason: Required value"),
+        (json!({"overrides": [{"guard": "ClockOff", "reason": "known"}]}), "spec.overrides[0].expiresAt: Required value"),
+        (json!({"mode": "Sometimes"}), "supported values: \"Automatic\", \"Supervised\""),
+    ];
+    for (spec, expected) in cases {
+        let why = scene.try_edit(&spec).await.expect_err("it makes no sense");
+        assert!(why.contains(expected), "{spec}: {why}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_dry_run_writes_nothing_but_status() {
     let Some(scene) = Scene::new(3).await else { return };
     let before = (scene.set().await.metadata.resource_version, uids(&scene.pods().await));

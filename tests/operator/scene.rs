@@ -108,8 +108,14 @@ impl Scene {
 
     /// Changes fields of its spec.
     pub async fn edit(&self, spec: Value) {
+        self.try_edit(&spec).await.unwrap();
+    }
+
+    /// The same, or why it is refused.
+    pub async fn try_edit(&self, spec: &Value) -> Result<(), String> {
         let patch = json!({ "spec": spec });
-        self.api::<Group0Upgrade>().patch(UPGRADE, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
+        let edited = self.api::<Group0Upgrade>().patch(UPGRADE, &PatchParams::default(), &Patch::Merge(patch)).await;
+        edited.map(drop).map_err(|error| error.to_string())
     }
 
     /// Deletes it.
