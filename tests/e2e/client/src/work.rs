@@ -3,7 +3,7 @@
 use super::{KEYSPACE, connect};
 use scylla::client::session::Session;
 use std::{
-    fs::{File, OpenOptions},
+    fs::{self, File, OpenOptions},
     io::Write as _,
     path::Path,
     time::Duration,
@@ -21,16 +21,17 @@ const ROUND: u32 = 8;
 
 /// Never ends by itself, except when the file cannot be written. Once `check` has asked for it, nothing more is changed.
 pub async fn work(nodes: &[String], file: &Path) -> Result<(), String> {
-    let stop = super::stop(file);
+    let (stop, first) = (super::stop(file), first_number(&fs::read_to_string(file).unwrap_or_default()));
     let mut file =
         OpenOptions::new().create(true).append(true).open(file).map_err(|error| format!("{}: {error}", file.display()))?;
     let mut session = None;
-    let keyspace =
-        format!("CREATE KEYSPACE {KEYSPACE} WITH replication = {{'class': 'SimpleStrategy', 'replication_factor': 3}}");
+    let keyspace = format!(
+        "CREATE KEYSPACE IF NOT EXISTS {KEYSPACE} WITH replication = {{'class': 'SimpleStrategy', 'replication_factor': 3}}"
+    );
     while !change(&mut session, nodes, &keyspace).await {
         sleep(PERIOD).await;
     }
-    for number in 1_u32.. {
+    for number in first.. {
         if stop.exists() {
             acknowledged(&mut file, STOPPED)?;
             return std::future::pending().await;
@@ -50,6 +51,12 @@ pub async fn work(nodes: &[String], file: &Path) -> Result<(), String> {
         sleep(PERIOD).await;
     }
     Ok(())
+}
+
+/// Of a client that goes on where it was killed: its machine may have been.
+fn first_number(told: &str) -> u32 {
+    let created = told.lines().filter_map(|line| line.strip_prefix("created t")?.parse::<u32>().ok());
+    created.max().unwrap_or_default() + 1
 }
 
 /// Whether it was acknowledged. A session that failed is made anew: pods come back with other addresses.
@@ -92,4 +99,15 @@ async fn prepared(session: Option<&Session>, number: u32, file: &mut File) -> Re
 
 fn acknowledged(file: &mut File, line: &str) -> Result<(), String> {
     writeln!(file, "{line}").and_then(|()| file.flush()).map_err(|error| format!("the file cannot be written: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::first_number;
+
+    #[test]
+    fn a_client_that_was_killed_makes_no_table_twice() {
+        assert_eq!(first_number(""), 1);
+        assert_eq!(first_number("created t1\nprepared\ncreated t12\ndropping t9\ndropped t9\n"), 13);
+    }
 }
