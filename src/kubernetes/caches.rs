@@ -99,6 +99,9 @@ where
                     Ok(_) => State::Whole,
                     Err(error) => State::Broken(super::in_words(error)),
                 };
+                if let Err(error) = &event {
+                    tracing::warn!(error = super::in_words(error), "{}s cannot be watched", K::kind(&()));
+                }
                 says.send_if_modified(|said| std::mem::replace(said, state.clone()) != state);
                 changed.send_modify(|count| *count += 1);
             }

@@ -1,4 +1,4 @@
-//! The operator killed after each single write that a run makes, and followed by another one.
+//! The operator killed after each single write and node verb of a run, and followed by another one.
 
 use crate::{
     operator::{Operator, Start},
@@ -9,8 +9,12 @@ use serde_json::json;
 use std::{env, time::Duration};
 use tokio::time::timeout;
 
-/// Of a run's writes; the environment asks for others: `GROUP0_KILLS=1-` is all of them.
-const SAMPLE: [usize; 4] = [1, 4, 9, 14];
+/// Of a run's writes and verbs; the environment asks for others: `GROUP0_KILLS=1-` is all of them.
+const SAMPLE: [usize; 4] = [1, 6, 13, 23];
+
+/// Where a node's Admin service listens, and where the proxy does for it.
+const ADMIN: u16 = 7001;
+const ADMIN_PROXIED: u16 = 7002;
 
 /// How long a run may take to reach its next write.
 const WRITE_MAX: Duration = Duration::from_mins(1);
@@ -50,9 +54,10 @@ fn is_asked(number: usize) -> bool {
 async fn killed_after(number: usize) -> Option<Killed> {
     let scene = Scene::new(1).await?;
     let rule = move |asked: &crate::proxy::Asked| if asked.write == number { Fate::Unanswered } else { Fate::Passed };
-    let proxy = Proxy::start(scene.client.clone(), scene.host(), scene.folder.path(), Box::new(rule)).await;
+    let mut proxy = Proxy::start(scene.client.clone(), scene.host(), scene.folder.path(), Box::new(rule)).await;
+    proxy.before_node((scene.pod, ADMIN_PROXIED).into(), (scene.pod, ADMIN).into()).await;
     let first = Operator::start(&Start { kubeconfig: proxy.kubeconfig.clone(), ..scene.start(0) });
-    scene.upgrade(json!({})).await;
+    scene.upgrade(json!({"clusterRef": {"adminPort": ADMIN_PROXIED}})).await;
     let mut stuck = proxy.stuck();
     tokio::select! {
         reached = timeout(WRITE_MAX, stuck.wait_for(|stuck| *stuck)) => drop(reached.expect("a write in time").unwrap()),

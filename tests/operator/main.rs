@@ -15,6 +15,7 @@ mod operator;
 mod people;
 mod proxy;
 mod refused;
+mod rights;
 mod scene;
 #[path = "../harness/subnet.rs"]
 mod subnet;

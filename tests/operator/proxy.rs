@@ -1,4 +1,5 @@
-//! Stands between an operator and the API server: numbers its writes, and answers some requests as the test says.
+//! Stands between an operator and what it acts on, the API server and nodes: numbers what changes something, and answers some requests
+//! as the test says.
 
 use axum::{
     Router,
@@ -17,6 +18,8 @@ use std::{
     sync::{Arc, Mutex},
 };
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
+use tonic::transport::{Channel, Endpoint};
+use tower::ServiceExt as _;
 
 /// An object of the API is smaller.
 const REQUEST_MAX: usize = 4 << 20;
@@ -28,6 +31,8 @@ pub enum Fate {
     Passed,
     /// It is answered by this code, and not passed on.
     Refused(u16),
+    /// It is neither passed on nor answered.
+    Held,
     /// It is passed on, and its answer never comes.
     Unanswered,
     /// It is passed on, and the connection breaks before its answer.
@@ -39,9 +44,9 @@ pub enum Fate {
 /// A request, as a rule sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Asked {
-    /// As RBAC names it, roughly: `patch /apis/apps/v1/namespaces/n/statefulsets/db`.
+    /// As RBAC names it, roughly: `patch /apis/apps/v1/namespaces/n/statefulsets/db`; of a node's verb `post /group0.v1.Admin/Proceed`.
     pub text: String,
-    /// The number of this write, from 1; 0 of what only reads.
+    /// The number of this write or verb, from 1; 0 of what only reads.
     pub write: usize,
     /// Whether it is a watch.
     pub watch: bool,
@@ -50,8 +55,13 @@ pub struct Asked {
 /// Decides each request's fate.
 pub type Rule = Box<dyn FnMut(&Asked) -> Fate + Send>;
 
+#[derive(Clone)]
+enum Behind {
+    ApiServer(Client),
+    Node(Channel),
+}
+
 struct Shared {
-    client: Client,
     rule: Mutex<Rule>,
     writes: Mutex<Vec<String>>,
     stuck: watch::Sender<bool>,
@@ -62,12 +72,12 @@ pub struct Proxy {
     /// What names it instead of the API server.
     pub kubeconfig: PathBuf,
     shared: Arc<Shared>,
-    task: JoinHandle<()>,
+    tasks: Vec<JoinHandle<()>>,
 }
 
 impl Drop for Proxy {
     fn drop(&mut self) {
-        self.task.abort();
+        self.tasks.iter().for_each(JoinHandle::abort);
     }
 }
 
@@ -77,14 +87,25 @@ impl Proxy {
         let listener = TcpListener::bind((address, 0)).await.unwrap();
         let kubeconfig = folder.join("proxy.kubeconfig");
         fs::write(&kubeconfig, config(listener.local_addr().unwrap())).unwrap();
-        let shared = Shared { client, rule: Mutex::new(rule), writes: Mutex::default(), stuck: watch::Sender::new(false) };
-        let shared = Arc::new(shared);
-        let app = Router::new().fallback(forward).with_state(shared.clone());
-        let task = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
-        Self { kubeconfig, shared, task }
+        let shared = Shared { rule: Mutex::new(rule), writes: Mutex::default(), stuck: watch::Sender::new(false) };
+        let mut proxy = Self { kubeconfig, shared: Arc::new(shared), tasks: Vec::new() };
+        proxy.serve(listener, Behind::ApiServer(client));
+        proxy
     }
 
-    /// Every write so far.
+    /// Stands before the Admin service of a node, too: whoever asks at `address` asks it.
+    pub async fn before_node(&mut self, address: SocketAddr, node: SocketAddr) {
+        let listener = TcpListener::bind(address).await.unwrap();
+        let endpoint = Endpoint::from_shared(format!("http://{node}")).unwrap();
+        self.serve(listener, Behind::Node(endpoint.connect_lazy()));
+    }
+
+    fn serve(&mut self, listener: TcpListener, behind: Behind) {
+        let app = Router::new().fallback(forward).with_state((self.shared.clone(), behind));
+        self.tasks.push(tokio::spawn(async move { axum::serve(listener, app).await.unwrap() }));
+    }
+
+    /// Every write and verb so far.
     pub fn writes(&self) -> Vec<String> {
         self.shared.writes.lock().unwrap().clone()
     }
@@ -105,35 +126,60 @@ fn config(server: SocketAddr) -> String {
     config.to_string()
 }
 
-async fn forward(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+async fn forward(State((shared, behind)): State<(Arc<Shared>, Behind)>, request: Request) -> Response {
     let asked = asked(&shared, &request);
     let fate = (shared.rule.lock().unwrap())(&asked);
-    if let Fate::Refused(code) = fate {
-        return refusal(code);
+    match fate {
+        Fate::Refused(code) => return refusal(code),
+        Fate::Held => return shared.leave_unanswered().await,
+        _ => {}
     }
-    let (mut parts, body) = request.into_parts();
-    // The client has its own.
-    parts.headers.remove("host");
-    parts.headers.remove("accept-encoding");
-    let body = to_bytes(body, REQUEST_MAX).await.unwrap();
-    let answer = shared.client.send(axum::http::Request::from_parts(parts, body.to_vec().into())).await;
-    match (fate, answer) {
-        (Fate::Unanswered, _) => {
-            shared.stuck.send_replace(true);
-            pending().await
+    let answer = behind.ask(request).await;
+    match fate {
+        Fate::Unanswered => shared.leave_unanswered().await,
+        Fate::Lost => broken(),
+        Fate::CutShort => (StatusCode::OK, [(CONTENT_TYPE, "application/json")], Body::empty()).into_response(),
+        _ => answer,
+    }
+}
+
+impl Shared {
+    async fn leave_unanswered(&self) -> Response {
+        self.stuck.send_replace(true);
+        pending().await
+    }
+}
+
+impl Behind {
+    async fn ask(&self, request: Request) -> Response {
+        match self {
+            Self::ApiServer(client) => {
+                let (mut parts, body) = request.into_parts();
+                // The client has its own.
+                parts.headers.remove("host");
+                parts.headers.remove("accept-encoding");
+                let body = to_bytes(body, REQUEST_MAX).await.unwrap();
+                let answer = client.send(axum::http::Request::from_parts(parts, body.to_vec().into())).await;
+                answer.map_or_else(|error| no_answer(&error), |answer| answer.map(Body::new))
+            }
+            Self::Node(channel) => {
+                let answer = channel.clone().oneshot(request.map(tonic::body::Body::new)).await;
+                answer.map_or_else(|error| no_answer(&error), |answer| answer.map(Body::new))
+            }
         }
-        (Fate::Lost, Ok(_)) => broken(),
-        (Fate::CutShort, Ok(_)) => (StatusCode::OK, [(CONTENT_TYPE, "application/json")], Body::empty()).into_response(),
-        (_, Ok(answer)) => answer.map(Body::new),
-        (_, Err(error)) => (StatusCode::BAD_GATEWAY, error.to_string()).into_response(),
     }
+}
+
+fn no_answer(error: &dyn std::error::Error) -> Response {
+    (StatusCode::BAD_GATEWAY, error.to_string()).into_response()
 }
 
 fn asked(shared: &Shared, request: &Request) -> Asked {
     let text = format!("{} {}", request.method().as_str().to_lowercase(), request.uri().path());
     let watch = request.uri().query().is_some_and(|query| query.contains("watch=true"));
     // The lease is renewed by the clock: whether it is says nothing of what the operator does.
-    if request.method() == Method::GET || text.contains("/leases") {
+    let only_reads = ["/leases", "Admin/GetStatus", "Admin/WatchStatus", "Admin/GetSchema"];
+    if request.method() == Method::GET || only_reads.iter().any(|path| text.contains(path)) {
         return Asked { text, write: 0, watch };
     }
     let mut writes = shared.writes.lock().unwrap();

@@ -50,6 +50,8 @@ pub struct Scene {
     pub namespace: String,
     /// What its processes write.
     pub folder: TempDir,
+    /// The address of the first pod.
+    pub pod: Ipv4Addr,
     kubeconfig: PathBuf,
     operators: Vec<SocketAddr>,
     host: Ipv4Addr,
@@ -72,12 +74,12 @@ impl Scene {
         let namespace = format!("test-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
         let (folder, subnet) = (TempDir::new().unwrap(), Subnet::take());
         let operators = (0..4).map(|number| SocketAddr::from((subnet.host(OPERATORS + number), 8080))).collect();
-        let (seed, host) = (subnet.host(0), subnet.host(OPERATORS - 1));
+        let (pod, host) = (subnet.host(0), subnet.host(OPERATORS - 1));
         install(&client, &namespace).await;
         let kubelet = Kubelet::new(&client, &namespace, folder.path().to_owned(), subnet, 3);
         let kubeconfig = control_plane::kubeconfig()?.to_owned();
-        let scene = Self { client, namespace, folder, kubeconfig, operators, host, pods: tokio::spawn(kubelet.run()) };
-        scene.create(&stateful_set(replicas, seed)).await;
+        let scene = Self { client, namespace, folder, pod, kubeconfig, operators, host, pods: tokio::spawn(kubelet.run()) };
+        scene.create(&stateful_set(replicas, pod)).await;
         scene.create(&budget()).await;
         scene.until_ready(replicas).await;
         Some(scene)
@@ -98,10 +100,10 @@ impl Scene {
         self.api::<K>().create(&PostParams::default(), object).await.unwrap();
     }
 
-    /// Applies an upgrade with these fields of spec beside the cluster's name.
+    /// Applies an upgrade with these fields of spec beside the StatefulSet's name.
     pub async fn upgrade(&self, spec: Value) {
         let mut object = json!({"apiVersion": crd::API_VERSION, "kind": crd::KIND, "metadata": {"name": UPGRADE}, "spec": spec});
-        object["spec"]["clusterRef"] = json!({"statefulSets": [SET]});
+        object["spec"]["clusterRef"]["statefulSets"] = json!([SET]);
         let parameters = PatchParams::apply("person");
         self.api::<Group0Upgrade>().patch(UPGRADE, &parameters, &Patch::Apply(&object)).await.unwrap();
     }
@@ -142,6 +144,11 @@ impl Scene {
     /// Where a test may listen.
     pub fn host(&self) -> Ipv4Addr {
         self.host
+    }
+
+    /// What operators of this scene have logged.
+    pub fn logged(&self) -> String {
+        fs::read_to_string(self.log()).unwrap_or_default()
     }
 
     fn log(&self) -> PathBuf {
