@@ -84,8 +84,8 @@ impl Rights {
         let group = "rbac.authorization.k8s.io";
         let accounts = scene.api::<ServiceAccount>();
         accounts.create(&parameters, &made(json!({"metadata": metadata}))).await.unwrap();
-        let rules: Vec<_> = namespaced.iter().chain(home).collect();
-        scene.api::<Role>().create(&parameters, &made(json!({"metadata": metadata, "rules": rules}))).await.unwrap();
+        let here: Vec<_> = namespaced.iter().chain(home).collect();
+        scene.api::<Role>().create(&parameters, &made(json!({"metadata": metadata, "rules": here}))).await.unwrap();
         let role = json!({"apiGroup": group, "kind": "Role", "name": ACCOUNT});
         let binding = json!({"metadata": metadata, "roleRef": role, "subjects": subjects});
         scene.api::<RoleBinding>().create(&parameters, &made(binding)).await.unwrap();
@@ -97,7 +97,7 @@ impl Rights {
         Api::<ClusterRoleBinding>::all(scene.client.clone()).create(&parameters, &made(binding)).await.unwrap();
         let request = TokenRequest { spec: TokenRequestSpec::default(), ..TokenRequest::default() };
         let token = accounts.create_token_request(ACCOUNT, &parameters, &request).await.unwrap().status.unwrap().token;
-        kubeconfig(scene, token)
+        kubeconfig(scene, &token)
     }
 }
 
@@ -105,10 +105,10 @@ fn made<K: serde::de::DeserializeOwned>(object: Value) -> K {
     serde_json::from_value(object).unwrap()
 }
 
-fn kubeconfig(scene: &Scene, token: String) -> PathBuf {
+fn kubeconfig(scene: &Scene, token: &str) -> PathBuf {
     let mut config = Kubeconfig::read_from(scene.start(0).kubeconfig).unwrap();
     for user in &mut config.auth_infos {
-        user.auth_info = Some(AuthInfo { token: Some(token.clone().into()), ..AuthInfo::default() });
+        user.auth_info = Some(AuthInfo { token: Some(token.to_owned().into()), ..AuthInfo::default() });
     }
     let path = scene.folder.path().join("account.kubeconfig");
     fs::write(&path, serde_json::to_string(&config).unwrap()).unwrap();
