@@ -69,6 +69,11 @@ crash: ## kill a node at each persisted step of the upgrade, before and after, R
 resume: ## kill the operator again and again during an upgrade, and go on from its journal: ROUNDS upgrades
 	GROUP0_RESUME_ROUNDS=$(or $(ROUNDS),50) $(CARGO) test --workspace --test steer -- --nocapture a_killed_operator
 
+.PHONY: idle
+idle: ## OBJECTS upgrades over as many clusters, all complete, for SECONDS: nothing is written, and what the operator has in memory
+	GROUP0_NEED_CLUSTER=1 GROUP0_IDLE_OBJECTS=$(or $(OBJECTS),100) GROUP0_IDLE_SECONDS=$(or $(SECONDS),300) \
+	$(CARGO) test --workspace --test operator -- --nocapture complete_cost_no_write
+
 .PHONY: sim
 sim: ## whole clusters in simulated worlds: SEEDS=n [FIRST_SEED=m], SEED=n or KILL=n:m [LOG=1]; WITHOUT=fault,… makes worlds smaller
 	@KILL='$(KILL)' SEEDS='$(SEEDS)' FIRST_SEED='$(FIRST_SEED)' SEED='$(SEED)' LOG='$(LOG)' WITHOUT='$(WITHOUT)' NODES='$(NODES)' CHANGES='$(CHANGES)' \

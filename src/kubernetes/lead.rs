@@ -27,7 +27,7 @@ use std::{
     sync::Arc,
 };
 use tokio::{
-    sync::watch,
+    sync::{Notify, watch},
     task::{AbortHandle, JoinSet},
 };
 
@@ -75,8 +75,9 @@ impl Leader {
             match event {
                 Ok(watcher::Event::Init) => listed.clear(),
                 Ok(watcher::Event::InitApply(object) | watcher::Event::Apply(object)) => {
-                    tasks.begin(&name_of(&object));
-                    listed.insert(name_of(&object));
+                    let name = name_of(&object);
+                    tasks.begin(&name, generation(&object));
+                    listed.insert(name);
                 }
                 Ok(watcher::Event::Delete(object)) => tasks.end(&name_of(&object)),
                 Ok(watcher::Event::InitDone) => tasks.keep(self.namespaces.get(number), listed),
@@ -103,6 +104,11 @@ fn why(error: &watcher::Error) -> String {
     }
 }
 
+/// Counts the changes of what a person wants.
+fn generation(object: &Guarded) -> Option<i64> {
+    object.0.as_ref().map_or_else(|invalid| &invalid.metadata, |object| &object.metadata).generation
+}
+
 /// Also of an object that is not understood: its task says so.
 fn name_of(object: &Guarded) -> Name {
     let metadata = match &object.0 {
@@ -115,27 +121,42 @@ fn name_of(object: &Guarded) -> Name {
     (metadata.namespace.clone().unwrap_or_default(), metadata.name.clone().unwrap_or_default())
 }
 
+/// The task of one object.
+struct Running {
+    task: AbortHandle,
+    /// What the object was when it was heard of last.
+    generation: Option<i64>,
+    /// Wakes the task.
+    news: Arc<Notify>,
+}
+
 struct Tasks<'a> {
     leader: &'a Leader,
     recorder: Recorder,
     machines: Arc<Cache<Node>>,
     namespaces: BTreeMap<String, Arc<Caches>>,
-    running: BTreeMap<Name, AbortHandle>,
+    running: BTreeMap<Name, Running>,
     set: JoinSet<()>,
 }
 
 impl Tasks<'_> {
-    fn begin(&mut self, name: &Name) {
+    /// Begins to look after an object, or tells that it has changed.
+    fn begin(&mut self, name: &Name, generation: Option<i64>) {
         while self.set.try_join_next().is_some() {}
-        if self.running.get(name).is_some_and(|task| !task.is_finished()) {
+        if let Some(running) = self.running.get_mut(name).filter(|running| !running.task.is_finished()) {
+            if std::mem::replace(&mut running.generation, generation) != generation {
+                running.news.notify_one();
+            }
             return;
         }
         let caches = self.caches(&name.0);
         let changed = caches.changed();
         let world = KubeWorld::new(self.leader.client.clone(), name, caches, self.machines.clone(), self.recorder.clone());
+        let news = world.news();
         let told = Told { changed, leads: self.leader.leads.clone(), metrics: self.leader.metrics.clone() };
         let object = ObjectRef::new(&name.1).within(&name.0);
-        self.running.insert(name.clone(), self.set.spawn(upgrade::guard(world, object, told)));
+        let task = self.set.spawn(upgrade::guard(world, object, told));
+        self.running.insert(name.clone(), Running { task, generation, news });
     }
 
     /// One set of caches for all upgrades of a namespace: what it costs does not grow with their number.
@@ -145,8 +166,8 @@ impl Tasks<'_> {
     }
 
     fn end(&mut self, name: &Name) {
-        if let Some(task) = self.running.remove(name) {
-            task.abort();
+        if let Some(running) = self.running.remove(name) {
+            running.task.abort();
             self.leader.metrics.forget(&name.0, &name.1);
         }
         if !self.running.keys().any(|(namespace, _)| *namespace == name.0) {

@@ -14,7 +14,7 @@ mod serve;
 mod set;
 mod template;
 mod upgrade;
-mod verbs;
+pub mod verbs;
 mod world;
 
 use crate::{args::RunArguments, error::Error, unique};

@@ -4,7 +4,7 @@ use super::{lease::Leads, metrics::Metrics, world::KubeWorld};
 use crate::{
     act::World as _,
     controller::{Look, Operator},
-    crd::Group0Upgrade,
+    crd::{Group0Upgrade, Phase},
     plan::Plan,
     unique,
 };
@@ -15,6 +15,8 @@ use tokio::{
     time::{sleep, timeout},
 };
 
+/// Between two looks at an upgrade that is over, if nothing changes: whatever changes is told by a watch or by a node.
+const IDLE: Duration = Duration::from_mins(5);
 /// Changes that come together are looked at together.
 const TOGETHER: Duration = Duration::from_millis(20);
 /// After a look that failed; it doubles.
@@ -62,15 +64,18 @@ async fn wait(world: &KubeWorld, plan: &Plan, told: &mut Told) {
     if plan.new_run || plan.new_term {
         return;
     }
-    let until = Duration::try_from(plan.next_look.duration_since(world.now())).unwrap_or_default();
+    let mut until = Duration::try_from(plan.next_look.duration_since(world.now())).unwrap_or_default();
     if !plan.actions.is_empty() {
         return sleep(until).await;
+    }
+    if matches!(plan.report.phase, Phase::Complete | Phase::Cancelled) {
+        until = IDLE;
     }
     let news = world.news();
     let something = async {
         tokio::select! {
             () = news.notified() => {}
-            _ = told.changed.changed() => {}
+            () = world.changed(&mut told.changed) => {}
         }
     };
     // A later look is as good: the plan is made anew each time.

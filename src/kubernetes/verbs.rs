@@ -1,6 +1,7 @@
 //! What is done to objects of the API server: each with its precondition, and told apart by what is known of its outcome.
 
-use super::{FIELD_MANAGER, set::OWNED_BY};
+use super::FIELD_MANAGER;
+pub use super::set::OWNED_BY;
 use crate::{
     act::Failure,
     crd::{FLAG, HOLD},
@@ -71,6 +72,9 @@ pub async fn set_template(sets: &Api<StatefulSet>, name: &str, version: u64, con
 }
 
 /// Evicts the pod with this UID in this version, if its budget allows it.
+///
+/// The API server takes an eviction out of the budget before it looks at the preconditions, and when they fail the budget gets it back
+/// after two minutes. So it is asked first whether it would.
 pub async fn evict(pods: &Api<Pod>, name: &str, uid: &str, version: u64) -> Result<(), Failure> {
     let preconditions = Preconditions { uid: Some(uid.into()), resource_version: Some(version.to_string()) };
     // `Api::evict` of kube 5.0 loses its preconditions.
@@ -78,5 +82,9 @@ pub async fn evict(pods: &Api<Pod>, name: &str, uid: &str, version: u64) -> Resu
         metadata: ObjectMeta { name: Some(name.into()), ..ObjectMeta::default() },
         delete_options: Some(DeleteOptions { preconditions: Some(preconditions), ..DeleteOptions::default() }),
     };
-    done(pods.create_subresource::<_, Value>("eviction", name, &PostParams::default(), &eviction).await)
+    for dry_run in [true, false] {
+        let parameters = PostParams { dry_run, ..PostParams::default() };
+        done(pods.create_subresource::<_, Value>("eviction", name, &parameters, &eviction).await)?;
+    }
+    Ok(())
 }

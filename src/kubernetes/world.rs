@@ -10,13 +10,13 @@ use crate::{
     act::{Event, Failure, Order, Stored, World},
     admin::Admin,
     crd::{Group0Upgrade, Group0UpgradeSpec, Group0UpgradeStatus},
-    observe::{Machine, NodeView, Object, Observation, Part, PodName, Set, follow::Follow},
+    observe::{Machine, NodeSeen, NodeView, Object, Observation, Part, Pod, PodName, Set, follow::Follow},
     plan::Action,
 };
 use k8s_openapi::{
     api::{
         apps::v1::StatefulSet,
-        core::v1::{ConfigMap, Node, ObjectReference, Pod},
+        core::v1::{ConfigMap, Node, ObjectReference, Pod as ApiPod},
     },
     jiff::{SignedDuration, Timestamp},
 };
@@ -31,7 +31,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 /// A ConfigMap holds a mebibyte; names and metadata are part of it.
 const BACKUP_BYTES_MAX: usize = 1_000_000;
@@ -52,6 +52,25 @@ pub struct KubeWorld {
     follows: BTreeMap<PodName, Followed>,
     /// The object as it was read last.
     object: Option<Group0Upgrade>,
+    /// The UIDs of the upgrades that are there, as far as it matters.
+    there: BTreeSet<String>,
+    /// What the last look has seen in the caches.
+    cached: Option<Cached>,
+}
+
+/// What the caches have for one object.
+#[derive(Debug, PartialEq)]
+struct Cached {
+    sets: Vec<Part<Set>>,
+    budgets: Part<Vec<String>>,
+    members: BTreeMap<PodName, Member>,
+}
+
+/// A pod that a StatefulSet is to have or has.
+#[derive(Debug, PartialEq)]
+struct Member {
+    pod: Part<Pod>,
+    admin: Option<SocketAddr>,
 }
 
 /// The Admin service of a pod, at the address that it had.
@@ -81,6 +100,8 @@ impl KubeWorld {
             certificate: Certificate::default(),
             follows: BTreeMap::new(),
             object: None,
+            there: BTreeSet::new(),
+            cached: None,
         }
     }
 
@@ -102,7 +123,7 @@ impl KubeWorld {
         Api::namespaced(self.client.clone(), &self.namespace)
     }
 
-    fn pods(&self) -> Api<Pod> {
+    fn pods(&self) -> Api<ApiPod> {
         Api::namespaced(self.client.clone(), &self.namespace)
     }
 
@@ -129,8 +150,9 @@ impl KubeWorld {
     }
 
     /// The UIDs of all upgrades of the namespace, if anybody else's is asked for.
-    async fn upgrades_there(&self, sets: &[Result<Arc<StatefulSet>, String>]) -> BTreeSet<String> {
+    async fn upgrades_there(&self, spec: &Group0UpgradeSpec) -> BTreeSet<String> {
         let own = self.uid();
+        let sets: Vec<_> = spec.cluster_ref.stateful_sets.iter().map(|name| self.set(name)).collect();
         let mut there = BTreeSet::from([own.clone()]);
         let owners = sets.iter().flatten().filter_map(|set| set.annotations().get(set::OWNED_BY));
         if owners.clone().any(|owner| !owner.is_empty() && *owner != own) {
@@ -168,16 +190,32 @@ impl KubeWorld {
         members
     }
 
-    /// One member: its pod from the cache, and what its Admin service says.
-    fn view(&mut self, name: &PodName, spec: &Group0UpgradeSpec) -> NodeView {
+    /// What is seen without asking anybody.
+    fn cached(&self, spec: &Group0UpgradeSpec) -> Cached {
+        let sets: Vec<_> = spec.cluster_ref.stateful_sets.iter().map(|name| self.set(name)).collect();
+        let members: BTreeSet<_> =
+            sets.iter().enumerate().filter_map(|(rack, set)| Some(self.members(rack, set.as_ref().ok()?))).flatten().collect();
+        let seen = |set: Result<Arc<StatefulSet>, String>| match set {
+            Ok(set) => known(set::seen(&set, &spec.cluster_ref.container, |uid| self.there.contains(uid))),
+            Err(why) => Part::Unknown(why),
+        };
+        Cached {
+            budgets: self.budgets(&members),
+            members: members.into_iter().map(|name| (name.clone(), self.member(&name, spec))).collect(),
+            sets: sets.into_iter().map(seen).collect(),
+        }
+    }
+
+    fn member(&self, name: &PodName, spec: &Group0UpgradeSpec) -> Member {
+        let unknown = |why| Member { pod: Part::Unknown(why), admin: None };
         let pod = match self.caches.pods.get(Some(&self.namespace), &name.name) {
             Ok(Some(pod)) => pod,
-            Ok(None) => return self.forget(name, "there is no such pod".into()),
-            Err(why) => return self.forget(name, why),
+            Ok(None) => return unknown("there is no such pod".into()),
+            Err(why) => return unknown(why),
         };
         let template_hash = match self.template_of(&pod) {
             Ok(hash) => hash,
-            Err(why) => return self.forget(name, why),
+            Err(why) => return unknown(why),
         };
         let around = Surroundings {
             template_hash,
@@ -186,22 +224,38 @@ impl KubeWorld {
             container: spec.cluster_ref.container.clone(),
             now: Timestamp::now(),
         };
-        let node = if let Some(address) = address(&pod, spec.cluster_ref.admin_port) {
-            self.follow(name, pod.metadata.uid.clone().unwrap_or_default(), address)
-        } else {
-            self.follows.remove(name);
-            Part::Unknown("its pod has no address".into())
-        };
-        NodeView { pod: Part::Known { value: pod::seen(&pod, around), age: SignedDuration::ZERO }, node }
+        Member { admin: address(&pod, spec.cluster_ref.admin_port), pod: known(pod::seen(&pod, around)) }
     }
 
-    fn forget(&mut self, name: &PodName, why: String) -> NodeView {
+    /// Waits until the caches have something else than the last look has seen; `changed` counts the changes of anything.
+    pub async fn changed(&self, changed: &mut watch::Receiver<u64>) {
+        let Some(object) = &self.object else { return };
+        loop {
+            // The sender lives as long as the watches.
+            let _ = changed.changed().await;
+            if self.cached.as_ref() != Some(&self.cached(&object.spec)) {
+                return;
+            }
+        }
+    }
+
+    /// One member: its pod, and what its Admin service says.
+    fn view(&mut self, name: &PodName, member: &Member) -> NodeView {
+        let node = match (&member.pod, member.admin) {
+            (Part::Known { value, .. }, Some(address)) => self.follow(name, &value.uid, address),
+            (Part::Known { .. }, None) => self.nobody(name, "its pod has no address"),
+            (Part::Unknown(why), _) => self.nobody(name, why),
+        };
+        NodeView { pod: member.pod.clone(), node }
+    }
+
+    fn nobody(&mut self, name: &PodName, why: &str) -> Part<NodeSeen> {
         self.follows.remove(name);
-        NodeView { pod: Part::Unknown(why.clone()), node: Part::Unknown(why) }
+        Part::Unknown(why.into())
     }
 
     /// What a pod says at the address that it has now; another pod has said nothing yet.
-    fn follow(&mut self, name: &PodName, uid: String, address: SocketAddr) -> Part<crate::observe::NodeSeen> {
+    fn follow(&mut self, name: &PodName, uid: &str, address: SocketAddr) -> Part<NodeSeen> {
         let tls = match self.certificate.client(self.secret()) {
             Ok(tls) => tls,
             Err(why) => return Part::Unknown(why),
@@ -209,13 +263,13 @@ impl KubeWorld {
         let is_it = self.follows.get(name).is_some_and(|known| known.uid == uid && known.address == address);
         if !is_it {
             let follow = Follow::start(address, self.limit(), tls, self.news.clone());
-            self.follows.insert(name.clone(), Followed { uid, address, follow });
+            self.follows.insert(name.clone(), Followed { uid: uid.to_owned(), address, follow });
         }
         self.follows.get(name).map_or_else(|| Part::Unknown("it is not followed".into()), |known| known.follow.last())
     }
 
     /// The hash of the template that a pod was made from. Its revision is another object, which may come later or not at all.
-    fn template_of(&self, pod: &Pod) -> Result<String, String> {
+    fn template_of(&self, pod: &ApiPod) -> Result<String, String> {
         let name = pod.labels().get(REVISION).ok_or_else(|| format!("its pod has no label {REVISION}"))?;
         let revision = self.caches.revisions.get(Some(&self.namespace), name)?;
         revision
@@ -223,7 +277,7 @@ impl KubeWorld {
             .ok_or_else(|| format!("there is no ControllerRevision {name}"))
     }
 
-    fn machine_of(&self, pod: &Pod) -> Machine {
+    fn machine_of(&self, pod: &ApiPod) -> Machine {
         let name = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref());
         match name.map(|name| self.machines.get(None, name)) {
             Some(Ok(node)) => pod::machine(name, node.as_deref()),
@@ -232,7 +286,7 @@ impl KubeWorld {
         }
     }
 
-    fn has_lost_its_volume(&self, pod: &Pod) -> bool {
+    fn has_lost_its_volume(&self, pod: &ApiPod) -> bool {
         let volumes = pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());
         let mut claims = volumes.filter_map(|volume| volume.persistent_volume_claim.as_ref());
         claims.any(|claim| match self.caches.claims.get(Some(&self.namespace), &claim.claim_name) {
@@ -250,10 +304,7 @@ impl KubeWorld {
             .map(|pod| pod.map(|pod| pod.labels().clone()))
             .collect();
         match labels.and_then(|labels| Ok((labels, self.caches.budgets.all()?))) {
-            Ok((labels, budgets)) => {
-                let value = set::budgets(budgets.iter().map(AsRef::as_ref), &labels);
-                Part::Known { value, age: SignedDuration::ZERO }
-            }
+            Ok((labels, budgets)) => known(set::budgets(budgets.iter().map(AsRef::as_ref), &labels)),
             Err(why) => Part::Unknown(why),
         }
     }
@@ -286,7 +337,7 @@ impl KubeWorld {
     }
 }
 
-fn address(pod: &Pod, port: u16) -> Option<SocketAddr> {
+fn address(pod: &ApiPod, port: u16) -> Option<SocketAddr> {
     let ip: IpAddr = pod.status.as_ref()?.pod_ip.as_ref()?.parse().ok()?;
     Some(SocketAddr::new(ip, port))
 }
@@ -320,27 +371,17 @@ impl World for KubeWorld {
         if self.certificate.refresh(&secrets, object.spec.cluster_ref.tls_secret_ref.as_deref()).await {
             self.follows.clear();
         }
-        let names = object.spec.cluster_ref.stateful_sets.clone();
-        let sets: Vec<_> = names.iter().map(|name| self.set(name)).collect();
-        let there = self.upgrades_there(&sets).await;
-        let members: BTreeSet<_> =
-            sets.iter().enumerate().filter_map(|(rack, set)| Some(self.members(rack, set.as_ref().ok()?))).flatten().collect();
-        self.follows.retain(|name, _| members.contains(name));
-        let seen = |set: Result<Arc<StatefulSet>, String>| -> Part<Set> {
-            match set {
-                Ok(set) => {
-                    let value = set::seen(&set, &object.spec.cluster_ref.container, |uid| there.contains(uid));
-                    Part::Known { value, age: SignedDuration::ZERO }
-                }
-                Err(why) => Part::Unknown(why),
-            }
-        };
-        Observation {
+        self.there = self.upgrades_there(&object.spec).await;
+        let cached = self.cached(&object.spec);
+        self.follows.retain(|name, _| cached.members.contains_key(name));
+        let seen = Observation {
             object: Object { uid: self.uid(), generation: object.metadata.generation.unwrap_or_default() },
-            budgets: self.budgets(&members),
-            nodes: members.iter().map(|name| (name.clone(), self.view(name, &object.spec))).collect(),
-            sets: sets.into_iter().map(seen).collect(),
-        }
+            budgets: cached.budgets.clone(),
+            nodes: cached.members.iter().map(|(name, member)| (name.clone(), self.view(name, member))).collect(),
+            sets: cached.sets.clone(),
+        };
+        self.cached = Some(cached);
+        seen
     }
 
     async fn act(&mut self, action: &Action, order: &Order) -> Result<(), Failure> {
@@ -381,6 +422,11 @@ impl World for KubeWorld {
             tracing::warn!(error = super::in_words_of(&error), reason = event.reason, "an event could not be told");
         }
     }
+}
+
+/// Caches are as old as the API server's word to us.
+const fn known<T>(value: T) -> Part<T> {
+    Part::Known { value, age: SignedDuration::ZERO }
 }
 
 /// Before the object was read.

@@ -8,6 +8,7 @@
 #[path = "../harness/binary.rs"]
 mod binary;
 mod control_plane;
+mod idle;
 mod killed;
 mod kubelet;
 mod leaders;
@@ -15,8 +16,11 @@ mod operator;
 mod people;
 mod proxy;
 mod refused;
+mod replay;
 mod rights;
 mod scene;
+#[path = "../harness/script.rs"]
+mod script;
 #[path = "../harness/subnet.rs"]
 mod subnet;
 mod upgrade;

@@ -47,6 +47,13 @@ impl Operator {
         Self { process: command.spawn().unwrap(), http: start.http, log: start.log.clone() }
     }
 
+    /// What it has in memory, in KiB.
+    pub fn memory(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id().unwrap())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
     /// SIGKILL.
     pub async fn kill(mut self) {
         self.process.kill().await.unwrap();

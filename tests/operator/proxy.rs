@@ -15,7 +15,10 @@ use std::{
     future::pending,
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 use tonic::transport::{Channel, Endpoint};
@@ -64,6 +67,7 @@ enum Behind {
 struct Shared {
     rule: Mutex<Rule>,
     writes: Mutex<Vec<String>>,
+    reads: AtomicUsize,
     stuck: watch::Sender<bool>,
 }
 
@@ -87,7 +91,12 @@ impl Proxy {
         let listener = TcpListener::bind((address, 0)).await.unwrap();
         let kubeconfig = folder.join("proxy.kubeconfig");
         fs::write(&kubeconfig, config(listener.local_addr().unwrap())).unwrap();
-        let shared = Shared { rule: Mutex::new(rule), writes: Mutex::default(), stuck: watch::Sender::new(false) };
+        let shared = Shared {
+            rule: Mutex::new(rule),
+            writes: Mutex::default(),
+            reads: AtomicUsize::new(0),
+            stuck: watch::Sender::new(false),
+        };
         let mut proxy = Self { kubeconfig, shared: Arc::new(shared), tasks: Vec::new() };
         proxy.serve(listener, Behind::ApiServer(client));
         proxy
@@ -108,6 +117,11 @@ impl Proxy {
     /// Every write and verb so far.
     pub fn writes(&self) -> Vec<String> {
         self.shared.writes.lock().unwrap().clone()
+    }
+
+    /// How many requests have come that only read, watches apart.
+    pub fn reads(&self) -> usize {
+        self.shared.reads.load(Ordering::Relaxed)
     }
 
     /// Whether a request has been left unanswered; changes when one is.
@@ -176,10 +190,13 @@ fn no_answer(error: &dyn std::error::Error) -> Response {
 
 fn asked(shared: &Shared, request: &Request) -> Asked {
     let text = format!("{} {}", request.method().as_str().to_lowercase(), request.uri().path());
-    let watch = request.uri().query().is_some_and(|query| query.contains("watch=true"));
+    let asks_for = |what| request.uri().query().is_some_and(|query| query.contains(what));
+    let watch = asks_for("watch=true");
     // The lease is renewed by the clock: whether it is says nothing of what the operator does.
     let only_reads = ["/leases", "Admin/GetStatus", "Admin/WatchStatus", "Admin/GetSchema"];
-    if request.method() == Method::GET || only_reads.iter().any(|path| text.contains(path)) {
+    if request.method() == Method::GET || only_reads.iter().any(|path| text.contains(path)) || asks_for("dryRun=All") {
+        let is_read = request.method() == Method::GET && !watch && !text.contains("/leases");
+        shared.reads.fetch_add(usize::from(is_read), Ordering::Relaxed);
         return Asked { text, write: 0, watch };
     }
     let mut writes = shared.writes.lock().unwrap();

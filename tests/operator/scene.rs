@@ -39,6 +39,8 @@ pub const SET: &str = "db";
 pub const UPGRADE: &str = "upgrade";
 /// A wait has failed after this: several clusters share two cores.
 const LIMIT: Duration = Duration::from_mins(2);
+/// So many pods have an address.
+const PODS_MAX: usize = 128;
 /// Hosts of a subnet that no pod has: where operators serve from, and what stands between them and the API server.
 const OPERATORS: usize = 199;
 
@@ -52,6 +54,7 @@ pub struct Scene {
     pub folder: TempDir,
     /// The address of the first pod.
     pub pod: Ipv4Addr,
+    pods_at: Vec<Ipv4Addr>,
     kubeconfig: PathBuf,
     operators: Vec<SocketAddr>,
     host: Ipv4Addr,
@@ -67,6 +70,23 @@ impl Drop for Scene {
 impl Scene {
     /// With so many pods, all Ready; nothing if this machine has no control plane.
     pub async fn new(replicas: usize) -> Option<Self> {
+        let scene = Self::empty().await?;
+        scene.add_cluster(SET, 0, replicas, scene.pod).await;
+        scene.until_ready(replicas).await;
+        Some(scene)
+    }
+
+    /// With so many clusters of one pod each, `db0` and so on, all Ready.
+    pub async fn of_clusters(count: usize) -> Option<Self> {
+        let scene = Self::empty().await?;
+        for number in 0..count {
+            scene.add_cluster(&format!("{SET}{number}"), number, 1, scene.pods_at[number]).await;
+        }
+        scene.until_ready(count).await;
+        Some(scene)
+    }
+
+    async fn empty() -> Option<Self> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let client = control_plane::client().await?;
         // It may have to be built.
@@ -74,15 +94,25 @@ impl Scene {
         let namespace = format!("test-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
         let (folder, subnet) = (TempDir::new().unwrap(), Subnet::take());
         let operators = (0..4).map(|number| SocketAddr::from((subnet.host(OPERATORS + number), 8080))).collect();
-        let (pod, host) = (subnet.host(0), subnet.host(OPERATORS - 1));
+        let pods_at: Vec<_> = (0..PODS_MAX).map(|number| subnet.host(number)).collect();
+        let (pod, host) = (pods_at[0], subnet.host(OPERATORS - 1));
         install(&client, &namespace).await;
         let kubelet = Kubelet::new(&client, &namespace, folder.path().to_owned(), subnet, 3);
         let kubeconfig = control_plane::kubeconfig()?.to_owned();
-        let scene = Self { client, namespace, folder, pod, kubeconfig, operators, host, pods: tokio::spawn(kubelet.run()) };
-        scene.create(&stateful_set(replicas, pod)).await;
-        scene.create(&budget()).await;
-        scene.until_ready(replicas).await;
-        Some(scene)
+        let pods = tokio::spawn(kubelet.run());
+        Some(Self { client, namespace, folder, pod, pods_at, kubeconfig, operators, host, pods })
+    }
+
+    /// Whose pods are numbered from `first`.
+    async fn add_cluster(&self, name: &str, first: usize, replicas: usize, seed: Ipv4Addr) {
+        self.create(&stateful_set(name, first, replicas, seed)).await;
+        self.create(&budget(name)).await;
+    }
+
+    /// Forgets what the budget of the cluster knows.
+    pub async fn make_budget_anew(&self) {
+        self.api::<PodDisruptionBudget>().delete(SET, &DeleteParams::default()).await.unwrap();
+        self.create(&budget(SET)).await;
     }
 
     /// A kind of object of the namespace.
@@ -102,10 +132,15 @@ impl Scene {
 
     /// Applies an upgrade with these fields of spec beside the StatefulSet's name.
     pub async fn upgrade(&self, spec: Value) {
-        let mut object = json!({"apiVersion": crd::API_VERSION, "kind": crd::KIND, "metadata": {"name": UPGRADE}, "spec": spec});
-        object["spec"]["clusterRef"]["statefulSets"] = json!([SET]);
+        self.upgrade_of(UPGRADE, SET, spec).await;
+    }
+
+    /// The same of that name for that StatefulSet.
+    pub async fn upgrade_of(&self, name: &str, set: &str, spec: Value) {
+        let mut object = json!({"apiVersion": crd::API_VERSION, "kind": crd::KIND, "metadata": {"name": name}, "spec": spec});
+        object["spec"]["clusterRef"]["statefulSets"] = json!([set]);
         let parameters = PatchParams::apply("person");
-        self.api::<Group0Upgrade>().patch(UPGRADE, &parameters, &Patch::Apply(&object)).await.unwrap();
+        self.api::<Group0Upgrade>().patch(name, &parameters, &Patch::Apply(&object)).await.unwrap();
     }
 
     /// Changes fields of its spec.
@@ -190,7 +225,8 @@ impl Scene {
         }
     }
 
-    async fn pods_ready(&self) -> usize {
+    /// How many pods are Ready.
+    pub async fn pods_ready(&self) -> usize {
         let is_ready = |pod: &&Pod| {
             let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
             conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
@@ -241,17 +277,18 @@ async fn install(client: &Client, namespace: &str) {
 }
 
 /// As the chart makes it, where a stand-in for kubelet needs it.
-fn stateful_set(replicas: usize, seed: Ipv4Addr) -> StatefulSet {
+fn stateful_set(name: &str, first: usize, replicas: usize, seed: Ipv4Addr) -> StatefulSet {
     let at_pod = |name: &str| json!({"name": name, "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}});
-    let labels = json!({"app": SET});
+    let labels = json!({"app": name});
     let mut env: Vec<_> =
         ["LISTEN", "RPC", "ADMIN", "API", "PROMETHEUS"].iter().map(|of| at_pod(&format!("GROUP0_{of}_ADDRESS"))).collect();
     env.push(json!({"name": "GROUP0_SEEDS", "value": seed}));
     serde_json::from_value(json!({
-        "metadata": {"name": SET},
+        "metadata": {"name": name},
         "spec": {
             "replicas": replicas,
-            "serviceName": SET,
+            "ordinals": {"start": first},
+            "serviceName": name,
             "podManagementPolicy": "Parallel",
             "updateStrategy": {"type": "OnDelete"},
             "selector": {"matchLabels": labels},
@@ -261,10 +298,10 @@ fn stateful_set(replicas: usize, seed: Ipv4Addr) -> StatefulSet {
     .unwrap()
 }
 
-fn budget() -> PodDisruptionBudget {
+fn budget(name: &str) -> PodDisruptionBudget {
     serde_json::from_value(json!({
-        "metadata": {"name": SET},
-        "spec": {"maxUnavailable": 1, "unhealthyPodEvictionPolicy": "AlwaysAllow", "selector": {"matchLabels": {"app": SET}}},
+        "metadata": {"name": name},
+        "spec": {"maxUnavailable": 1, "unhealthyPodEvictionPolicy": "AlwaysAllow", "selector": {"matchLabels": {"app": name}}},
     }))
     .unwrap()
 }

@@ -7,7 +7,7 @@
 //! [`clients`] with their [`beliefs`], one or two [`operator`]s with the [`mailbox`] of their looks, [`kubernetes`] and [`people`], or
 //! an [`administrator`] instead of an operator; between them is the [`network`], and over them comes [`trouble`]. What must be true is
 //! in [`invariants`], what must have happened in [`events`]. [`runner`] spreads seeds over the cores. Before them come
-//! [`scenarios`], and [`kills`], which end the operator at each of its acts.
+//! [`scenarios`], and [`kills`], which end the operator at each of its acts, and [`replay`] of scripts that a real API server plays, too.
 
 #![allow(clippy::unwrap_used)]
 
@@ -30,9 +30,12 @@ mod people;
 mod platter;
 mod process;
 mod queue;
+mod replay;
 mod report;
 mod runner;
 mod scenarios;
+#[path = "../harness/script.rs"]
+mod script;
 mod swarm;
 mod trouble;
 mod world;

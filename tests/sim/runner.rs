@@ -2,7 +2,7 @@
 
 use crate::{
     events::{Events, SEEDS_THAT_REACH_ALL},
-    kills, report, scenarios,
+    kills, replay, report, scenarios,
     swarm::{Fault, Limits, Swarm},
     world::{Outcome, Violation, World},
 };
@@ -94,7 +94,7 @@ pub fn run(request: &Request) -> ExitCode {
         (Some(kill), _) => kills::run_one(kill, request.prints),
         (None, Some(seed)) => run_one(seed, request),
         (None, None) => {
-            let told = [scenarios::run(), kills::run(), run_many(request)];
+            let told = [replay::run(), scenarios::run(), kills::run(), run_many(request)];
             if told.contains(&ExitCode::FAILURE) { ExitCode::FAILURE } else { ExitCode::SUCCESS }
         }
     }
