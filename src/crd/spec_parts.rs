@@ -144,12 +144,16 @@ fn rpc() -> Duration {
     time::Duration::from_secs(5).into()
 }
 
+/// The guards that may be overridden, in CEL; a test compares them with the planner's.
+const OVERRIDABLE: &str = "self in ['OnDelete', 'OrderedReady', 'TemplateChanged', 'Scaling', 'OneBudget', 'LeftoverRun', 'ClockOff', 'OneRelease', 'DiskFull', 'ForeignMembers']";
+
 /// Lets one guard pass.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct GuardOverride {
     /// The guard, by the name that status gives.
     #[schemars(length(min = 1, max = 63))]
+    #[x_kube(validation = Rule::new(OVERRIDABLE).message("no guard that can be overridden; these can: OnDelete, OrderedReady, TemplateChanged, Scaling, OneBudget, LeftoverRun, ClockOff, OneRelease, DiskFull, ForeignMembers"))]
     pub guard: String,
     /// Why it may pass.
     #[schemars(length(min = 1, max = 1024))]

@@ -82,6 +82,8 @@ pub enum WaitingFor {
     LeftoverRun { node: PodName },
     /// The hours of `spec.window`.
     OutsideWindow { until: Timestamp },
+    /// A time zone that `spec.window` names and nobody knows.
+    WindowUnknown { zone: String },
     /// A human, who approves this run.
     AwaitingApproval { run_id: String },
     /// A first node that did not come back with the flag; it has been taken back.
@@ -164,6 +166,7 @@ impl WaitingFor {
             Self::DiskFull { .. } => "DiskFull",
             Self::LeftoverRun { .. } => "LeftoverRun",
             Self::OutsideWindow { .. } => "OutsideWindow",
+            Self::WindowUnknown { .. } => "WindowUnknown",
             Self::AwaitingApproval { .. } => "AwaitingApproval",
             Self::CanaryFailed { .. } => "CanaryFailed",
             Self::CancelRefused => "CancelRefused",
@@ -216,6 +219,7 @@ impl WaitingFor {
             | Self::BudgetMissing
             | Self::BudgetsOverlap { .. }
             | Self::OutsideWindow { .. }
+            | Self::WindowUnknown { .. }
             | Self::AwaitingApproval { .. }
             | Self::CancelRefused
             | Self::Cancelled
@@ -259,6 +263,7 @@ impl WaitingFor {
                 | Self::Cancelled
                 | Self::AwaitingApproval { .. }
                 | Self::OutsideWindow { .. }
+                | Self::WindowUnknown { .. }
                 | Self::Pacing { .. }
                 | Self::Baking { .. }
                 | Self::CanaryFailed { .. }
@@ -272,6 +277,7 @@ impl WaitingFor {
             self,
             Self::Unpause
                 | Self::Cancelled
+                | Self::WindowUnknown { .. }
                 | Self::AwaitingApproval { .. }
                 | Self::CanaryFailed { .. }
                 | Self::AuditFailed { .. }
@@ -346,6 +352,9 @@ impl fmt::Display for WaitingFor {
                 f,
                 "{node} has the flag without the hold, which no run of this operator leaves: set spec.cancel, wait for Cancelled, take it away"
             ),
+            Self::WindowUnknown { zone } => {
+                write!(f, "spec.window.timeZone: '{zone}' is not in the IANA database (Europe/Berlin is): correct it")
+            }
             Self::OutsideWindow { until } => write!(f, "spec.window is closed until {until}"),
             Self::AwaitingApproval { run_id } => {
                 write!(f, "every node is ready for the point of no return: set spec.approvedRunID to {run_id} to pass it")

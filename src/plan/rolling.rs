@@ -111,11 +111,7 @@ pub(super) fn held_back(given: &Given<'_>, phase: Phase, between_nodes: bool) ->
         let until = later(last_restart, pacing.min_seconds_between_nodes)?;
         Some((WaitingFor::Pacing { until }, until))
     };
-    let outside = || {
-        let until = window::closed_until(given.spec.window.as_ref()?, given.now)?;
-        Some((WaitingFor::OutsideWindow { until }, until))
-    };
-    let (why, until) = baking.or_else(pacing).or_else(outside)?;
+    let (why, until) = baking.or_else(pacing).or_else(|| window::wait(given.spec.window.as_ref()?, given.now))?;
     Some(Plan { next_look: until, ..given.wait(phase, vec![why]) })
 }
 

@@ -142,8 +142,8 @@ fn restart_once(given: &Given<'_>, plan: &mut Plan, candidates: Vec<PodName>) {
     let Some((name, node)) = fresh.filter(|_| is_free).and_then(|name| Some((name.clone(), given.node(&name)?))) else {
         return;
     };
-    if let Some(until) = given.spec.window.as_ref().and_then(|window| window::closed_until(window, given.now)) {
-        plan.report.waiting.push(WaitingFor::OutsideWindow { until });
+    if let Some((why, _)) = given.spec.window.as_ref().and_then(|window| window::wait(window, given.now)) {
+        plan.report.waiting.push(why);
         return;
     }
     let remembered = plan.journal.nodes.entry(name.clone()).or_default();

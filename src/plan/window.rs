@@ -1,5 +1,6 @@
 //! `spec.window`: when what disrupts may start.
 
+use super::WaitingFor;
 use crate::crd::{Weekday, Window};
 use jiff::{
     SignedDuration, Timestamp, ToSpan as _, Zoned,
@@ -9,12 +10,19 @@ use jiff::{
 
 /// A window opens at least once in so many days.
 const DAYS_AHEAD: i32 = 8;
-/// For a window that cannot be understood: validation refuses it, so that this is a matter of form.
+/// Nothing comes of a window that cannot be understood until somebody corrects it.
 const AGAIN: SignedDuration = SignedDuration::from_hours(1);
 
-/// `None` while it is open, else when it opens.
-pub(super) fn closed_until(window: &Window, now: Timestamp) -> Option<Timestamp> {
-    let Some((start, end, zone)) = parse(window) else { return Some(now + AGAIN) };
+/// `None` while it is open, else what is waited for, and until when. One that cannot be understood never opens.
+pub(super) fn wait(window: &Window, now: Timestamp) -> Option<(WaitingFor, Timestamp)> {
+    let Some(parsed) = parse(window) else {
+        return Some((WaitingFor::WindowUnknown { zone: window.time_zone.clone() }, now + AGAIN));
+    };
+    let until = closed_until(window, parsed, now)?;
+    Some((WaitingFor::OutsideWindow { until }, until))
+}
+
+fn closed_until(window: &Window, (start, end, zone): (Time, Time, TimeZone), now: Timestamp) -> Option<Timestamp> {
     let here = now.to_zoned(zone.clone());
     let openings = (-1..=DAYS_AHEAD).filter_map(|days| {
         let date = here.date().checked_add(days.days()).ok()?;
@@ -63,7 +71,7 @@ mod tests {
     }
 
     fn until(window: &Window, now: &str) -> Option<String> {
-        closed_until(window, now.parse().unwrap()).map(|at| at.to_string())
+        wait(window, now.parse().unwrap()).map(|(_, at)| at.to_string())
     }
 
     #[test]
@@ -73,6 +81,12 @@ mod tests {
         assert_eq!(until(&night, "2026-07-01T20:00:00Z"), None);
         assert_eq!(until(&night, "2026-07-02T01:59:59Z"), None);
         assert_eq!(until(&night, "2026-07-02T02:00:00Z").as_deref(), Some("2026-07-02T20:00:00Z"));
+    }
+
+    #[test]
+    fn a_window_in_a_zone_that_nobody_knows_says_so() {
+        let (why, _) = wait(&window(&[], "22:00", "04:00", "Europe/Atlantis"), Timestamp::UNIX_EPOCH).unwrap();
+        assert_eq!(why.reason(), "WindowUnknown");
     }
 
     #[test]

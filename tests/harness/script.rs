@@ -111,7 +111,7 @@ fn deed(step: &str) -> Deed {
         "edit" => Deed::Edit,
         "delete" => Deed::Delete,
         "create" => Deed::Create,
-        other => panic!("no such deed: {other}"),
+        other => unreachable!("no such deed: {other}"),
     }
 }
 

@@ -60,6 +60,10 @@ async fn what_makes_no_sense_is_refused_by_the_api_server_with_the_reason() {
         (json!({"deadlines": {"podReady": "soon"}}), "spec.deadlines.podReady"),
         (json!({"overrides": [{"guard": "ClockOff"}]}), "spec.overrides[0].reason: Required value"),
         (json!({"overrides": [{"guard": "ClockOff", "reason": "known"}]}), "spec.overrides[0].expiresAt: Required value"),
+        (
+            json!({"overrides": [{"guard": "NodesReachable", "reason": "known", "expiresAt": "2027-01-01T00:00:00Z"}]}),
+            "no guard that can be overridden; these can: OnDelete, ",
+        ),
         (json!({"mode": "Sometimes"}), "supported values: \"Automatic\", \"Supervised\""),
     ];
     for (spec, expected) in cases {

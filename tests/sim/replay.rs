@@ -26,7 +26,9 @@ pub fn run() -> ExitCode {
     let scripts = scripts();
     for (name, script) in &scripts {
         let lines = block_on(play(&mut Simulated::new(), script));
-        lines.iter().for_each(|line| println!("VIOLATION {name}: {line}"));
+        for line in &lines {
+            println!("VIOLATION {name}: {line}");
+        }
         wrong += lines.len();
     }
     println!("scripts: {}, of whose lines {wrong} end otherwise", scripts.len());
