@@ -2,8 +2,9 @@
 //!
 //! One process of several leads, by a [`lease`]. It watches the objects ([`caches`]) and follows each `Group0Upgrade` in a task of its
 //! own ([`lead`], [`upgrade`]), whose [`world`] reads pods ([`pod`]), StatefulSets ([`set`]) and templates ([`template`]), asks nodes with
-//! a [`certificate`], and acts by [`verbs`]. Whoever leads no more drops all of it at once.
+//! a [`certificate`], and acts by [`verbs`]; copies of the schema are made by [`backup`]. Whoever leads no more drops all of it at once.
 
+mod backup;
 mod caches;
 mod certificate;
 mod lead;

@@ -7,7 +7,11 @@ use crate::{
     crd::{FLAG, HOLD},
 };
 use k8s_openapi::{
-    api::{apps::v1::StatefulSet, core::v1::Pod, policy::v1::Eviction},
+    api::{
+        apps::v1::StatefulSet,
+        core::v1::{ConfigMap, Pod},
+        policy::v1::Eviction,
+    },
     apimachinery::pkg::apis::meta::v1::{DeleteOptions, Preconditions},
 };
 use kube::{
@@ -87,4 +91,10 @@ pub async fn evict(pods: &Api<Pod>, name: &str, uid: &str, version: u64) -> Resu
         done(pods.create_subresource::<_, Value>("eviction", name, &parameters, &eviction).await)?;
     }
     Ok(())
+}
+
+/// Makes a ConfigMap so, whatever it was.
+pub async fn write_map(maps: &Api<ConfigMap>, map: &ConfigMap) -> Result<(), Failure> {
+    let name = map.metadata.name.as_deref().unwrap_or_default();
+    done(maps.patch(name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(map)).await)
 }

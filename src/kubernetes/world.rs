@@ -1,6 +1,7 @@
 //! The world of Kubernetes: what [`crate::act`] needs, for one `Group0Upgrade` and the pods of its StatefulSets.
 
 use super::{
+    backup,
     caches::{Cache, Caches},
     certificate::Certificate,
     pod::{self, Surroundings},
@@ -22,7 +23,7 @@ use k8s_openapi::{
 };
 use kube::{
     Api, Client, Resource as _, ResourceExt as _,
-    api::{ListParams, ObjectMeta, Patch, PatchParams, PostParams},
+    api::{ListParams, PostParams},
     runtime::events::{Event as ApiEvent, EventType, Recorder},
 };
 use std::{
@@ -33,8 +34,6 @@ use std::{
 };
 use tokio::sync::{Notify, watch};
 
-/// A ConfigMap holds a mebibyte; names and metadata are part of it.
-const BACKUP_BYTES_MAX: usize = 1_000_000;
 /// The label by which a pod names the revision that it was made from.
 const REVISION: &str = "controller-revision-hash";
 
@@ -309,31 +308,15 @@ impl KubeWorld {
         }
     }
 
-    /// Every row of a node's schema with its timestamps, as a ConfigMap for each node and run.
     async fn back_up(&self, node: &PodName, run_id: &str) -> Result<(), Failure> {
-        let backup = self.spec().map(|spec| spec.backup.clone()).unwrap_or_default();
-        let rows = self.admin(node).await?.schema().await.map_err(Failure::Unknown)?.join("\n");
-        if rows.len() > BACKUP_BYTES_MAX {
-            let text = format!(
-                "{node}: its schema has {} bytes, a ConfigMap takes {BACKUP_BYTES_MAX}: copy it by hand and disable backup",
-                rows.len()
-            );
-            return Err(Failure::Refused(text));
-        }
-        let name = backup.config_map_name.unwrap_or_else(|| format!("{}-schema", self.name));
-        let map = ConfigMap {
-            metadata: ObjectMeta {
-                name: Some(format!("{name}-{node}")),
-                labels: Some(BTreeMap::from([("group0.dev/run".to_owned(), run_id.to_owned())])),
-                ..ObjectMeta::default()
-            },
-            data: Some(BTreeMap::from([("rows".to_owned(), rows)])),
-            ..ConfigMap::default()
-        };
+        let wanted = self.spec().and_then(|spec| spec.backup.config_map_name.clone());
+        let name = format!("{}-{node}", wanted.unwrap_or_else(|| format!("{}-schema", self.name)));
+        let rows = self.admin(node).await?.schema().await.map_err(Failure::Unknown)?;
         let maps: Api<ConfigMap> = Api::namespaced(self.client.clone(), &self.namespace);
-        let parameters = PatchParams::apply(super::FIELD_MANAGER).force();
-        let written = maps.patch(&format!("{name}-{node}"), &parameters, &Patch::Apply(&map)).await;
-        written.map(drop).map_err(|error| verbs::failure(&error))
+        for map in backup::config_maps(&name, run_id, &rows).map_err(|why| Failure::Refused(format!("{node}: {why}")))? {
+            verbs::write_map(&maps, &map).await?;
+        }
+        Ok(())
     }
 }
 
