@@ -639,6 +639,10 @@ pub enum AdminRequest {
     },
     /// Every schema row with its timestamps, for comparing nodes.
     GetSchema,
+    /// Remove a host that is down, for good. Answered once it is out, or refused.
+    RemoveNode(HostId),
+    /// Leave the cluster for good. Answered once this node is out, or refused.
+    Decommission,
 }
 
 /// Who orders a change.

@@ -50,6 +50,8 @@ pub fn state_reply(node: &Node) -> StateReply {
 impl Node {
     pub(super) fn admin(&mut self, id: RequestId, request: &AdminRequest) {
         let reply = match request {
+            AdminRequest::RemoveNode(host) => return self.remove_node(id, *host),
+            AdminRequest::Decommission => return self.decommission(id),
             AdminRequest::GetStatus => AdminReply::Status(Box::new(self.status())),
             AdminRequest::WatchStatus => {
                 self.watchers.watching.insert(id);

@@ -1,6 +1,9 @@
 //! The first boot: found the ring, join it the old way, wait while the upgrade runs, or come in through a final member.
 
-use super::{Node, Purpose, Timer, local::key};
+use super::{
+    Node, Purpose, Timer,
+    local::{BootstrapState, key},
+};
 use crate::{
     gossip::{Endpoint, RingStatus},
     ids::GroupId,
@@ -29,6 +32,8 @@ pub enum Boot {
     Joining(GroupId, Through),
     /// In the ring.
     Completed,
+    /// Out of it for good.
+    Left,
 }
 
 /// The way in through a final member.
@@ -57,6 +62,7 @@ impl Boot {
     pub const fn ring_status(&self) -> RingStatus {
         match self {
             Self::Completed => RingStatus::Normal,
+            Self::Left => RingStatus::Left,
             Self::Pulling => RingStatus::Joining,
             Self::Asking { .. } | Self::Joining(..) => RingStatus::Waiting,
         }
@@ -66,6 +72,7 @@ impl Boot {
     pub fn waiting(&self) -> Option<String> {
         match self {
             Self::Completed => None,
+            Self::Left => Some(super::departure::LEFT.into()),
             Self::Pulling => Some("joining the ring: waiting for the schema of a member".into()),
             Self::Asking { heard, .. } => Some(format!("waiting for leave to join the ring: {heard}")),
             Self::Joining(group, Through::Learner) => {
@@ -132,7 +139,7 @@ impl Node {
             Boot::Joining(group, Through::Learner) => self.boot_into_group(group, false),
             Boot::Joining(_, Through::Barrier) => self.barrier(super::consensus::Waiter::Boot),
             Boot::Joining(group, Through::Voter) => self.boot_into_group(group, true),
-            Boot::Completed => {}
+            Boot::Completed | Boot::Left => {}
         }
     }
 
@@ -202,7 +209,7 @@ impl Node {
         self.boot = Boot::Completed;
         self.timers.unset(Timer::BootRetry);
         self.forget_calls(|purpose| matches!(purpose, Purpose::JoinRing(_)));
-        self.local.set(&mut self.effects.persist, key::BOOTSTRAPPED, "COMPLETED");
+        self.local.set(&mut self.effects.persist, key::BOOTSTRAPPED, BootstrapState::Completed.name());
         self.effects.persist.points.push(Point::Bootstrapped);
         self.effects.apply.push(Apply::Ready(Ok(())));
         self.watchers.touch();
@@ -238,10 +245,12 @@ impl Node {
             .gossip
             .live()
             .find(|host| self.gossip.endpoints().get(host).is_some_and(|e| e.is_final && e.group == Some(group)));
-        if let Some(host) = member {
-            let request = PeerRequest::Group0ModifyConfig { group, add: vec![(self.member(), can_vote)], remove: vec![] };
-            self.call(host, request, Purpose::BootIntoGroup);
-        }
+        let Some(host) = member else {
+            // All whom gossip knew may have moved meanwhile.
+            return self.effects.send.push(crate::io::Send::Resolve);
+        };
+        let request = PeerRequest::Group0ModifyConfig { group, add: vec![(self.member(), can_vote)], remove: vec![] };
+        self.call(host, request, Purpose::BootIntoGroup);
     }
 
     /// The applied configuration contains us.

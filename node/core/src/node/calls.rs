@@ -21,6 +21,10 @@ pub enum Purpose {
     JoinGroup,
     /// To be added to the group, by the first boot, with a vote or without.
     BootIntoGroup,
+    /// To remove a host from the group.
+    Departure,
+    /// Whether we were removed: the refusal says it.
+    WhetherRemoved,
     /// A member asked us; we passed it on to the leader.
     ForwardModify(RequestId),
     /// The procedure compares schemas.

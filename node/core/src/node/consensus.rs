@@ -9,7 +9,10 @@ use crate::{
     upgrade::{Stage, machine},
 };
 use bytes::Bytes;
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 /// A read index can be dropped silently: it is asked for again after this, with a fresh context.
 const BARRIER_RETRY: Duration = Duration::from_millis(200);
@@ -37,6 +40,8 @@ pub enum Waiter {
     Procedure,
     /// The first boot.
     Boot,
+    /// A host that is to leave.
+    Departure,
     /// Schema changes.
     Operations,
 }
@@ -52,6 +57,8 @@ pub struct Context {
     /// Answered: to be applied up to this index.
     reached: Vec<(u64, Vec<Waiter>)>,
     modifications: BTreeMap<RequestId, Modification>,
+    /// Of the configuration that was applied last.
+    members: BTreeSet<HostId>,
     /// The state of a snapshot that Raft was given in this step.
     pulled: Option<Migration>,
 }
@@ -277,6 +284,7 @@ impl Node {
                 self.upgrade_event(machine::Event::Barrier(outcome));
             }
             Waiter::Boot => self.boot_barrier(&outcome),
+            Waiter::Departure => self.departure_barrier(&outcome),
             Waiter::Operations => self.operations_barrier(outcome),
         }
     }
@@ -298,6 +306,13 @@ impl Node {
     }
 
     // Membership changes.
+
+    /// Members from now on; those that were members before and are none any more.
+    pub(super) fn members_are(&mut self, configuration: &Configuration) -> BTreeSet<HostId> {
+        let members = configuration.members();
+        let before = std::mem::replace(&mut self.consensus.members, members.clone());
+        before.difference(&members).copied().collect()
+    }
 
     pub(super) fn modify_config(&mut self, id: RequestId, group: GroupId, add: Vec<(Member, bool)>, remove: Vec<HostId>) {
         let refuse = |refusal| Reply::Peer { id, outcome: Err(refusal) };
@@ -414,7 +429,8 @@ impl Node {
     pub(super) fn hand_over_leadership(&mut self) {
         let live: Vec<_> = self.gossip.live().collect();
         if let Some((_, group)) = &mut self.group {
-            let successor = group.configuration().voters.iter().find(|host| live.contains(host)).copied();
+            let me = self.host;
+            let successor = group.configuration().voters.iter().find(|host| **host != me && live.contains(host)).copied();
             if let Some(successor) = successor {
                 group.transfer_leadership(successor);
             }

@@ -13,7 +13,7 @@ pub mod key {
     pub const HOST_ID: &str = "host_id";
     /// Restart generation.
     pub const GENERATION: &str = "gossip_generation";
-    /// NEEDS_BOOTSTRAP or COMPLETED.
+    /// A [`super::BootstrapState`]; absent: NEEDS_BOOTSTRAP.
     pub const BOOTSTRAPPED: &str = "bootstrapped";
     /// Tokens, comma-separated.
     pub const TOKENS: &str = "tokens";
@@ -39,6 +39,25 @@ pub mod key {
     pub const PROCEED: &str = "proceed";
     /// The highest epoch that an operator has claimed. Nothing lowers or erases it.
     pub const OPERATOR_EPOCH: &str = "operator_epoch";
+}
+
+/// Where a host is on its way through the ring, as `system.local` says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BootstrapState {
+    /// In the ring.
+    Completed,
+    /// Out of it for good.
+    Decommissioned,
+}
+
+impl BootstrapState {
+    /// As stored.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Completed => "COMPLETED",
+            Self::Decommissioned => "DECOMMISSIONED",
+        }
+    }
 }
 
 /// The table.
@@ -109,7 +128,12 @@ impl Local {
 
     /// Whether the first boot is completed.
     pub fn is_bootstrapped(&self) -> bool {
-        self.get(key::BOOTSTRAPPED) == Some("COMPLETED")
+        self.get(key::BOOTSTRAPPED) == Some(BootstrapState::Completed.name())
+    }
+
+    /// Whether the host has left the cluster for good.
+    pub fn has_left(&self) -> bool {
+        self.get(key::BOOTSTRAPPED) == Some(BootstrapState::Decommissioned.name())
     }
 
     /// The group id.
@@ -165,6 +189,14 @@ impl Local {
     /// Hosts that were removed for good.
     pub fn removed(&self) -> BTreeSet<HostId> {
         self.list(key::REMOVED).filter_map(|text| text.parse().ok()).collect()
+    }
+
+    /// Adds one to them.
+    pub fn add_removed(&mut self, persist: &mut Persist, host: HostId) {
+        let mut removed = self.removed();
+        removed.insert(host);
+        let text: Vec<_> = removed.iter().map(ToString::to_string).collect();
+        self.set(persist, key::REMOVED, text.join(","));
     }
 
     /// Tokens of this node.

@@ -1,10 +1,10 @@
 //! Gossip, what it means for `system.peers`, and the feature.
 
-use super::{Node, Timer, local::key};
+use super::{Node, Purpose, Timer, local::key};
 use crate::{
     gossip::{Endpoint, GossipEvent, GossipInput, RingStatus},
     ids::HostId,
-    io::{Apply, Destination, Message, Path, Point, Send},
+    io::{Apply, Destination, Message, Path, PeerRequest, Point, Send},
     upgrade::{Stage, feature, machine},
 };
 use bytes::Bytes;
@@ -36,9 +36,21 @@ impl Node {
 
     /// Whoever has moved while all the others did is found by nobody, and finds nobody but those whose names are configured.
     pub(super) fn look_for_peers(&mut self) {
+        let is_up = |host: &HostId| self.gossip.is_up(*host);
+        if !self.peers.hosts().is_empty() && !self.peers.hosts().iter().any(is_up) && self.boot.is_completed() {
+            self.ask_why_nobody_is_up();
+        }
         if self.peers.rows().keys().any(|host| !self.gossip.is_up(*host)) {
             self.effects.send.push(Send::Resolve);
             self.timers.set(Timer::LookForPeers, self.now.elapsed + RESOLVE_EVERY);
+        }
+    }
+
+    /// Gossip of a host that was removed is not heard: only the answer to a question says so.
+    fn ask_why_nobody_is_up(&mut self) {
+        self.forget_calls(|purpose| matches!(purpose, Purpose::WhetherRemoved));
+        for host in self.peers.hosts().clone() {
+            self.call(host, PeerRequest::GetGroup0UpgradeState, Purpose::WhetherRemoved);
         }
     }
 
@@ -163,11 +175,20 @@ impl Node {
         }
     }
 
+    fn ring_status(&self) -> RingStatus {
+        match self.boot.ring_status() {
+            RingStatus::Left => RingStatus::Left,
+            _ if self.is_stopping() => RingStatus::Shutdown,
+            _ if self.is_leaving() => RingStatus::Leaving,
+            status => status,
+        }
+    }
+
     fn own_endpoint(&self) -> Endpoint {
         let features = if self.flag().advertises() { vec![feature::SUPPORTS_RAFT_CLUSTER_MANAGEMENT.into()] } else { vec![] };
         let in_group = self.group.as_ref().filter(|(_, group)| group.configuration().members().contains(&self.host));
         Endpoint {
-            status: if self.is_stopping() { RingStatus::Shutdown } else { self.boot.ring_status() },
+            status: self.ring_status(),
             tokens: self.local.tokens(),
             features: features.into_iter().collect(),
             schema_version: self.schema_version(),

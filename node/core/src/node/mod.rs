@@ -4,6 +4,7 @@
 //! another is carried on until nothing moves. The parts:
 //! - [`start`]: from what the store holds to a node; refusals;
 //! - [`membership`]: gossip, `system.peers`, the feature; [`boot`]: the first boot;
+//! - [`departure`]: leaving, and removing others;
 //! - [`procedure`]: carries out the actions of the upgrade and joining machines;
 //! - [`consensus`]: Raft, read barriers, membership changes, snapshots, what committed commands do;
 //! - [`operations`]: schema changes of clients; [`sync`]: pushes and pulls of schema between nodes;
@@ -18,6 +19,7 @@ mod admin;
 mod boot;
 mod calls;
 mod consensus;
+mod departure;
 mod inspect;
 mod local;
 mod membership;
@@ -72,6 +74,7 @@ pub struct Node {
     upgrade: Upgrade,
     joining: Joining,
     boot: boot::Boot,
+    departure: Option<departure::Departure>,
     procedure: procedure::Context,
     consensus: consensus::Context,
     operations: operations::Operations,
@@ -231,6 +234,7 @@ impl Node {
                 Timer::WatchRetry(host) => self.watch_retry(host),
                 Timer::SlowWarning => self.warn_slow(),
                 Timer::BootRetry => self.boot_retry(),
+                Timer::DepartureRetry => self.change_for_departure(),
                 Timer::BarrierRetry => self.barrier_retry(),
                 Timer::ModifyGathered => self.propose_modifications(),
                 Timer::ModifyExpired(id) => self.modify_expired(id),

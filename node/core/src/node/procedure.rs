@@ -418,6 +418,8 @@ impl Node {
             "group 0 configuration applied"
         );
         self.note_membership();
+        let gone = self.members_are(configuration);
+        self.members_gone(&gone);
         if configuration.members().contains(&self.host) {
             self.watch_members();
             self.answer_held_exchanges();

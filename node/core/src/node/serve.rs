@@ -229,6 +229,7 @@ impl Node {
             }
             (Purpose::JoinGroup, reply) => self.group_join_answered(Ok(reply)),
             (Purpose::BootIntoGroup, reply) => self.boot_into_group_answered(&Ok(reply)),
+            (Purpose::Departure, reply) => self.departure_answered(&Ok(reply)),
             (Purpose::ForwardModify(id), reply) => self.forwarded_modify_answered(id, Ok(reply)),
             (Purpose::Exchanged(host, start), PeerReply::Schema { version, .. }) => self.exchange_compared(host, start, version),
             (Purpose::BackgroundPull(host, start), PeerReply::Migration(migration)) => {
@@ -241,7 +242,7 @@ impl Node {
                 self.snapshot_pulled(group, *message, *migration);
             }
             (Purpose::Push(host, Some(operation)), PeerReply::Merged { .. }) => self.push_answered(operation, host),
-            (Purpose::Push(_, None), PeerReply::Merged { .. }) => {}
+            (Purpose::Push(_, None), PeerReply::Merged { .. }) | (Purpose::WhetherRemoved, PeerReply::State(_)) => {}
             (purpose, reply) => {
                 tracing::warn!(target: "rpc", ?purpose, ?reply, "an answer to another question");
                 self.failed(purpose, &CallError::Closed("it answered another question".into()));
@@ -266,7 +267,11 @@ impl Node {
 
     /// A call has no answer.
     pub(super) fn failed(&mut self, purpose: Purpose, error: &CallError) {
+        if matches!(error, CallError::Refused(Refusal::RemovedHost(host)) if *host == self.host) {
+            self.told_to_be_removed();
+        }
         match purpose {
+            Purpose::Departure => self.departure_answered(&Err(error.clone())),
             Purpose::AskStage(host) | Purpose::Compare(host) | Purpose::ComparePull(host) | Purpose::Reconcile(host) => {
                 self.upgrade_event(Event::Silent(host, error.to_string()));
             }
@@ -277,7 +282,7 @@ impl Node {
             Purpose::ForwardModify(id) => self.forwarded_modify_answered(id, Err(error.clone())),
             Purpose::Exchanged(host, _) | Purpose::BackgroundPull(host, _) => self.exchange_failed(host),
             Purpose::Push(host, Some(operation)) => self.push_answered(operation, host),
-            Purpose::Push(_, None) | Purpose::BootPull => {}
+            Purpose::Push(_, None) | Purpose::BootPull | Purpose::WhetherRemoved => {}
             Purpose::JoinRing(address) => self.join_ring_answered(address, Err(error.clone())),
             Purpose::Snapshot(_, message) => {
                 tracing::warn!(target: "raft_group0", from = %message.from, %error, "pulling a snapshot failed; the leader sends it again");

@@ -47,6 +47,9 @@ pub enum StartError {
     /// A stored setting cannot be read.
     #[error("{0}. Restore this node's data or replace the node")]
     Setting(#[from] DamagedSetting),
+    /// The host has left the cluster.
+    #[error("{}", super::departure::LEFT)]
+    Left,
     /// The stored schema cannot be read.
     #[error(transparent)]
     Schema(#[from] CorruptSchema),
@@ -102,6 +105,7 @@ impl Node {
             upgrade: Upgrade::default(),
             joining,
             boot: boot::Boot::new(local.is_bootstrapped()),
+            departure: None,
             procedure: procedure::Context::default(),
             consensus: consensus::Context::default(),
             operations: operations::Operations::default(),
@@ -146,6 +150,10 @@ impl Node {
         if self.flag().enabled && self.settings.flag.is_none() {
             tracing::warn!(target: "raft_group0", "consistent_cluster_management is absent and counts as on: the feature is enabled in this cluster");
         }
+        if let Some((_, group)) = &self.group {
+            let configuration = group.configuration().clone();
+            self.members_are(&configuration);
+        }
         self.announce_stage();
         self.gossip_step(crate::gossip::GossipInput::Wake);
         self.look_for_peers();
@@ -184,6 +192,9 @@ fn flag(settings: &Settings, local: &Local) -> Flag {
 fn check(settings: &Settings, local: &Local) -> Result<(), StartError> {
     flag(settings, local).check()?;
     local.operator_epoch()?;
+    if local.has_left() {
+        return Err(StartError::Left);
+    }
     match local.get(local::key::CLUSTER_NAME) {
         Some(stored) if stored != settings.cluster_name => {
             Err(StartError::OtherCluster { stored: stored.into(), configured: settings.cluster_name.clone() })

@@ -20,6 +20,8 @@ pub enum Timer {
     SlowWarning,
     /// The next try of the first boot.
     BootRetry,
+    /// To ask again for the change by which a host leaves.
+    DepartureRetry,
     /// To ask for a read index again.
     BarrierRetry,
     /// A founder has gathered requests for long enough.

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 //! Whole nodes in one deterministic world: from the first boot to group 0, and through a crash at each persisted step.
 
+mod departure;
 mod epochs;
 mod world;
 

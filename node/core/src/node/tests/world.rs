@@ -7,7 +7,7 @@ use crate::{
         AdminReply, AdminRequest, Apply, CallError, CallId, ClientReply, ClientRequest, Effects, Image, Input, Persist, Reply,
         RequestId, Send, Settings, Table, Write,
     },
-    node::Node,
+    node::{Node, StartError},
 };
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
@@ -66,9 +66,9 @@ pub fn settings(number: u8) -> Settings {
     }
 }
 
-impl World {
-    pub fn new(hosts: u8) -> Self {
-        let host = |number| Host {
+impl Host {
+    fn new(number: u8) -> Self {
+        Self {
             settings: settings(number),
             node: None,
             store: BTreeMap::new(),
@@ -78,9 +78,14 @@ impl World {
             ready: Err("not started".into()),
             points: vec![],
             crash_at: None,
-        };
+        }
+    }
+}
+
+impl World {
+    pub fn new(hosts: u8) -> Self {
         Self {
-            hosts: (1..=hosts).map(host).collect(),
+            hosts: (1..=hosts).map(Host::new).collect(),
             now: Duration::ZERO,
             queue: BTreeMap::new(),
             sequence: 0,
@@ -95,14 +100,20 @@ impl World {
     }
 
     pub fn start(&mut self, host: usize) {
+        self.try_start(host).unwrap();
+    }
+
+    /// The same, unless the node refuses.
+    pub fn try_start(&mut self, host: usize) -> Result<(), StartError> {
         let now = self.clock();
         let this = &mut self.hosts[host];
         this.life += 1;
         this.settings.random_seed = u64::from(this.life) * 100 + host as u64;
         let image: Image = this.store.iter().map(|((table, key), value)| (*table, key.clone(), value.clone())).collect();
-        let (node, effects) = Node::new(this.settings.clone(), &image, now).unwrap();
+        let (node, effects) = Node::new(this.settings.clone(), &image, now)?;
         this.node = Some(node);
         self.carry_out(host, effects);
+        Ok(())
     }
 
     pub fn crash(&mut self, host: usize) {

@@ -1,0 +1,241 @@
+//! Leaving the cluster, and removing a host that is down from it.
+//!
+//! Once final, ring and group change together: whoever applies a configuration that lacks a former member forgets that host for good in
+//! the same transaction. So a removal is one change of the configuration: it has taken place or it has not, and a second try finds it
+//! done.
+
+use super::{
+    Node, Purpose, Timer,
+    boot::Boot,
+    consensus::Waiter,
+    local::{BootstrapState, key},
+};
+use crate::{
+    discovery,
+    gossip::{GossipInput, RingStatus},
+    group0::joining,
+    ids::HostId,
+    io::{AdminReply, Apply, CallError, PeerReply, PeerRequest, Refusal, RequestId},
+    upgrade::Stage,
+};
+use std::{collections::BTreeSet, time::Duration};
+
+/// A change whose outcome is unknown is asked for again after this, doubling to a second.
+const RETRY_FIRST: Duration = Duration::from_millis(10);
+const RETRY_LAST: Duration = Duration::from_secs(1);
+
+/// What a host that has left says to all who ask.
+pub(super) const LEFT: &str =
+    "this host has left the cluster for good. Stop it; to let it join again as a new host, delete its workdir";
+
+/// A host on its way out by this node's doing.
+#[derive(Debug)]
+pub struct Departure {
+    host: HostId,
+    /// Who asked for it.
+    waiting: Vec<RequestId>,
+    /// Whether the read barrier has passed.
+    may_change: bool,
+    retry: Duration,
+    until: Duration,
+}
+
+impl Node {
+    /// Removes a host that is down.
+    pub(super) fn remove_node(&mut self, id: RequestId, host: HostId) {
+        if host == self.host {
+            let why = format!("{host} is this node itself: use decommission");
+            return self.reply_admin(id, AdminReply::Refused(why));
+        }
+        self.depart(id, host);
+    }
+
+    /// Leaves the cluster.
+    pub(super) fn decommission(&mut self, id: RequestId) {
+        self.depart(id, self.host);
+    }
+
+    /// Whether this node is leaving.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.departure.as_ref().is_some_and(|departure| departure.host == self.host)
+    }
+
+    fn depart(&mut self, id: RequestId, host: HostId) {
+        if self.has_departed(host) {
+            return self.reply_admin(id, AdminReply::Done);
+        }
+        if let Err(why) = self.may_depart(host) {
+            return self.reply_admin(id, AdminReply::Refused(why));
+        }
+        match &mut self.departure {
+            Some(departure) if departure.host == host => departure.waiting.push(id),
+            Some(departure) => {
+                let why = format!("host {} is leaving by this node's doing: try again when that is over", departure.host);
+                self.reply_admin(id, AdminReply::Refused(why));
+            }
+            None => {
+                tracing::info!(target: "raft_group0", %host, itself = host == self.host, "a host is to leave the cluster");
+                let until = self.now.elapsed + self.settings.raft_operation_timeout;
+                self.departure = Some(Departure { host, waiting: vec![id], may_change: false, retry: RETRY_FIRST, until });
+                self.barrier(Waiter::Departure);
+                self.change_for_departure();
+            }
+        }
+    }
+
+    fn has_departed(&self, host: HostId) -> bool {
+        if host == self.host { self.boot == Boot::Left } else { self.local.removed().contains(&host) }
+    }
+
+    fn may_depart(&self, host: HostId) -> Result<(), String> {
+        let members = self.group.as_ref().map(|(_, group)| group.configuration().members()).unwrap_or_default();
+        let is_known = host == self.host || members.contains(&host) || self.peers.hosts().contains(&host);
+        if !is_known {
+            let hosts: Vec<_> = self.peers.hosts().iter().map(ToString::to_string).collect();
+            return Err(format!("no host {host} is in this cluster; its other hosts are [{}]", hosts.join(", ")));
+        }
+        if host != self.host && self.gossip.is_up(host) {
+            return Err("the node being removed is alive, maybe you should use decommission instead?".into());
+        }
+        if !self.boot.is_completed() {
+            return Err(format!("this node is not in the ring: {}", self.boot.waiting().unwrap_or_default()));
+        }
+        match self.stage() {
+            Stage::UsePostRaft => self.somebody_stays(host, &members),
+            Stage::Recovery => Err("the node is in recovery: hosts are removed by the procedure of recovery".into()),
+            _ => Err(format!(
+                "the cluster moves to group 0, and that waits for every host, {host} too: bring it back, or if it is lost for good use the \
+                 procedure of recovery; after the upgrade a majority is enough"
+            )),
+        }
+    }
+
+    /// A host leaves only while another one is final, and stays.
+    fn somebody_stays(&self, host: HostId, members: &BTreeSet<HostId>) -> Result<(), String> {
+        let stays = |other: &&HostId| {
+            let endpoint = self.gossip.endpoints().get(other);
+            **other == self.host
+                || endpoint.is_some_and(|it| it.is_final && it.status == RingStatus::Normal && self.gossip.is_up(**other))
+        };
+        let mut others = members.iter().filter(|other| **other != host);
+        if others.any(|other| stays(&other)) {
+            return Ok(());
+        }
+        Err(format!("host {host} would be the last one that is whole: no other host is up, final and not leaving itself"))
+    }
+
+    /// The read barrier has passed, or not: what is known of the members now is as new as it can be.
+    pub(super) fn departure_barrier(&mut self, outcome: &Result<(), String>) {
+        let Some(host) = self.departure.as_ref().map(|departure| departure.host) else { return };
+        match outcome.clone().and_then(|()| self.may_depart(host)) {
+            Ok(()) => {
+                if let Some(departure) = &mut self.departure {
+                    departure.may_change = true;
+                }
+                self.change_for_departure();
+            }
+            Err(why) => self.end_departure(&Err(why)),
+        }
+    }
+
+    /// Asks the leader, which may be this node, for the change; again and again, since neither an answer nor its absence says enough.
+    pub(super) fn change_for_departure(&mut self) {
+        let Some(departure) = &mut self.departure else { return };
+        let host = departure.host;
+        if self.now.elapsed >= departure.until {
+            let why = self.quorum_report();
+            return self.end_departure(&Err(format!("{why}. Ask again: what has taken place already is found done")));
+        }
+        self.timers.set(Timer::DepartureRetry, (self.now.elapsed + departure.retry).min(departure.until));
+        departure.retry = (departure.retry * 2).min(RETRY_LAST);
+        let Some((id, group)) = self.group.as_mut().filter(|_| departure.may_change) else { return };
+        let (id, status) = (*id, group.status());
+        let (is_leader, leader) = (status.is_leader, status.leader);
+        if is_leader && host == self.host {
+            // One that is gone cannot tell the others that its own removal was committed: another one leads it.
+            self.hand_over_leadership();
+        } else if is_leader {
+            // What is dropped is asked for again.
+            let _ = group.change(&[], &[host]);
+        } else if let Some(leader) = leader.filter(|_| !self.calls.any(|purpose| matches!(purpose, Purpose::Departure))) {
+            let request = PeerRequest::Group0ModifyConfig { group: id, add: vec![], remove: vec![host] };
+            self.call(leader, request, Purpose::Departure);
+        }
+    }
+
+    /// A leader tells whom it has removed only by its answer: a host that is no member any more is sent nothing.
+    pub(super) fn departure_answered(&mut self, outcome: &Result<PeerReply, CallError>) {
+        let is_out = match outcome {
+            Ok(_) => true,
+            Err(CallError::Refused(Refusal::RemovedHost(host))) => *host == self.host,
+            Err(_) => false,
+        };
+        if is_out && self.is_leaving() {
+            self.leave();
+        }
+    }
+
+    /// The applied configuration has lost these members.
+    pub(super) fn members_gone(&mut self, gone: &BTreeSet<HostId>) {
+        for host in gone {
+            if *host == self.host { self.leave() } else { self.forget_host(*host) }
+        }
+    }
+
+    /// For good: nothing that it says is heard any more.
+    fn forget_host(&mut self, host: HostId) {
+        tracing::info!(target: "raft_group0", %host, "has left the cluster for good");
+        self.local.add_removed(&mut self.effects.persist, host);
+        if let Some(row) = self.peers.remove(&mut self.effects.persist, host) {
+            self.effects.apply.push(Apply::RingChanged { joined: false, address: row.rpc_address });
+        }
+        self.gossip_step(GossipInput::Remove(host));
+        self.joining_event(joining::Event::Discovery(discovery::Event::Removed(self.local.removed())));
+        self.procedure.view_changed = true;
+        self.watchers.touch();
+        if self.departure.as_ref().is_some_and(|departure| departure.host == host) {
+            self.end_departure(&Ok(()));
+        }
+    }
+
+    /// This host is out of group and ring, for good.
+    fn leave(&mut self) {
+        if self.boot == Boot::Left {
+            return;
+        }
+        self.local.set(&mut self.effects.persist, key::BOOTSTRAPPED, BootstrapState::Decommissioned.name());
+        self.be_outside();
+        self.end_departure(&Ok(()));
+    }
+
+    /// A peer says that we were removed. It knows: nobody ever takes that back.
+    pub(super) fn told_to_be_removed(&mut self) {
+        if self.boot != Boot::Left && !self.is_leaving() {
+            tracing::error!(target: "raft_group0", host = %self.host, "this host was removed from the cluster by its other hosts");
+            self.be_outside();
+        }
+    }
+
+    fn be_outside(&mut self) {
+        tracing::info!(target: "raft_group0", host = %self.host, "{LEFT}");
+        self.boot = Boot::Left;
+        self.group = None;
+        self.end_operations(LEFT);
+        self.effects.apply.push(Apply::Ready(Err(LEFT.into())));
+        self.watchers.touch();
+    }
+
+    fn end_departure(&mut self, outcome: &Result<(), String>) {
+        let Some(departure) = self.departure.take() else { return };
+        self.timers.unset(Timer::DepartureRetry);
+        self.forget_barriers(Waiter::Departure);
+        self.watchers.touch();
+        if let Err(why) = outcome {
+            tracing::warn!(target: "raft_group0", host = %departure.host, why, "the host has not left the cluster");
+        }
+        for id in departure.waiting {
+            let reply = outcome.clone().map_or_else(AdminReply::Refused, |()| AdminReply::Done);
+            self.reply_admin(id, reply);
+        }
+    }
+}

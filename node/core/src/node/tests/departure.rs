@@ -1,0 +1,176 @@
+//! Leaving, and removing a host that is down.
+
+use super::{is_final, report, ring, upgrade, world::World};
+use crate::{
+    ids::HostId,
+    io::{AdminReply, AdminRequest, Point, RequestId},
+    node::{Node, StartError, departure::LEFT},
+};
+use std::time::Duration;
+
+const LIMIT: Duration = Duration::from_secs(20);
+
+fn upgraded(hosts: u8) -> World {
+    let mut world = ring(hosts);
+    world.execute(0, "CREATE KEYSPACE ks WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}");
+    upgrade(&mut world);
+    assert!(world.run_until(Duration::from_secs(30), is_final), "{}", report(&world));
+    world.run(Duration::from_secs(1));
+    world
+}
+
+fn host(world: &World, number: usize) -> HostId {
+    world.node(number).host
+}
+
+fn answer(world: &mut World, id: RequestId) -> Result<(), String> {
+    assert!(world.run_until(LIMIT, |world| world.admin_replies.contains_key(&id)), "no answer\n{}", report(world));
+    match &world.admin_replies[&id] {
+        AdminReply::Done => Ok(()),
+        AdminReply::Refused(why) => Err(why.clone()),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn remove(world: &mut World, by: usize, gone: HostId) -> Result<(), String> {
+    let id = world.admin(by, AdminRequest::RemoveNode(gone));
+    answer(world, id)
+}
+
+fn decommission(world: &mut World, number: usize) -> Result<(), String> {
+    let id = world.admin(number, AdminRequest::Decommission);
+    answer(world, id)
+}
+
+fn has_forgotten(node: &Node, gone: HostId) -> bool {
+    let members = node.group.as_ref().map(|(_, group)| group.configuration().members()).unwrap_or_default();
+    node.local.removed().contains(&gone)
+        && !node.peers.hosts().contains(&gone)
+        && !members.contains(&gone)
+        && !node.gossip.is_up(gone)
+}
+
+/// Those who stay agree that it is gone, and go on.
+fn goes_on_without(world: &mut World, gone: HostId, staying: &[usize]) {
+    let forgotten = |world: &World| staying.iter().all(|number| has_forgotten(world.node(*number), gone));
+    assert!(world.run_until(LIMIT, forgotten), "{}", report(world));
+    for number in staying {
+        let name = format!("after_{}_{number}", world.now.as_micros());
+        world.execute(*number, &format!("CREATE TABLE ks.{name} (a int PRIMARY KEY)"));
+    }
+    world.run(Duration::from_secs(1));
+    let rows = world.node(staying[0]).schema.rows().clone();
+    assert!(staying.iter().all(|number| *world.node(*number).schema.rows() == rows));
+}
+
+fn wait_until_down(world: &mut World, number: usize, by: usize) {
+    let host = host(world, number);
+    world.crash(number);
+    assert!(world.run_until(LIMIT, |world| !world.node(by).gossip.is_up(host)), "it is not noticed to be down");
+}
+
+#[test]
+fn each_of_three_may_leave_the_leader_too_until_one_is_left() {
+    let mut world = upgraded(3);
+    let leads =
+        |world: &World, number: usize| world.node(number).group.as_ref().is_some_and(|(_, group)| group.status().is_leader);
+    let leader = (0..3).find(|number| leads(&world, *number)).unwrap();
+    let mut staying: Vec<_> = (0..3).filter(|number| *number != leader).collect();
+    let gone = host(&world, leader);
+    decommission(&mut world, leader).unwrap();
+    goes_on_without(&mut world, gone, &staying);
+    assert_eq!(world.hosts[leader].ready, Err(LEFT.to_owned()));
+    let next = staying.pop().unwrap();
+    let gone = host(&world, next);
+    decommission(&mut world, next).unwrap();
+    goes_on_without(&mut world, gone, &staying);
+    let why = decommission(&mut world, staying[0]).unwrap_err();
+    assert!(why.contains("would be the last one"), "{why}");
+    assert_eq!(decommission(&mut world, leader), Ok(()), "asked again it is done");
+}
+
+#[test]
+fn a_host_that_has_left_does_not_start_again() {
+    let mut world = upgraded(2);
+    decommission(&mut world, 1).unwrap();
+    world.crash(1);
+    assert_eq!(world.try_start(1), Err(StartError::Left));
+}
+
+#[test]
+fn a_host_that_is_down_is_removed_and_hears_of_it_when_it_comes_back() {
+    let mut world = upgraded(3);
+    let gone = host(&world, 2);
+    let why = remove(&mut world, 0, gone).unwrap_err();
+    assert!(why.contains("is alive, maybe you should use decommission instead?"), "{why}");
+    wait_until_down(&mut world, 2, 0);
+    remove(&mut world, 0, gone).unwrap();
+    goes_on_without(&mut world, gone, &[0, 1]);
+    remove(&mut world, 1, gone).unwrap();
+    world.start(2);
+    let knows = |world: &World| world.hosts[2].ready == Err(LEFT.to_owned());
+    assert!(world.run_until(LIMIT, knows), "{:?}", world.hosts[2].ready);
+    goes_on_without(&mut world, gone, &[0, 1]);
+}
+
+#[test]
+fn what_cannot_be_is_refused_with_the_reason() {
+    let mut world = upgraded(3);
+    let (me, nobody) = (host(&world, 0), HostId::of(99));
+    assert!(remove(&mut world, 0, me).unwrap_err().contains("use decommission"));
+    assert!(remove(&mut world, 0, nobody).unwrap_err().contains("no host"));
+    let others = [host(&world, 1), host(&world, 2)];
+    wait_until_down(&mut world, 1, 0);
+    wait_until_down(&mut world, 2, 0);
+    let first = world.admin(0, AdminRequest::RemoveNode(others[0]));
+    let why = remove(&mut world, 0, others[1]).unwrap_err();
+    assert!(why.contains("is leaving by this node's doing"), "{why}");
+    let why = answer(&mut world, first).unwrap_err();
+    assert!(why.contains("3 voters, 1 alive"), "{why}");
+}
+
+#[test]
+fn during_the_upgrade_nobody_is_removed() {
+    let mut world = ring(3);
+    let gone = host(&world, 2);
+    wait_until_down(&mut world, 2, 0);
+    let why = remove(&mut world, 0, gone).unwrap_err();
+    assert!(why.contains("procedure of recovery"), "{why}");
+}
+
+#[test]
+fn a_removal_is_finished_by_a_second_try_wherever_the_first_was_broken_off() {
+    for (victim, after) in [(0, false), (0, true), (1, false), (1, true)] {
+        let mut world = upgraded(4);
+        let gone = host(&world, 3);
+        wait_until_down(&mut world, 3, 0);
+        world.run(Duration::from_secs(3));
+        world.hosts[victim].crash_at = Some((Point::Configuration, after));
+        world.admin(0, AdminRequest::RemoveNode(gone));
+        world.run(Duration::from_secs(5));
+        assert!(world.hosts[victim].node.is_none(), "{victim} has not crashed");
+        world.start(victim);
+        world.run(Duration::from_secs(5));
+        remove(&mut world, 0, gone).unwrap();
+        goes_on_without(&mut world, gone, &[0, 1, 2]);
+    }
+}
+
+#[test]
+fn a_decommission_is_finished_by_a_second_try_wherever_a_host_crashed() {
+    for (victim, after) in [(0, false), (0, true), (1, false), (1, true), (2, false), (2, true)] {
+        let mut world = upgraded(3);
+        let gone = host(&world, 2);
+        world.hosts[victim].crash_at = Some((Point::Configuration, after));
+        world.admin(2, AdminRequest::Decommission);
+        world.run(Duration::from_secs(5));
+        if world.hosts[victim].node.is_none() && world.try_start(victim) == Err(StartError::Left) {
+            assert_eq!(victim, 2);
+        }
+        world.run(Duration::from_secs(5));
+        if world.hosts[2].node.is_some() {
+            assert_eq!(decommission(&mut world, 2), Ok(()), "{victim} crashed, after: {after}");
+        }
+        goes_on_without(&mut world, gone, &[0, 1]);
+    }
+}
