@@ -11,7 +11,7 @@ use group0_api::{
     v1::{self, admin_server},
 };
 use group0_core::{
-    ids::Generation,
+    ids::{Generation, HostId},
     io::{AdminReply, AdminRequest, Order},
     schema::{Cell, RowKey, Rows},
 };
@@ -89,6 +89,11 @@ fn generation(asked: u64) -> Result<Generation, Status> {
     NonZeroU64::new(asked).map(|generation| Generation(generation.get())).ok_or_else(forgotten)
 }
 
+fn host(asked: &str) -> Result<HostId, Status> {
+    let invalid = |_| Status::invalid_argument(format!("host_id '{asked}' is no UUID; nothing was changed"));
+    asked.parse().map_err(invalid)
+}
+
 fn epoch(asked: u64) -> Result<NonZeroU64, Status> {
     NonZeroU64::new(asked)
         .ok_or_else(|| Status::invalid_argument("epoch 0 cannot be claimed; nothing was changed. Epochs begin at 1"))
@@ -144,6 +149,25 @@ impl admin_server::Admin for Admin {
         };
         self.change(request, verb).await?;
         Ok(Response::new(v1::RestartResponse {}))
+    }
+
+    async fn remove_node(&self, request: Request<v1::RemoveNodeRequest>) -> Result<Response<v1::RemoveNodeResponse>, Status> {
+        let verb = |asked: v1::RemoveNodeRequest| {
+            let order = Some(order(asked.epoch, asked.run_id)?);
+            Ok(AdminRequest::RemoveNode { order, host: host(&asked.host_id)? })
+        };
+        self.change(request, verb).await?;
+        Ok(Response::new(v1::RemoveNodeResponse {}))
+    }
+
+    async fn decommission(
+        &self,
+        request: Request<v1::DecommissionRequest>,
+    ) -> Result<Response<v1::DecommissionResponse>, Status> {
+        let verb =
+            |asked: v1::DecommissionRequest| Ok(AdminRequest::Decommission { order: Some(order(asked.epoch, asked.run_id)?) });
+        self.change(request, verb).await?;
+        Ok(Response::new(v1::DecommissionResponse {}))
     }
 
     type GetSchemaStream = BoxStream<'static, Result<v1::SchemaRows, Status>>;

@@ -1,4 +1,6 @@
-//! REST for people and tools, and the metrics. Reads only: everything here is answered from the status of the node.
+//! REST for people and tools, and the metrics: what is answered from the status of the node, and in [`ring`] what changes something.
+
+mod ring;
 
 use crate::{
     health::Health,
@@ -18,7 +20,11 @@ use group0_core::{
     status::{Procedure, Status},
 };
 use serde_json::{Value, json};
-use std::{sync::Arc, sync::OnceLock, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 use tokio::net::TcpListener;
 
 /// A status takes microseconds; a driver that needs longer has a problem worth reporting.
@@ -38,7 +44,8 @@ pub struct Sources {
 
 /// Serves one listener until the task is dropped. Both of them have all routes.
 pub async fn serve(listener: TcpListener, sources: Sources) -> std::io::Result<()> {
-    axum::serve(listener, routes(sources)).await
+    let app = routes(sources).into_make_service_with_connect_info::<SocketAddr>();
+    axum::serve(listener, app).await
 }
 
 fn routes(sources: Sources) -> Router {
@@ -54,6 +61,7 @@ fn routes(sources: Sources) -> Router {
         .route("/gossiper/endpoint/down", get(down))
         .route("/gossiper/endpoint/down/", get(down))
         .route("/raft/leader_host", get(leader))
+        .merge(ring::routes())
         .with_state(sources)
 }
 

@@ -13,6 +13,8 @@ use std::{
     time::Duration,
 };
 use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
     process::{Child, Command},
     time::timeout,
 };
@@ -124,6 +126,40 @@ impl Node {
             process.kill().await.expect("a child can be killed");
         }
         self.process = None;
+    }
+
+    /// Waits until the process has ended by itself, and gives its code.
+    pub async fn exited(&mut self) -> Option<i32> {
+        self.ended("to end by itself").await.code()
+    }
+
+    /// Removes its data. It must not run.
+    pub fn wipe(&self) {
+        assert!(self.process.is_none(), "{} runs", self.address);
+        for entry in fs::read_dir(&self.folder).expect("the test's folder can be read").flatten() {
+            let path = entry.path();
+            match path.file_name().and_then(|name| name.to_str()) {
+                Some("conf" | "log") => {}
+                _ if path.is_dir() => fs::remove_dir_all(path).expect("the test's folder can be written"),
+                _ => fs::remove_file(path).expect("the test's folder can be written"),
+            }
+        }
+    }
+
+    /// What its REST API answers to a POST: code and body.
+    pub async fn post(&self, path: &str) -> (u16, String) {
+        let asked = async {
+            let mut stream = TcpStream::connect((self.address, 10_000)).await?;
+            let request = format!("POST {path} HTTP/1.1\r\nHost: node\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+            stream.write_all(request.as_bytes()).await?;
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await?;
+            std::io::Result::Ok(answer)
+        };
+        let answer = timeout(WAIT_MAX, asked).await.expect("the REST API answers in time").expect("the REST API answers");
+        let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
+        let code = head.split_whitespace().nth(1).and_then(|code| code.parse().ok()).expect("a code");
+        (code, body.to_owned())
     }
 
     async fn ended(&mut self, what: &str) -> ExitStatus {

@@ -640,9 +640,17 @@ pub enum AdminRequest {
     /// Every schema row with its timestamps, for comparing nodes.
     GetSchema,
     /// Remove a host that is down, for good. Answered once it is out, or refused.
-    RemoveNode(HostId),
+    RemoveNode {
+        /// Who orders it; absent if a person does who knows nothing of epochs.
+        order: Option<Order>,
+        /// Which.
+        host: HostId,
+    },
     /// Leave the cluster for good. Answered once this node is out, or refused.
-    Decommission,
+    Decommission {
+        /// Who orders it; absent if a person does who knows nothing of epochs.
+        order: Option<Order>,
+    },
 }
 
 /// Who orders a change.

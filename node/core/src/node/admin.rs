@@ -50,8 +50,14 @@ pub fn state_reply(node: &Node) -> StateReply {
 impl Node {
     pub(super) fn admin(&mut self, id: RequestId, request: &AdminRequest) {
         let reply = match request {
-            AdminRequest::RemoveNode(host) => return self.remove_node(id, *host),
-            AdminRequest::Decommission => return self.decommission(id),
+            AdminRequest::RemoveNode { order, host } => match self.may_order("RemoveNode", order.as_ref()) {
+                Ok(()) => return self.remove_node(id, *host),
+                Err(refused) => refused,
+            },
+            AdminRequest::Decommission { order } => match self.may_order("Decommission", order.as_ref()) {
+                Ok(()) => return self.decommission(id),
+                Err(refused) => refused,
+            },
             AdminRequest::GetStatus => AdminReply::Status(Box::new(self.status())),
             AdminRequest::WatchStatus => {
                 self.watchers.watching.insert(id);
@@ -93,6 +99,14 @@ impl Node {
             "epoch {epoch} is older than {claimed}, which another operator has claimed; nothing was changed. If that operator is \
              gone for good, claim an epoch above {claimed} first"
         )))
+    }
+
+    /// The same of an order that is answered later, or of a person.
+    fn may_order(&self, verb: &str, order: Option<&Order>) -> Result<(), AdminReply> {
+        let (run_id, epoch) = order.map_or(("", None), |order| (order.run_id.as_str(), Some(order.epoch)));
+        let may = epoch.map_or(Ok(()), |epoch| self.check_epoch(epoch));
+        tracing::info!(target: "raft_group0", verb, run_id, epoch, refused = may.is_err(), "an order");
+        may
     }
 
     fn ordered(&mut self, verb: &str, order: &Order, carry_out: impl FnOnce(&mut Self) -> AdminReply) -> AdminReply {

@@ -33,12 +33,12 @@ fn answer(world: &mut World, id: RequestId) -> Result<(), String> {
 }
 
 fn remove(world: &mut World, by: usize, gone: HostId) -> Result<(), String> {
-    let id = world.admin(by, AdminRequest::RemoveNode(gone));
+    let id = world.admin(by, AdminRequest::RemoveNode { order: None, host: gone });
     answer(world, id)
 }
 
 fn decommission(world: &mut World, number: usize) -> Result<(), String> {
-    let id = world.admin(number, AdminRequest::Decommission);
+    let id = world.admin(number, AdminRequest::Decommission { order: None });
     answer(world, id)
 }
 
@@ -122,7 +122,7 @@ fn what_cannot_be_is_refused_with_the_reason() {
     let others = [host(&world, 1), host(&world, 2)];
     wait_until_down(&mut world, 1, 0);
     wait_until_down(&mut world, 2, 0);
-    let first = world.admin(0, AdminRequest::RemoveNode(others[0]));
+    let first = world.admin(0, AdminRequest::RemoveNode { order: None, host: others[0] });
     let why = remove(&mut world, 0, others[1]).unwrap_err();
     assert!(why.contains("is leaving by this node's doing"), "{why}");
     let why = answer(&mut world, first).unwrap_err();
@@ -146,7 +146,7 @@ fn a_removal_is_finished_by_a_second_try_wherever_the_first_was_broken_off() {
         wait_until_down(&mut world, 3, 0);
         world.run(Duration::from_secs(3));
         world.hosts[victim].crash_at = Some((Point::Configuration, after));
-        world.admin(0, AdminRequest::RemoveNode(gone));
+        world.admin(0, AdminRequest::RemoveNode { order: None, host: gone });
         world.run(Duration::from_secs(5));
         assert!(world.hosts[victim].node.is_none(), "{victim} has not crashed");
         world.start(victim);
@@ -162,7 +162,7 @@ fn a_decommission_is_finished_by_a_second_try_wherever_a_host_crashed() {
         let mut world = upgraded(3);
         let gone = host(&world, 2);
         world.hosts[victim].crash_at = Some((Point::Configuration, after));
-        world.admin(2, AdminRequest::Decommission);
+        world.admin(2, AdminRequest::Decommission { order: None });
         world.run(Duration::from_secs(5));
         if world.hosts[victim].node.is_none() && world.try_start(victim) == Err(StartError::Left) {
             assert_eq!(victim, 2);

@@ -1,0 +1,85 @@
+//! Who is in the ring, changed by people: paths and answers as in ScyllaDB. Taken from this machine only, since nobody proves who he is
+//! here.
+
+use super::{Sources, Unavailable, unavailable};
+use axum::{
+    Json, Router,
+    extract::{ConnectInfo, FromRequestParts, Query, State, rejection::QueryRejection},
+    http::{StatusCode, request::Parts},
+    response::{IntoResponse, Response},
+    routing::post,
+};
+use group0_core::{
+    ids::HostId,
+    io::{AdminReply, AdminRequest},
+};
+use serde::Deserialize;
+use serde_json::json;
+use std::net::SocketAddr;
+
+pub(super) fn routes() -> Router<Sources> {
+    Router::new()
+        .route("/storage_service/remove_node", post(remove_node))
+        .route("/storage_service/decommission", post(decommission))
+}
+
+/// Somebody on this machine, or who has come through it: `kubectl port-forward` does.
+struct FromHere;
+
+impl<S: Sync> FromRequestParts<S> for FromHere {
+    type Rejection = Failed;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+        if peer.is_some_and(|peer| peer.0.ip().to_canonical().is_loopback()) {
+            return Ok(Self);
+        }
+        let why = "what changes the cluster is taken from 127.0.0.0/8 only; nothing was changed. Call from the node's own machine, or through \
+                   kubectl port-forward";
+        Err(Failed(StatusCode::FORBIDDEN, why.into()))
+    }
+}
+
+/// As ScyllaDB tells it.
+struct Failed(StatusCode, String);
+
+impl IntoResponse for Failed {
+    fn into_response(self) -> Response {
+        (self.0, Json(json!({ "message": self.1, "code": self.0.as_u16() }))).into_response()
+    }
+}
+
+#[derive(Deserialize)]
+struct RemoveNode {
+    host_id: String,
+    /// Other dead hosts. None of them has to be named: a majority is enough.
+    #[serde(rename = "ignore_nodes")]
+    _ignore_nodes: Option<String>,
+}
+
+async fn remove_node(
+    State(sources): State<Sources>,
+    _: FromHere,
+    query: Result<Query<RemoveNode>, QueryRejection>,
+) -> Result<(), Response> {
+    let invalid = |why: String| Failed(StatusCode::BAD_REQUEST, why).into_response();
+    let Query(asked) = query.map_err(|rejection| invalid(rejection.body_text()))?;
+    let host: HostId = asked.host_id.parse().map_err(|_| invalid(format!("host_id '{}' is no UUID", asked.host_id)))?;
+    change(&sources, AdminRequest::RemoveNode { order: None, host }).await
+}
+
+async fn decommission(State(sources): State<Sources>, _: FromHere) -> Result<(), Response> {
+    change(&sources, AdminRequest::Decommission { order: None }).await
+}
+
+/// Answers when it is done: the node itself bounds how long that takes.
+async fn change(sources: &Sources, request: AdminRequest) -> Result<(), Response> {
+    let starting = || Unavailable("the node is starting".to_owned()).into_response();
+    let port = sources.port.get().ok_or_else(starting)?;
+    let mut asked = port.admin(request).map_err(|error| unavailable(error).into_response())?;
+    match asked.next().await {
+        Some(AdminReply::Done) => Ok(()),
+        Some(AdminReply::Refused(why)) => Err(Failed(StatusCode::INTERNAL_SERVER_ERROR, why).into_response()),
+        _ => Err(Unavailable("the node is stopping; ask another one what has come of it".to_owned()).into_response()),
+    }
+}

@@ -1,0 +1,118 @@
+//! Real processes that leave the cluster, are removed from it when they are dead, and come in anew, while clients change the schema.
+
+mod harness;
+
+use harness::{Cluster, Start, workload::Workload};
+
+/// Acknowledged on each node that stays, between two events.
+const CHANGES_MIN: usize = 5;
+
+/// An upgraded cluster, and clients on its first two nodes, which stay.
+async fn upgraded(size: usize) -> (Cluster, Workload) {
+    let mut cluster = Cluster::new(size);
+    for index in 0..size {
+        cluster.node(index).start(&Start { flag_and_hold: true, injection: None });
+    }
+    cluster.settled().await;
+    let workload = Workload::start(&cluster.nodes()[..2]).await;
+    for node in cluster.nodes() {
+        node.proceed().await.expect("a settled node proceeds");
+    }
+    cluster.complete().await;
+    workload.each_acknowledged(CHANGES_MIN).await;
+    (cluster, workload)
+}
+
+async fn host(cluster: &Cluster, index: usize) -> String {
+    cluster.nodes()[index].status().await.expect("it runs").host_id
+}
+
+/// Waits until the first two nodes know each other and nobody else, but for these.
+async fn ring_is(cluster: &Cluster, others: &[String]) {
+    for (index, node) in cluster.nodes()[..2].iter().enumerate() {
+        let other = host(cluster, 1 - index).await;
+        let wanted = |id: &String| *id == other || others.contains(id);
+        let is_so = |status: &group0_api::v1::Status| {
+            let ring: Vec<_> = status.peers.iter().map(|peer| peer.host_id.clone()).collect();
+            let voters = status.group.as_ref().map_or(0, |group| group.voters.len());
+            ring.len() == 1 + others.len() && ring.iter().all(wanted) && voters == 2 + others.len()
+        };
+        node.until("to have the ring that is wanted", is_so).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_leave_are_removed_and_come_anew() {
+    let (mut cluster, workload) = upgraded(4).await;
+    let (leaving, dead) = (host(&cluster, 2).await, host(&cluster, 3).await);
+
+    let (code, body) = cluster.nodes()[0].post(&format!("/storage_service/remove_node?host_id={dead}")).await;
+    assert!(code == 500 && body.contains("maybe you should use decommission instead?"), "{code} {body}");
+    cluster.node(3).kill().await;
+    let down = |status: &group0_api::v1::Status| status.peers.iter().any(|peer| peer.host_id == dead && !peer.up);
+    cluster.nodes()[0].until("to notice that a node is dead", down).await;
+    let (code, body) = cluster.nodes()[0].post(&format!("/storage_service/remove_node?host_id={dead}&ignore_nodes=")).await;
+    assert_eq!((code, body.as_str()), (200, ""));
+    ring_is(&cluster, &[leaving]).await;
+    workload.each_acknowledged(CHANGES_MIN).await;
+
+    let (code, body) = cluster.nodes()[2].post("/storage_service/decommission").await;
+    assert_eq!((code, body.as_str()), (200, ""));
+    ring_is(&cluster, &[]).await;
+    workload.each_acknowledged(CHANGES_MIN).await;
+
+    // The dead one comes back, and hears that it is out.
+    cluster.node(3).start(&Start { flag_and_hold: true, injection: None });
+    let is_out =
+        |status: &group0_api::v1::Status| !status.ready && status.not_ready_reason.contains("has left the cluster for good");
+    cluster.nodes()[3].until("to hear that it was removed", is_out).await;
+    ring_is(&cluster, &[]).await;
+
+    // Without its data it is another host, at the same address.
+    cluster.node(3).kill().await;
+    cluster.node(3).wipe();
+    cluster.node(3).start(&Start { flag_and_hold: true, injection: None });
+    let fresh = cluster.nodes()[3].until("to come in anew", |status| status.ready && status.bootstrapped).await.host_id;
+    assert_ne!(fresh, dead);
+    ring_is(&cluster, std::slice::from_ref(&fresh)).await;
+    workload.each_acknowledged(CHANGES_MIN).await;
+    let acknowledged = workload.stop().await;
+    for index in [0, 1, 3] {
+        acknowledged.assert_on(&cluster.nodes()[index]).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_has_left_says_so_and_does_not_start_again() {
+    let (mut cluster, workload) = upgraded(3).await;
+    let (code, body) = cluster.nodes()[2].post("/storage_service/decommission").await;
+    assert_eq!((code, body.as_str()), (200, ""));
+    let status = cluster.nodes()[2].status().await.expect("its process goes on");
+    assert!(!status.ready && status.not_ready_reason.contains("has left the cluster for good"), "{}", harness::brief(&status));
+    cluster.node(2).stop().await;
+    cluster.node(2).start(&Start { flag_and_hold: true, injection: None });
+    let code = cluster.node(2).exited().await;
+    assert_eq!(code, Some(1), "{}", cluster.nodes()[2].log_tail());
+    assert!(cluster.nodes()[2].log_tail().contains("has left the cluster for good"), "{}", cluster.nodes()[2].log_tail());
+    drop(workload.stop().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_makes_no_sense_is_refused() {
+    let (cluster, workload) = upgraded(2).await;
+    let node = &cluster.nodes()[0];
+    let cases = [
+        ("/storage_service/remove_node", 400, "host_id"),
+        ("/storage_service/remove_node?host_id=nobody", 400, "host_id 'nobody' is no UUID"),
+        (
+            "/storage_service/remove_node?host_id=00000000-0000-0000-0000-000000000001",
+            500,
+            "no host 00000000-0000-0000-0000-000000000001",
+        ),
+    ];
+    for (path, code, text) in cases {
+        let answer = node.post(path).await;
+        assert!(answer.0 == code && answer.1.contains(text), "{path}: {answer:?}");
+    }
+    drop(workload.stop().await);
+}
