@@ -83,6 +83,41 @@ async fn nodes_leave_are_removed_and_come_anew() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn before_the_upgrade_the_dead_are_removed_and_the_rest_is_upgraded() {
+    let mut cluster = Cluster::new(4);
+    for index in 0..4 {
+        cluster.node(index).start(&Start { flag_and_hold: true, injection: None });
+    }
+    cluster.settled().await;
+    let workload = Workload::start(&cluster.nodes()[..2]).await;
+    let dead = [host(&cluster, 2).await, host(&cluster, 3).await];
+    for index in [2, 3] {
+        cluster.node(index).kill().await;
+    }
+    let down = |status: &group0_api::v1::Status| status.peers.iter().filter(|peer| !peer.up).count() == 2;
+    cluster.nodes()[0].until("to notice that two are dead", down).await;
+    cluster.nodes()[1].until("to notice that two are dead", down).await;
+    let path = format!("/storage_service/remove_node?host_id={}", dead[0]);
+    let (code, body) = cluster.nodes()[0].post(&path).await;
+    assert!(code == 500 && body.contains(&dead[1]), "{code} {body}");
+    assert_eq!(cluster.nodes()[0].post(&format!("{path}&ignore_nodes={}", dead[1])).await, (200, String::new()));
+    let path = format!("/storage_service/remove_node?host_id={}", dead[1]);
+    assert_eq!(cluster.nodes()[1].post(&path).await, (200, String::new()));
+    for node in &cluster.nodes()[..2] {
+        node.proceed().await.expect("it proceeds");
+    }
+    for node in &cluster.nodes()[..2] {
+        node.until("to be final", |status| status.upgrade_state == "use_post_raft_procedures").await;
+    }
+    ring_is(&cluster, &[]).await;
+    workload.each_acknowledged(CHANGES_MIN).await;
+    let acknowledged = workload.stop().await;
+    for node in &cluster.nodes()[..2] {
+        acknowledged.assert_on(node).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_has_left_says_so_and_does_not_start_again() {
     let (mut cluster, workload) = upgraded(3).await;
     let (code, body) = cluster.nodes()[2].post("/storage_service/decommission").await;

@@ -154,7 +154,8 @@ impl admin_server::Admin for Admin {
     async fn remove_node(&self, request: Request<v1::RemoveNodeRequest>) -> Result<Response<v1::RemoveNodeResponse>, Status> {
         let verb = |asked: v1::RemoveNodeRequest| {
             let order = Some(order(asked.epoch, asked.run_id)?);
-            Ok(AdminRequest::RemoveNode { order, host: host(&asked.host_id)? })
+            let ignore = asked.ignore_host_ids.iter().map(|id| host(id)).collect::<Result<_, _>>()?;
+            Ok(AdminRequest::RemoveNode { order, host: host(&asked.host_id)?, ignore })
         };
         self.change(request, verb).await?;
         Ok(Response::new(v1::RemoveNodeResponse {}))

@@ -318,6 +318,8 @@ pub enum PeerRequest {
     DefinitionsUpdate(Rows),
     /// I am new: may I join the ring the old way?
     JoinRing(Endpoint),
+    /// A host is removed the old way: forget it for good.
+    RemoveHost(HostId),
 }
 
 impl PeerRequest {
@@ -332,6 +334,7 @@ impl PeerRequest {
             Self::MigrationRequest { .. } => "MigrationRequest",
             Self::DefinitionsUpdate(_) => "DefinitionsUpdate",
             Self::JoinRing(_) => "JoinRing",
+            Self::RemoveHost(_) => "RemoveHost",
         }
     }
 }
@@ -385,6 +388,8 @@ pub enum PeerReply {
     },
     /// To `JoinRing`.
     JoinRing(JoinReply),
+    /// To `RemoveHost`: recorded, and durable.
+    Removed,
 }
 
 /// What a peer says to a list of peers.
@@ -645,6 +650,8 @@ pub enum AdminRequest {
         order: Option<Order>,
         /// Which.
         host: HostId,
+        /// Other dead hosts, which need not agree. After the upgrade nobody has to be named.
+        ignore: Vec<HostId>,
     },
     /// Leave the cluster for good. Answered once this node is out, or refused.
     Decommission {

@@ -52,9 +52,9 @@ impl IntoResponse for Failed {
 #[derive(Deserialize)]
 struct RemoveNode {
     host_id: String,
-    /// Other dead hosts. None of them has to be named: a majority is enough.
-    #[serde(rename = "ignore_nodes")]
-    _ignore_nodes: Option<String>,
+    /// Other dead hosts, separated by commas.
+    #[serde(default)]
+    ignore_nodes: String,
 }
 
 async fn remove_node(
@@ -64,8 +64,10 @@ async fn remove_node(
 ) -> Result<(), Response> {
     let invalid = |why: String| Failed(StatusCode::BAD_REQUEST, why).into_response();
     let Query(asked) = query.map_err(|rejection| invalid(rejection.body_text()))?;
-    let host: HostId = asked.host_id.parse().map_err(|_| invalid(format!("host_id '{}' is no UUID", asked.host_id)))?;
-    change(&sources, AdminRequest::RemoveNode { order: None, host }).await
+    let id = |name, text: &str| text.trim().parse::<HostId>().map_err(|_| invalid(format!("{name} '{text}' is no UUID")));
+    let others = asked.ignore_nodes.split(',').filter(|part| !part.trim().is_empty());
+    let ignore = others.map(|part| id("ignore_nodes", part)).collect::<Result<_, _>>()?;
+    change(&sources, AdminRequest::RemoveNode { order: None, host: id("host_id", &asked.host_id)?, ignore }).await
 }
 
 async fn decommission(State(sources): State<Sources>, _: FromHere) -> Result<(), Response> {

@@ -169,6 +169,14 @@ impl peer_server::Peer for Peer {
         }
     }
 
+    async fn remove_host(&self, request: Request<v1::RemoveHostRequest>) -> Result<Response<v1::RemoveHostResponse>, Status> {
+        let request = request.into_inner();
+        match self.ask(request.header, PeerRequest::RemoveHost(wire::host(&request.host)?)).await? {
+            (PeerReply::Removed, path) => Ok(Response::new(v1::RemoveHostResponse { path: Some(wire::path_to(path)) })),
+            _ => Err(unexpected()),
+        }
+    }
+
     async fn gossip(&self, request: Request<Streaming<v1::GossipMessage>>) -> Result<Response<v1::StreamEnd>, Status> {
         let mut messages = request.into_inner();
         while let Some(message) = self.next(&mut messages).await? {

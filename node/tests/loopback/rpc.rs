@@ -88,6 +88,7 @@ fn answer_all(input: &Input) -> Vec<Reply> {
         )),
         PeerRequest::DefinitionsUpdate(update) if *update == rows() => Ok((PeerReply::Merged { version }, PATH)),
         PeerRequest::JoinRing(joining) if *joining == endpoint() => Ok((PeerReply::JoinRing(JoinReply::Welcome), PATH)),
+        PeerRequest::RemoveHost(host) if *host == HostId::of(6) => Ok((PeerReply::Removed, PATH)),
         other => Err(Refusal::Never(format!("{other:?}"))),
     };
     vec![Reply::Peer { id: *id, outcome }]
@@ -109,6 +110,7 @@ async fn every_verb_reaches_the_other_node_and_its_reply_comes_back() {
         PeerRequest::MigrationRequest { snapshot_of: None },
         PeerRequest::DefinitionsUpdate(rows()),
         PeerRequest::JoinRing(endpoint()),
+        PeerRequest::RemoveHost(HostId::of(6)),
     ];
     for (number, request) in (0..).zip(requests) {
         let verb = request.verb();
@@ -121,6 +123,7 @@ async fn every_verb_reaches_the_other_node_and_its_reply_comes_back() {
             PeerReply::Migration(reply) => assert_eq!(reply.rows, rows()),
             PeerReply::Merged { version } => assert_eq!(version, uuid::Uuid::from_u128(7)),
             PeerReply::JoinRing(reply) => assert_eq!(reply, JoinReply::Welcome),
+            PeerReply::Removed => {}
             other => unreachable!("{other:?}"),
         }
     }

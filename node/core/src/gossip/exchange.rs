@@ -4,7 +4,7 @@ use super::{
     CONTACTS_MAX, Endpoint, Gossip, HOSTS_MAX, RingStatus,
     packet::{Delta, Digest, Entry, Packet},
 };
-use crate::ids::HostId;
+use crate::ids::{Generation, HostId};
 use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
 /// How often a process takes a higher generation because a later one of its host is remembered (a store restored from a backup). Two
@@ -64,7 +64,10 @@ impl Gossip {
 
     pub(super) fn send_digest(&mut self, to: SocketAddr) {
         let sees_you = self.detector.active().any(|identity| identity.address == to);
-        let entries = self.endpoints.values().map(Endpoint::entry).collect();
+        // Who is known from the disk only may have been removed meanwhile: somebody will say so.
+        let known = self.known.keys().filter(|host| !self.endpoints.contains_key(host));
+        let unheard = known.map(|host| Entry { host: *host, generation: Generation::default(), version: 0 });
+        let entries = self.endpoints.values().map(Endpoint::entry).chain(unheard).take(HOSTS_MAX).collect();
         self.send(to, &Packet::Digest(Digest { endpoint: self.me.clone(), sees_you, entries }));
     }
 
@@ -76,7 +79,7 @@ impl Gossip {
 
     /// Tell every live peer of our endpoint, now.
     pub(super) fn push_me(&mut self) {
-        let packet = Packet::Delta(Delta { endpoints: vec![self.me.clone()], wants: Vec::new() });
+        let packet = Packet::Delta(Delta { endpoints: vec![self.me.clone()], ..Delta::default() });
         let peers: Vec<_> = self.detector.active().map(|identity| identity.address).collect();
         for address in peers {
             self.send(address, &packet);
@@ -102,12 +105,13 @@ impl Gossip {
     }
 
     pub(super) fn receive_delta(&mut self, now: Duration, from: HostId, address: SocketAddr, delta: Delta) {
-        let Delta { endpoints, wants } = delta;
+        let Delta { endpoints, wants, removed } = delta;
+        self.heard_removed.extend(removed.into_iter().filter(|host| !self.removed.contains(host)));
         for endpoint in endpoints {
             self.adopt(now, endpoint);
         }
         let endpoints = wants.iter().filter_map(|host| self.endpoints.get(host).cloned()).collect();
-        self.send_delta(address, Delta { endpoints, wants: Vec::new() });
+        self.send_delta(address, Delta { endpoints, ..Delta::default() });
         self.meet(now, from, address);
     }
 
@@ -121,7 +125,8 @@ impl Gossip {
         };
         let endpoints = self.endpoints.values().filter(|mine| is_lacked(mine)).cloned().collect();
         let wants = entries.iter().filter(is_wanted).map(|entry| entry.host).filter(|host| *host != asker).collect();
-        Delta { endpoints, wants }
+        let removed = entries.iter().map(|entry| entry.host).filter(|host| self.removed.contains(host)).collect();
+        Delta { endpoints, wants, removed }
     }
 
     /// Someone talks to us: if they are not alive to us, let the detectors meet.

@@ -62,6 +62,8 @@ pub struct Gossip {
     ignored: Ignored,
     send: Vec<(SocketAddr, Bytes)>,
     changed: BTreeSet<HostId>,
+    /// Others say that these were removed.
+    heard_removed: BTreeSet<HostId>,
 }
 
 /// What gossip is told.
@@ -109,6 +111,8 @@ pub enum GossipEvent {
     Down(HostId),
     /// Its endpoint is new or newer. Ours only if we had to outdo what others remember of us: its generation may have grown.
     Changed(HostId),
+    /// Another one says that the host was removed for good. Whether it is so for us, too, [`GossipInput::Remove`] says.
+    Removed(HostId),
 }
 
 /// Datagrams and parts of them that were not used, by reason. Each only grows.
@@ -158,6 +162,7 @@ impl Gossip {
             ignored: Ignored::default(),
             send: Vec::new(),
             changed: BTreeSet::new(),
+            heard_removed: BTreeSet::new(),
         }
     }
 
@@ -276,7 +281,8 @@ impl Gossip {
             }
         }
         let changed = std::mem::take(&mut self.changed).into_iter().map(GossipEvent::Changed);
-        let events = changed.chain(self.refresh_live()).collect();
+        let removed = std::mem::take(&mut self.heard_removed).into_iter().map(GossipEvent::Removed);
+        let events = removed.chain(changed).chain(self.refresh_live()).collect();
         let wake_at = if self.ended { Duration::MAX } else { self.detector.wake_at().min(self.exchange_at) };
         GossipEffects { send: std::mem::take(&mut self.send), events, wake_at }
     }

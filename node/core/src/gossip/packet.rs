@@ -51,6 +51,8 @@ pub(super) struct Delta {
     pub endpoints: Vec<Endpoint>,
     /// Whose endpoints the sender wants.
     pub wants: Vec<HostId>,
+    /// Of the hosts that the receiver knows, those that were removed for good.
+    pub removed: Vec<HostId>,
 }
 
 impl Packet {
@@ -72,7 +74,9 @@ impl Packet {
         match self {
             Self::Foca(_) => true,
             Self::Digest(digest) => digest.entries.len() <= HOSTS_MAX,
-            Self::Delta(delta) => delta.endpoints.len() <= HOSTS_MAX && delta.wants.len() <= HOSTS_MAX,
+            Self::Delta(Delta { endpoints, wants, removed }) => {
+                endpoints.len() <= HOSTS_MAX && wants.len() <= HOSTS_MAX && removed.len() <= HOSTS_MAX
+            }
         }
     }
 }
@@ -81,7 +85,7 @@ impl Delta {
     /// The same as several of about [`DELTA_BYTES`]; none if there is nothing to say.
     pub fn split(self) -> Vec<Self> {
         let mut parts = Vec::new();
-        let mut part = Self { endpoints: Vec::new(), wants: self.wants };
+        let mut part = Self { endpoints: Vec::new(), wants: self.wants, removed: self.removed };
         let mut bytes = 0;
         for endpoint in self.endpoints {
             let size = postcard::experimental::serialized_size(&endpoint).unwrap_or(PACKET_BYTES_MAX);
@@ -92,7 +96,7 @@ impl Delta {
             bytes += size;
             part.endpoints.push(endpoint);
         }
-        if !part.endpoints.is_empty() || !part.wants.is_empty() {
+        if !part.endpoints.is_empty() || !part.wants.is_empty() || !part.removed.is_empty() {
             parts.push(part);
         }
         parts

@@ -50,8 +50,8 @@ pub fn state_reply(node: &Node) -> StateReply {
 impl Node {
     pub(super) fn admin(&mut self, id: RequestId, request: &AdminRequest) {
         let reply = match request {
-            AdminRequest::RemoveNode { order, host } => match self.may_order("RemoveNode", order.as_ref()) {
-                Ok(()) => return self.remove_node(id, *host),
+            AdminRequest::RemoveNode { order, host, ignore } => match self.may_order("RemoveNode", order.as_ref()) {
+                Ok(()) => return self.remove_node(id, *host, ignore),
                 Err(refused) => refused,
             },
             AdminRequest::Decommission { order } => match self.may_order("Decommission", order.as_ref()) {

@@ -23,6 +23,8 @@ pub enum Purpose {
     BootIntoGroup,
     /// To remove a host from the group.
     Departure,
+    /// To have this host record the removal of another, the old way.
+    RemoveHost(HostId),
     /// Whether we were removed: the refusal says it.
     WhetherRemoved,
     /// A member asked us; we passed it on to the leader.

@@ -3,6 +3,9 @@
 //! Once final, ring and group change together: whoever applies a configuration that lacks a former member forgets that host for good in
 //! the same transaction. So a removal is one change of the configuration: it has taken place or it has not, and a second try finds it
 //! done.
+//!
+//! The old way, while no node has a group or in recovery, each live node records the removal in the transaction in which it finds that it
+//! has no group, and who was down hears of it by gossip later. A node that leaves says so by gossip, too.
 
 use super::{
     Node, Purpose, Timer,
@@ -12,10 +15,11 @@ use super::{
 };
 use crate::{
     discovery,
-    gossip::{GossipInput, RingStatus},
+    gossip::{Endpoint, GossipInput, RingStatus},
     group0::joining,
     ids::HostId,
     io::{AdminReply, Apply, CallError, PeerReply, PeerRequest, Refusal, RequestId},
+    raft::Group,
     upgrade::Stage,
 };
 use std::{collections::BTreeSet, time::Duration};
@@ -34,25 +38,33 @@ pub struct Departure {
     host: HostId,
     /// Who asked for it.
     waiting: Vec<RequestId>,
-    /// Whether the read barrier has passed.
-    may_change: bool,
+    way: Way,
     retry: Duration,
     until: Duration,
 }
 
+/// How it is taken out.
+#[derive(Debug)]
+enum Way {
+    /// By a change of the configuration, once the read barrier has passed.
+    Group { may_change: bool },
+    /// By a record of each of these, and then ours.
+    Old { missing: BTreeSet<HostId> },
+}
+
 impl Node {
-    /// Removes a host that is down.
-    pub(super) fn remove_node(&mut self, id: RequestId, host: HostId) {
+    /// Removes a host that is down; the old way these others need not agree.
+    pub(super) fn remove_node(&mut self, id: RequestId, host: HostId, ignore: &[HostId]) {
         if host == self.host {
             let why = format!("{host} is this node itself: use decommission");
             return self.reply_admin(id, AdminReply::Refused(why));
         }
-        self.depart(id, host);
+        self.depart(id, host, ignore);
     }
 
     /// Leaves the cluster.
     pub(super) fn decommission(&mut self, id: RequestId) {
-        self.depart(id, self.host);
+        self.depart(id, self.host, &[]);
     }
 
     /// Whether this node is leaving.
@@ -60,13 +72,14 @@ impl Node {
         self.departure.as_ref().is_some_and(|departure| departure.host == self.host)
     }
 
-    fn depart(&mut self, id: RequestId, host: HostId) {
+    fn depart(&mut self, id: RequestId, host: HostId, ignore: &[HostId]) {
         if self.has_departed(host) {
             return self.reply_admin(id, AdminReply::Done);
         }
-        if let Err(why) = self.may_depart(host) {
-            return self.reply_admin(id, AdminReply::Refused(why));
-        }
+        let way = match self.may_depart(host).and_then(|()| self.way(host, ignore)) {
+            Ok(way) => way,
+            Err(why) => return self.reply_admin(id, AdminReply::Refused(why)),
+        };
         match &mut self.departure {
             Some(departure) if departure.host == host => departure.waiting.push(id),
             Some(departure) => {
@@ -76,9 +89,8 @@ impl Node {
             None => {
                 tracing::info!(target: "raft_group0", %host, itself = host == self.host, "a host is to leave the cluster");
                 let until = self.now.elapsed + self.settings.raft_operation_timeout;
-                self.departure = Some(Departure { host, waiting: vec![id], may_change: false, retry: RETRY_FIRST, until });
-                self.barrier(Waiter::Departure);
-                self.change_for_departure();
+                self.departure = Some(Departure { host, waiting: vec![id], way, retry: RETRY_FIRST, until });
+                self.begin_departure();
             }
         }
     }
@@ -101,8 +113,8 @@ impl Node {
             return Err(format!("this node is not in the ring: {}", self.boot.waiting().unwrap_or_default()));
         }
         match self.stage() {
-            Stage::UsePostRaft => self.somebody_stays(host, &members),
-            Stage::Recovery => Err("the node is in recovery: hosts are removed by the procedure of recovery".into()),
+            Stage::UsePostRaft => self.somebody_stays(host, |endpoint| endpoint.is_final),
+            _ if self.goes_the_old_way() => self.somebody_stays(host, |_| true),
             _ => Err(format!(
                 "the cluster moves to group 0, and that waits for every host, {host} too: bring it back, or if it is lost for good use the \
                  procedure of recovery; after the upgrade a majority is enough"
@@ -110,18 +122,103 @@ impl Node {
         }
     }
 
-    /// A host leaves only while another one is final, and stays.
-    fn somebody_stays(&self, host: HostId, members: &BTreeSet<HostId>) -> Result<(), String> {
-        let stays = |other: &&HostId| {
+    /// Before anything of a group, or in recovery, which does without.
+    fn goes_the_old_way(&self) -> bool {
+        self.stage() == Stage::Recovery || (self.joining.group().is_none() && !self.flag().enabled)
+    }
+
+    /// A host leaves only while another one is whole, and stays.
+    fn somebody_stays(&self, host: HostId, is_whole: impl Fn(&Endpoint) -> bool) -> Result<(), String> {
+        let is_normal = |other: &HostId| {
             let endpoint = self.gossip.endpoints().get(other);
-            **other == self.host
-                || endpoint.is_some_and(|it| it.is_final && it.status == RingStatus::Normal && self.gossip.is_up(**other))
+            endpoint.is_some_and(|it| it.status == RingStatus::Normal && is_whole(it))
         };
-        let mut others = members.iter().filter(|other| **other != host);
-        if others.any(|other| stays(&other)) {
+        if host != self.host || self.gossip.live().any(|other| is_normal(&other)) {
             return Ok(());
         }
-        Err(format!("host {host} would be the last one that is whole: no other host is up, final and not leaving itself"))
+        Err(format!("host {host} would be the last one that is whole: no other host is up, in the ring and not leaving itself"))
+    }
+
+    fn way(&self, host: HostId, ignore: &[HostId]) -> Result<Way, String> {
+        if !self.goes_the_old_way() {
+            return Ok(Way::Group { may_change: false });
+        }
+        if host == self.host {
+            return Ok(Way::Old { missing: BTreeSet::new() });
+        }
+        let others = self.peers.hosts().iter().filter(|other| **other != host && !ignore.contains(other));
+        let (up, down): (BTreeSet<_>, BTreeSet<_>) = others.partition(|other| self.gossip.is_up(**other));
+        if down.is_empty() {
+            return Ok(Way::Old { missing: up });
+        }
+        let down: Vec<_> = down.iter().map(ToString::to_string).collect();
+        Err(format!(
+            "other hosts are down, too: [{}]. Bring them back, or name them in ignore_nodes; nothing was changed",
+            down.join(", ")
+        ))
+    }
+
+    fn begin_departure(&mut self) {
+        let Some(departure) = &self.departure else { return };
+        let host = departure.host;
+        match &departure.way {
+            Way::Group { .. } => {
+                self.barrier(Waiter::Departure);
+                self.change_for_departure();
+            }
+            Way::Old { .. } if host == self.host => self.leave(),
+            Way::Old { missing } if missing.is_empty() => self.forget_host(host),
+            Way::Old { missing } => {
+                for peer in missing.clone() {
+                    self.call(peer, PeerRequest::RemoveHost(host), Purpose::RemoveHost(peer));
+                }
+            }
+        }
+    }
+
+    /// The old way: a peer has recorded the removal, or has not. Each that is missing stops it; what is recorded is found so next time.
+    pub(super) fn removal_recorded(&mut self, peer: HostId, outcome: &Result<(), String>) {
+        let Some(departure) = &mut self.departure else { return };
+        let host = departure.host;
+        let Way::Old { missing } = &mut departure.way else { return };
+        match outcome {
+            Ok(()) => {
+                missing.remove(&peer);
+                if missing.is_empty()
+                    && let Err(why) = self.record_removal(host)
+                {
+                    self.end_departure(&Err(why));
+                }
+            }
+            Err(why) => {
+                self.end_departure(&Err(format!("host {peer} has not recorded that {host} is removed: {why}. Ask again")));
+            }
+        }
+    }
+
+    /// The old way, on each live node.
+    pub(super) fn record_removal(&mut self, host: HostId) -> Result<(), String> {
+        if self.has_departed(host) {
+            return Ok(());
+        }
+        if host == self.host || self.gossip.is_up(host) {
+            return Err("the node being removed is alive, maybe you should use decommission instead?".into());
+        }
+        if !self.goes_the_old_way() {
+            return Err("the cluster moves to group 0".into());
+        }
+        self.forget_host(host);
+        Ok(())
+    }
+
+    /// Somebody says that a host is gone for good. Where there is a group, its configuration says who is a member.
+    pub(super) fn heard_of_removal(&mut self, host: HostId) {
+        let is_member = |(_, group): &(_, Group)| group.configuration().members().contains(&host);
+        if host == self.host {
+            self.told_to_be_removed();
+        } else if !self.has_departed(host) && !self.group.as_ref().is_some_and(is_member) {
+            self.forget_host(host);
+        }
     }
 
     /// The read barrier has passed, or not: what is known of the members now is as new as it can be.
@@ -130,7 +227,7 @@ impl Node {
         match outcome.clone().and_then(|()| self.may_depart(host)) {
             Ok(()) => {
                 if let Some(departure) = &mut self.departure {
-                    departure.may_change = true;
+                    departure.way = Way::Group { may_change: true };
                 }
                 self.change_for_departure();
             }
@@ -148,7 +245,8 @@ impl Node {
         }
         self.timers.set(Timer::DepartureRetry, (self.now.elapsed + departure.retry).min(departure.until));
         departure.retry = (departure.retry * 2).min(RETRY_LAST);
-        let Some((id, group)) = self.group.as_mut().filter(|_| departure.may_change) else { return };
+        let may_change = matches!(departure.way, Way::Group { may_change: true });
+        let Some((id, group)) = self.group.as_mut().filter(|_| may_change) else { return };
         let (id, status) = (*id, group.status());
         let (is_leader, leader) = (status.is_leader, status.leader);
         if is_leader && host == self.host {
@@ -193,6 +291,7 @@ impl Node {
         self.joining_event(joining::Event::Discovery(discovery::Event::Removed(self.local.removed())));
         self.procedure.view_changed = true;
         self.watchers.touch();
+        self.try_enable_feature();
         if self.departure.as_ref().is_some_and(|departure| departure.host == host) {
             self.end_departure(&Ok(()));
         }

@@ -23,6 +23,7 @@ impl Node {
         for event in effects.events {
             match event {
                 GossipEvent::Changed(host) => self.endpoint_changed(host),
+                GossipEvent::Removed(host) => self.heard_of_removal(host),
                 GossipEvent::Up(host) => self.host_up(host),
                 GossipEvent::Down(host) => self.host_down(host),
             }
@@ -71,7 +72,7 @@ impl Node {
             return self.outdone(&endpoint);
         }
         match endpoint.status {
-            RingStatus::Left => self.host_left(host),
+            RingStatus::Left => self.heard_of_removal(host),
             status if status.is_member() => self.member_changed(&endpoint),
             _ => {}
         }
@@ -94,12 +95,6 @@ impl Node {
         let is_new = self.peers.update(&mut self.effects.persist, endpoint);
         if is_new && endpoint.status == RingStatus::Normal {
             self.effects.apply.push(Apply::RingChanged { joined: true, address: endpoint.rpc_address });
-        }
-    }
-
-    fn host_left(&mut self, host: HostId) {
-        if let Some(row) = self.peers.remove(&mut self.effects.persist, host) {
-            self.effects.apply.push(Apply::RingChanged { joined: false, address: row.rpc_address });
         }
     }
 

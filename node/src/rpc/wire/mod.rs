@@ -87,13 +87,19 @@ fn uuid(bytes: &[u8], what: &'static str) -> Result<Uuid, WireError> {
     Uuid::from_slice(bytes).map_err(|_| WireError::Bad(what))
 }
 
-fn host(bytes: &[u8]) -> Result<HostId, WireError> {
+/// A host id.
+pub fn host(bytes: &[u8]) -> Result<HostId, WireError> {
     uuid(bytes, "a host id").map(HostId)
 }
 
 /// A group id.
 pub fn group(bytes: &[u8]) -> Result<GroupId, WireError> {
     uuid(bytes, "a group id").map(GroupId)
+}
+
+/// The bytes of a host id.
+pub fn host_bytes(host: HostId) -> Bytes {
+    id(host.0)
 }
 
 /// The bytes of a group id.

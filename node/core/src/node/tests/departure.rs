@@ -5,6 +5,7 @@ use crate::{
     ids::HostId,
     io::{AdminReply, AdminRequest, Point, RequestId},
     node::{Node, StartError, departure::LEFT},
+    upgrade::Stage,
 };
 use std::time::Duration;
 
@@ -33,7 +34,7 @@ fn answer(world: &mut World, id: RequestId) -> Result<(), String> {
 }
 
 fn remove(world: &mut World, by: usize, gone: HostId) -> Result<(), String> {
-    let id = world.admin(by, AdminRequest::RemoveNode { order: None, host: gone });
+    let id = world.admin(by, AdminRequest::RemoveNode { order: None, host: gone, ignore: vec![] });
     answer(world, id)
 }
 
@@ -67,6 +68,18 @@ fn wait_until_down(world: &mut World, number: usize, by: usize) {
     let host = host(world, number);
     world.crash(number);
     assert!(world.run_until(LIMIT, |world| !world.node(by).gossip.is_up(host)), "it is not noticed to be down");
+}
+
+/// These are, and nobody else is waited for.
+fn are_upgraded(world: &mut World, hosts: &[usize]) {
+    for number in hosts {
+        world.hosts[*number].settings.flag = Some(true);
+        world.crash(*number);
+        world.start(*number);
+        world.run(Duration::from_secs(4));
+    }
+    let are_final = |world: &World| hosts.iter().all(|number| world.node(*number).stage() == Stage::UsePostRaft);
+    assert!(world.run_until(Duration::from_secs(30), are_final), "{}", report(world));
 }
 
 #[test]
@@ -122,7 +135,7 @@ fn what_cannot_be_is_refused_with_the_reason() {
     let others = [host(&world, 1), host(&world, 2)];
     wait_until_down(&mut world, 1, 0);
     wait_until_down(&mut world, 2, 0);
-    let first = world.admin(0, AdminRequest::RemoveNode { order: None, host: others[0] });
+    let first = world.admin(0, AdminRequest::RemoveNode { order: None, host: others[0], ignore: vec![] });
     let why = remove(&mut world, 0, others[1]).unwrap_err();
     assert!(why.contains("is leaving by this node's doing"), "{why}");
     let why = answer(&mut world, first).unwrap_err();
@@ -133,9 +146,51 @@ fn what_cannot_be_is_refused_with_the_reason() {
 fn during_the_upgrade_nobody_is_removed() {
     let mut world = ring(3);
     let gone = host(&world, 2);
-    wait_until_down(&mut world, 2, 0);
+    world.hosts[2].crash_at = Some((Point::FeatureEnabled, false));
+    upgrade(&mut world);
+    let is_stuck =
+        |world: &World| world.hosts[2].node.is_none() && !world.node(0).gossip.is_up(gone) && world.node(0).flag().enabled;
+    assert!(world.run_until(LIMIT, is_stuck), "{}", report(&world));
     let why = remove(&mut world, 0, gone).unwrap_err();
     assert!(why.contains("procedure of recovery"), "{why}");
+}
+
+#[test]
+fn before_the_upgrade_a_host_leaves_and_the_others_are_upgraded_without_it() {
+    let mut world = ring(3);
+    decommission(&mut world, 2).unwrap();
+    world.run(Duration::from_secs(1));
+    assert!((0..2).all(|number| has_forgotten(world.node(number), world.node(2).host)));
+    are_upgraded(&mut world, &[0, 1]);
+}
+
+#[test]
+fn before_the_upgrade_a_dead_host_is_removed_and_who_was_down_hears_of_it_later() {
+    let mut world = ring(4);
+    let (gone, away) = (host(&world, 3), host(&world, 2));
+    wait_until_down(&mut world, 3, 0);
+    wait_until_down(&mut world, 2, 0);
+    world.run(Duration::from_secs(3));
+    let why = remove(&mut world, 0, gone).unwrap_err();
+    assert!(why.contains(&format!("[{away}]")) && why.contains("ignore_nodes"), "{why}");
+    let id = world.admin(0, AdminRequest::RemoveNode { order: None, host: gone, ignore: vec![away] });
+    answer(&mut world, id).unwrap();
+    assert!([0, 1].into_iter().all(|number| has_forgotten(world.node(number), gone)));
+    world.start(2);
+    assert!(world.run_until(LIMIT, |world| has_forgotten(world.node(2), gone)), "it has not heard of it");
+    are_upgraded(&mut world, &[0, 1, 2]);
+}
+
+#[test]
+fn before_the_upgrade_a_removed_host_that_comes_back_hears_of_it() {
+    let mut world = ring(3);
+    let gone = host(&world, 2);
+    wait_until_down(&mut world, 2, 0);
+    world.run(Duration::from_secs(3));
+    remove(&mut world, 0, gone).unwrap();
+    world.start(2);
+    let knows = |world: &World| world.hosts[2].ready == Err(LEFT.to_owned());
+    assert!(world.run_until(LIMIT, knows), "{:?}", world.hosts[2].ready);
 }
 
 #[test]
@@ -146,7 +201,7 @@ fn a_removal_is_finished_by_a_second_try_wherever_the_first_was_broken_off() {
         wait_until_down(&mut world, 3, 0);
         world.run(Duration::from_secs(3));
         world.hosts[victim].crash_at = Some((Point::Configuration, after));
-        world.admin(0, AdminRequest::RemoveNode { order: None, host: gone });
+        world.admin(0, AdminRequest::RemoveNode { order: None, host: gone, ignore: vec![] });
         world.run(Duration::from_secs(5));
         assert!(world.hosts[victim].node.is_none(), "{victim} has not crashed");
         world.start(victim);
