@@ -57,6 +57,15 @@ struct RemoveNode {
     ignore_nodes: String,
 }
 
+impl RemoveNode {
+    fn hosts(&self) -> Result<(HostId, Vec<HostId>), String> {
+        let id = |name, text: &str| text.trim().parse().map_err(|_| format!("{name} '{text}' is no UUID"));
+        let others = self.ignore_nodes.split(',').filter(|part| !part.trim().is_empty());
+        let ignore = others.map(|part| id("ignore_nodes", part)).collect::<Result<_, _>>()?;
+        Ok((id("host_id", &self.host_id)?, ignore))
+    }
+}
+
 async fn remove_node(
     State(sources): State<Sources>,
     _: FromHere,
@@ -64,10 +73,8 @@ async fn remove_node(
 ) -> Result<(), Response> {
     let invalid = |why: String| Failed(StatusCode::BAD_REQUEST, why).into_response();
     let Query(asked) = query.map_err(|rejection| invalid(rejection.body_text()))?;
-    let id = |name, text: &str| text.trim().parse::<HostId>().map_err(|_| invalid(format!("{name} '{text}' is no UUID")));
-    let others = asked.ignore_nodes.split(',').filter(|part| !part.trim().is_empty());
-    let ignore = others.map(|part| id("ignore_nodes", part)).collect::<Result<_, _>>()?;
-    change(&sources, AdminRequest::RemoveNode { order: None, host: id("host_id", &asked.host_id)?, ignore }).await
+    let (host, ignore) = asked.hosts().map_err(invalid)?;
+    change(&sources, AdminRequest::RemoveNode { order: None, host, ignore }).await
 }
 
 async fn decommission(State(sources): State<Sources>, _: FromHere) -> Result<(), Response> {
