@@ -48,8 +48,17 @@ pub struct Departure {
 enum Way {
     /// By a change of the configuration, once the read barrier has passed.
     Group { may_change: bool },
-    /// By a record of each of these, and then ours.
-    Old { missing: BTreeSet<HostId> },
+    /// Of these each does its part of the round, and then comes the next one.
+    Old { round: Round, missing: BTreeSet<HostId> },
+}
+
+/// What everybody does, the old way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Round {
+    /// Takes the schema of the host that leaves.
+    Schema,
+    /// Records that the host is gone. A host that leaves is out before: it must not come into a group while others take it for gone.
+    Record,
 }
 
 impl Node {
@@ -144,18 +153,22 @@ impl Node {
             return Ok(Way::Group { may_change: false });
         }
         if host == self.host {
-            return Ok(Way::Old { missing: BTreeSet::new() });
+            return Ok(Way::Old { round: Round::Schema, missing: self.live_peers() });
         }
         let others = self.peers.hosts().iter().filter(|other| **other != host && !ignore.contains(other));
         let (up, down): (BTreeSet<_>, BTreeSet<_>) = others.partition(|other| self.gossip.is_up(**other));
         if down.is_empty() {
-            return Ok(Way::Old { missing: up });
+            return Ok(Way::Old { round: Round::Record, missing: up });
         }
         let down: Vec<_> = down.iter().map(ToString::to_string).collect();
         Err(format!(
             "other hosts are down, too: [{}]. Bring them back, or name them in ignore_nodes; nothing was changed",
             down.join(", ")
         ))
+    }
+
+    fn live_peers(&self) -> BTreeSet<HostId> {
+        self.gossip.live().filter(|other| self.peers.hosts().contains(other)).collect()
     }
 
     fn begin_departure(&mut self) {
@@ -166,42 +179,85 @@ impl Node {
                 self.barrier(Waiter::Departure);
                 self.change_for_departure();
             }
-            Way::Old { .. } if host == self.host => self.leave(),
-            Way::Old { missing } if missing.is_empty() => self.forget_host(host),
-            Way::Old { missing } => {
-                for peer in missing.clone() {
-                    self.call(peer, PeerRequest::RemoveHost(host), Purpose::RemoveHost(peer));
-                }
+            Way::Old { missing, .. } if missing.is_empty() => self.end_old_round(),
+            Way::Old { round, missing } => {
+                let request = match round {
+                    Round::Schema => PeerRequest::DefinitionsUpdate(self.schema.rows().clone()),
+                    Round::Record => PeerRequest::RemoveHost(host),
+                };
+                let missing = missing.clone();
+                self.call_for_departure(&missing, &request);
+                self.change_for_departure();
             }
         }
     }
 
-    /// The old way: a peer has recorded the removal, or has not. Each that is missing stops it; what is recorded is found so next time.
+    fn call_for_departure(&mut self, peers: &BTreeSet<HostId>, request: &PeerRequest) {
+        for peer in peers {
+            if !self.calls.any(|purpose| matches!(purpose, Purpose::RemoveHost(asked) if asked == peer)) {
+                self.call(*peer, request.clone(), Purpose::RemoveHost(*peer));
+            }
+        }
+    }
+
+    fn why_departure_takes_long(&self) -> String {
+        match self.departure.as_ref().map(|departure| &departure.way) {
+            Some(Way::Old { missing, .. }) => {
+                let missing: Vec<_> = missing.iter().map(ToString::to_string).collect();
+                format!("these hosts have not taken leave: [{}]", missing.join(", "))
+            }
+            _ => self.quorum_report(),
+        }
+    }
+
+    /// The old way: a peer has done its part, or has not. Each that is missing stops it; what is done is found so next time.
     pub(super) fn removal_recorded(&mut self, peer: HostId, outcome: &Result<(), String>) {
         let Some(departure) = &mut self.departure else { return };
         let host = departure.host;
-        let Way::Old { missing } = &mut departure.way else { return };
+        let Way::Old { missing, .. } = &mut departure.way else { return };
         match outcome {
             Ok(()) => {
                 missing.remove(&peer);
-                if missing.is_empty()
-                    && let Err(why) = self.record_removal(host)
-                {
-                    self.end_departure(&Err(why));
+                if missing.is_empty() {
+                    self.end_old_round();
                 }
             }
+            // It is told again.
+            Err(_) if self.boot == Boot::Left => {}
             Err(why) => {
-                self.end_departure(&Err(format!("host {peer} has not recorded that {host} is removed: {why}. Ask again")));
+                self.end_departure(&Err(format!("host {peer} has not taken leave of {host}: {why}. Ask again")));
             }
         }
     }
 
-    /// The old way, on each live node.
-    pub(super) fn record_removal(&mut self, host: HostId) -> Result<(), String> {
+    fn end_old_round(&mut self) {
+        if !self.goes_the_old_way() && self.boot != Boot::Left {
+            return self.end_departure(&Err("the cluster has begun to move to group 0".into()));
+        }
+        let others = self.live_peers();
+        let Some(departure) = &mut self.departure else { return };
+        let host = departure.host;
+        match &mut departure.way {
+            Way::Old { round, missing } if *round == Round::Schema => {
+                (*round, *missing) = (Round::Record, others);
+                self.be_out();
+                self.begin_departure();
+            }
+            _ if host == self.host => self.end_departure(&Ok(())),
+            _ => {
+                if let Err(why) = self.record_removal(host, self.host) {
+                    self.end_departure(&Err(why));
+                }
+            }
+        }
+    }
+
+    /// The old way, on each live node, as this one asks for it.
+    pub(super) fn record_removal(&mut self, host: HostId, from: HostId) -> Result<(), String> {
         if self.has_departed(host) {
             return Ok(());
         }
-        if host == self.host || self.gossip.is_up(host) {
+        if host != from && (host == self.host || self.gossip.is_up(host)) {
             return Err("the node being removed is alive, maybe you should use decommission instead?".into());
         }
         if !self.goes_the_old_way() {
@@ -240,11 +296,17 @@ impl Node {
         let Some(departure) = &mut self.departure else { return };
         let host = departure.host;
         if self.now.elapsed >= departure.until {
-            let why = self.quorum_report();
+            let why = self.why_departure_takes_long();
             return self.end_departure(&Err(format!("{why}. Ask again: what has taken place already is found done")));
         }
         self.timers.set(Timer::DepartureRetry, (self.now.elapsed + departure.retry).min(departure.until));
         departure.retry = (departure.retry * 2).min(RETRY_LAST);
+        if let Way::Old { round: Round::Record, missing } = &departure.way
+            && self.boot == Boot::Left
+        {
+            let missing = missing.clone();
+            return self.call_for_departure(&missing, &PeerRequest::RemoveHost(host));
+        }
         let may_change = matches!(departure.way, Way::Group { may_change: true });
         let Some((id, group)) = self.group.as_mut().filter(|_| may_change) else { return };
         let (id, status) = (*id, group.status());
@@ -299,12 +361,15 @@ impl Node {
 
     /// This host is out of group and ring, for good.
     fn leave(&mut self) {
-        if self.boot == Boot::Left {
-            return;
+        if self.boot != Boot::Left {
+            self.be_out();
+            self.end_departure(&Ok(()));
         }
+    }
+
+    fn be_out(&mut self) {
         self.local.set(&mut self.effects.persist, key::BOOTSTRAPPED, BootstrapState::Decommissioned.name());
         self.be_outside();
-        self.end_departure(&Ok(()));
     }
 
     /// A peer says that we were removed. It knows: nobody ever takes that back.

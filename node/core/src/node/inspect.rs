@@ -19,6 +19,11 @@ impl Node {
         self.boot.is_completed()
     }
 
+    /// Whether it is out of the cluster for good, as far as it knows.
+    pub fn has_left(&self) -> bool {
+        self.boot == super::boot::Boot::Left
+    }
+
     /// Of the group that it is or was in.
     pub fn incarnation(&self) -> Incarnation {
         self.local.incarnation()

@@ -101,6 +101,9 @@ impl Node {
         if self.is_stopping() || !self.boot.is_completed() {
             let why = self.boot.waiting().unwrap_or_else(|| "the node is shutting down".into());
             self.effects.reply.push(refuse(CqlError::Server(format!("no schema change is possible here now: {why}"))));
+        } else if self.is_leaving() {
+            let why = "no schema change is possible here any more: the node is leaving the cluster. Ask another one";
+            self.effects.reply.push(refuse(CqlError::Server(why.into())));
         } else if self.operations.open.len() + self.operations.agreements.len() >= OPERATIONS_MAX {
             self.effects.reply.push(refuse(CqlError::Server(format!("more than {OPERATIONS_MAX} schema changes are under way"))));
         } else if stage == Stage::Synchronize {

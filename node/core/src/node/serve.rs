@@ -79,7 +79,7 @@ impl Node {
                 self.reply(id, PeerReply::Merged { version: self.schema_version() });
             }
             PeerRequest::JoinRing(endpoint) => self.join_ring(id, endpoint),
-            PeerRequest::RemoveHost(host) => match self.record_removal(host) {
+            PeerRequest::RemoveHost(host) => match self.record_removal(host, header.from) {
                 Ok(()) => self.reply(id, PeerReply::Removed),
                 Err(why) => self.effects.reply.push(Reply::Peer { id, outcome: Err(Refusal::Never(why)) }),
             },
@@ -233,7 +233,7 @@ impl Node {
             }
             (Purpose::JoinGroup, reply) => self.group_join_answered(Ok(reply)),
             (Purpose::BootIntoGroup, reply) => self.boot_into_group_answered(&Ok(reply)),
-            (Purpose::RemoveHost(host), PeerReply::Removed) => self.removal_recorded(host, &Ok(())),
+            (Purpose::RemoveHost(host), PeerReply::Removed | PeerReply::Merged { .. }) => self.removal_recorded(host, &Ok(())),
             (Purpose::Departure, reply) => self.departure_answered(&Ok(reply)),
             (Purpose::ForwardModify(id), reply) => self.forwarded_modify_answered(id, Ok(reply)),
             (Purpose::Exchanged(host, start), PeerReply::Schema { version, .. }) => self.exchange_compared(host, start, version),
@@ -276,7 +276,11 @@ impl Node {
             self.told_to_be_removed();
         }
         match purpose {
-            Purpose::RemoveHost(host) => self.removal_recorded(host, &Err(error.to_string())),
+            Purpose::RemoveHost(peer) => {
+                let is_recorded = matches!(error, CallError::Refused(Refusal::RemovedHost(host)) if *host == self.host);
+                let outcome = if is_recorded { Ok(()) } else { Err(error.to_string()) };
+                self.removal_recorded(peer, &outcome);
+            }
             Purpose::Departure => self.departure_answered(&Err(error.clone())),
             Purpose::AskStage(host) | Purpose::Compare(host) | Purpose::ComparePull(host) | Purpose::Reconcile(host) => {
                 self.upgrade_event(Event::Silent(host, error.to_string()));
