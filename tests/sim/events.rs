@@ -74,7 +74,6 @@ fn required() -> Vec<String> {
         "message dropped",
         "message duplicated",
         "message overtaken",
-        "node decommissioned",
         "node paused",
         "older than what was decided from",
         "operator deposed",

@@ -91,18 +91,12 @@ faults! {
     Recreate = "recreate",
     /// People give the pods a template that they cannot run with.
     BadTemplate = "bad-template",
-    /// A node is decommissioned.
-    Leave = "leave",
 }
 
 impl Fault {
     /// Whether there can be such a fault in a world with so many operators: some are those of a script's, others an operator's.
     fn fits(self, operators: usize) -> bool {
-        if matches!(self, Self::Haste | Self::Unheld | Self::Leave) {
-            operators == 0
-        } else {
-            operators > 0 || self < Self::OperatorCrash
-        }
+        if matches!(self, Self::Haste | Self::Unheld) { operators == 0 } else { operators > 0 || self < Self::OperatorCrash }
     }
 }
 
@@ -184,12 +178,6 @@ impl Swarm {
     /// Whether there is such a fault.
     pub fn has(&self, fault: Fault) -> bool {
         self.faults.contains_key(&fault)
-    }
-
-    /// Who leaves, if anybody does: never the first seed, and never one of three.
-    pub fn leaver(&self) -> Option<usize> {
-        let may = self.has(Fault::Leave) && !self.has(Fault::Latecomer) && self.nodes > 3;
-        may.then(|| self.nodes - 1)
     }
 
     /// From 0, if there is no such fault, to `most`.
