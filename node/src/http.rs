@@ -5,7 +5,7 @@ mod ring;
 use crate::{
     health::Health,
     metrics::Metrics,
-    port::{Port, PortError},
+    port::{Asked, Port},
     report,
 };
 use axum::{
@@ -66,31 +66,38 @@ fn routes(sources: Sources) -> Router {
 }
 
 impl Sources {
-    async fn status(&self) -> Result<Box<Status>, Unavailable> {
-        let asked = self.port.get().map(|port| port.admin(AdminRequest::GetStatus));
-        let mut asked = asked.ok_or_else(|| Unavailable("the node is starting".to_owned()))?.map_err(unavailable)?;
+    async fn status(&self) -> Result<Box<Status>, Failed> {
+        let mut asked = self.ask(AdminRequest::GetStatus)?;
         match tokio::time::timeout(STATUS_TIMEOUT, asked.next()).await {
             Ok(Some(AdminReply::Status(status))) => Ok(status),
-            Ok(_) => Err(Unavailable(self.health.ready().err().unwrap_or_else(|| "the node is stopping".to_owned()))),
-            Err(_) => Err(Unavailable(format!("the node has not answered within {STATUS_TIMEOUT:?}"))),
+            Ok(_) => Err(Failed::unavailable(&self.health.ready().err().unwrap_or_else(|| "the node is stopping".to_owned()))),
+            Err(_) => Err(Failed::unavailable(&format!("the node has not answered within {STATUS_TIMEOUT:?}"))),
         }
     }
-}
 
-/// An answer that cannot be given now.
-struct Unavailable(String);
-
-fn unavailable(error: PortError) -> Unavailable {
-    Unavailable(error.to_string())
-}
-
-impl IntoResponse for Unavailable {
-    fn into_response(self) -> Response {
-        (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "message": self.0, "code": 503 }))).into_response()
+    fn ask(&self, request: AdminRequest) -> Result<Asked<AdminReply>, Failed> {
+        let port = self.port.get().ok_or_else(|| Failed::unavailable("the node is starting"))?;
+        port.admin(request).map_err(|error| Failed::unavailable(&error))
     }
 }
 
-type Answer = Result<Json<Value>, Unavailable>;
+/// Why there is no answer, as ScyllaDB tells it.
+struct Failed(StatusCode, String);
+
+impl Failed {
+    /// It cannot be given now.
+    fn unavailable(why: &(impl ToString + ?Sized)) -> Self {
+        Self(StatusCode::SERVICE_UNAVAILABLE, why.to_string())
+    }
+}
+
+impl IntoResponse for Failed {
+    fn into_response(self) -> Response {
+        (self.0, Json(json!({ "message": self.1, "code": self.0.as_u16() }))).into_response()
+    }
+}
+
+type Answer = Result<Json<Value>, Failed>;
 
 async fn readyz(State(sources): State<Sources>) -> Response {
     match sources.health.ready() {

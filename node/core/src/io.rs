@@ -12,7 +12,7 @@
 use crate::{
     cql::ast::Statement,
     gossip::Endpoint,
-    ids::{Generation, GroupId, HostId, Incarnation, TimeUuid},
+    ids::{Generation, GroupId, HostId, Incarnation},
     raft::{Member, RaftMessage},
     schema::Rows,
     status::Status,
@@ -470,6 +470,13 @@ pub enum CallError {
     Refused(Refusal),
 }
 
+impl CallError {
+    /// Whether the peer says that this host was removed.
+    pub fn is_removal_of(&self, host: HostId) -> bool {
+        matches!(self, Self::Refused(Refusal::RemovedHost(removed)) if *removed == host)
+    }
+}
+
 /// Why a node does not do what it is asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum Refusal {
@@ -785,6 +792,3 @@ pub struct Settings {
     /// How often Raft counts: an election takes 10 to 20 of them without a leader.
     pub raft_tick: Duration,
 }
-
-/// A row of `system.group0_history` or its key: the state id.
-pub type StateId = TimeUuid;

@@ -1,12 +1,11 @@
 //! Who is in the ring, changed by people: paths and answers as in ScyllaDB. Taken from this machine only, since nobody proves who he is
 //! here.
 
-use super::{Sources, Unavailable, unavailable};
+use super::{Failed, Sources};
 use axum::{
-    Json, Router,
+    Router,
     extract::{ConnectInfo, FromRequestParts, Query, State, rejection::QueryRejection},
     http::{StatusCode, request::Parts},
-    response::{IntoResponse, Response},
     routing::post,
 };
 use group0_core::{
@@ -14,7 +13,6 @@ use group0_core::{
     io::{AdminReply, AdminRequest},
 };
 use serde::Deserialize;
-use serde_json::json;
 use std::net::SocketAddr;
 
 pub(super) fn routes() -> Router<Sources> {
@@ -40,15 +38,6 @@ impl<S: Sync> FromRequestParts<S> for FromHere {
     }
 }
 
-/// As ScyllaDB tells it.
-struct Failed(StatusCode, String);
-
-impl IntoResponse for Failed {
-    fn into_response(self) -> Response {
-        (self.0, Json(json!({ "message": self.1, "code": self.0.as_u16() }))).into_response()
-    }
-}
-
 #[derive(Deserialize)]
 struct RemoveNode {
     host_id: String,
@@ -70,25 +59,22 @@ async fn remove_node(
     State(sources): State<Sources>,
     _: FromHere,
     query: Result<Query<RemoveNode>, QueryRejection>,
-) -> Result<(), Response> {
-    let invalid = |why: String| Failed(StatusCode::BAD_REQUEST, why).into_response();
+) -> Result<(), Failed> {
+    let invalid = |why| Failed(StatusCode::BAD_REQUEST, why);
     let Query(asked) = query.map_err(|rejection| invalid(rejection.body_text()))?;
     let (host, ignore) = asked.hosts().map_err(invalid)?;
     change(&sources, AdminRequest::RemoveNode { order: None, host, ignore }).await
 }
 
-async fn decommission(State(sources): State<Sources>, _: FromHere) -> Result<(), Response> {
+async fn decommission(State(sources): State<Sources>, _: FromHere) -> Result<(), Failed> {
     change(&sources, AdminRequest::Decommission { order: None }).await
 }
 
 /// Answers when it is done: the node itself bounds how long that takes.
-async fn change(sources: &Sources, request: AdminRequest) -> Result<(), Response> {
-    let starting = || Unavailable("the node is starting".to_owned()).into_response();
-    let port = sources.port.get().ok_or_else(starting)?;
-    let mut asked = port.admin(request).map_err(|error| unavailable(error).into_response())?;
-    match asked.next().await {
+async fn change(sources: &Sources, request: AdminRequest) -> Result<(), Failed> {
+    match sources.ask(request)?.next().await {
         Some(AdminReply::Done) => Ok(()),
-        Some(AdminReply::Refused(why)) => Err(Failed(StatusCode::INTERNAL_SERVER_ERROR, why).into_response()),
-        _ => Err(Unavailable("the node is stopping; ask another one what has come of it".to_owned()).into_response()),
+        Some(AdminReply::Refused(why)) => Err(Failed(StatusCode::INTERNAL_SERVER_ERROR, why)),
+        _ => Err(Failed::unavailable("the node is stopping; ask another one what has come of it")),
     }
 }

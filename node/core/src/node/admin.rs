@@ -50,26 +50,26 @@ pub fn state_reply(node: &Node) -> StateReply {
 impl Node {
     pub(super) fn admin(&mut self, id: RequestId, request: &AdminRequest) {
         let reply = match request {
-            AdminRequest::RemoveNode { order, host, ignore } => match self.may_order("RemoveNode", order.as_ref()) {
-                Ok(()) => return self.remove_node(id, *host, ignore),
-                Err(refused) => refused,
-            },
-            AdminRequest::Decommission { order } => match self.may_order("Decommission", order.as_ref()) {
-                Ok(()) => return self.decommission(id),
-                Err(refused) => refused,
-            },
-            AdminRequest::GetStatus => AdminReply::Status(Box::new(self.status())),
+            AdminRequest::GetStatus => Some(AdminReply::Status(Box::new(self.status()))),
             AdminRequest::WatchStatus => {
                 self.watchers.watching.insert(id);
-                AdminReply::Status(Box::new(self.status()))
+                Some(AdminReply::Status(Box::new(self.status())))
             }
-            AdminRequest::ClaimEpoch(epoch) => self.claim_epoch(*epoch),
-            AdminRequest::Proceed(order) => self.ordered("Proceed", order, Self::proceed),
-            AdminRequest::RetryUpgrade(order) => self.ordered("RetryUpgrade", order, Self::retry_upgrade),
-            AdminRequest::Restart { order, generation } => self.ordered("Restart", order, |node| node.restart(*generation)),
-            AdminRequest::GetSchema => AdminReply::Schema(self.schema.rows().clone()),
+            AdminRequest::ClaimEpoch(epoch) => Some(self.claim_epoch(*epoch)),
+            AdminRequest::Proceed(order) => self.ordered("Proceed", Some(order), |node| Some(node.proceed())),
+            AdminRequest::RetryUpgrade(order) => self.ordered("RetryUpgrade", Some(order), |node| Some(node.retry_upgrade())),
+            AdminRequest::Restart { order, generation } => {
+                self.ordered("Restart", Some(order), |node| Some(node.restart(*generation)))
+            }
+            AdminRequest::RemoveNode { order, host, ignore } => {
+                self.ordered("RemoveNode", order.as_ref(), |node| node.remove_node(id, *host, ignore))
+            }
+            AdminRequest::Decommission { order } => self.ordered("Decommission", order.as_ref(), |node| node.decommission(id)),
+            AdminRequest::GetSchema => Some(AdminReply::Schema(self.schema.rows().clone())),
         };
-        self.reply_admin(id, reply);
+        if let Some(reply) = reply {
+            self.reply_admin(id, reply);
+        }
     }
 
     /// The start has refused a damaged one; were there one all the same, no epoch would do.
@@ -101,22 +101,21 @@ impl Node {
         )))
     }
 
-    /// The same of an order that is answered later, or of a person.
-    fn may_order(&self, verb: &str, order: Option<&Order>) -> Result<(), AdminReply> {
-        let (run_id, epoch) = order.map_or(("", None), |order| (order.run_id.as_str(), Some(order.epoch)));
-        let may = epoch.map_or(Ok(()), |epoch| self.check_epoch(epoch));
-        tracing::info!(target: "raft_group0", verb, run_id, epoch, refused = may.is_err(), "an order");
-        may
-    }
-
-    fn ordered(&mut self, verb: &str, order: &Order, carry_out: impl FnOnce(&mut Self) -> AdminReply) -> AdminReply {
-        let Order { run_id, epoch } = order;
-        let reply = match self.check_epoch(*epoch) {
+    /// What is ordered is carried out unless another operator has come; without a reply it is answered later. A person orders without
+    /// an epoch.
+    fn ordered(
+        &mut self,
+        verb: &str,
+        order: Option<&Order>,
+        carry_out: impl FnOnce(&mut Self) -> Option<AdminReply>,
+    ) -> Option<AdminReply> {
+        let (run_id, epoch) = order.map(|order| (order.run_id.as_str(), order.epoch)).unzip();
+        let reply = match epoch.map_or(Ok(()), |epoch| self.check_epoch(epoch)) {
             Ok(()) => carry_out(self),
-            Err(refused) => refused,
+            Err(refused) => Some(refused),
         };
-        let refused = if let AdminReply::Refused(why) = &reply { Some(why) } else { None };
-        tracing::info!(target: "raft_group0_upgrade", verb, run_id, epoch, refused, "an operator's order");
+        let refused = if let Some(AdminReply::Refused(why)) = &reply { Some(why) } else { None };
+        tracing::info!(target: "raft_group0_upgrade", verb, run_id, epoch, refused, "an order");
         reply
     }
 

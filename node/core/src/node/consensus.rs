@@ -9,10 +9,7 @@ use crate::{
     upgrade::{Stage, machine},
 };
 use bytes::Bytes;
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 /// A read index can be dropped silently: it is asked for again after this, with a fresh context.
 const BARRIER_RETRY: Duration = Duration::from_millis(200);
@@ -57,8 +54,6 @@ pub struct Context {
     /// Answered: to be applied up to this index.
     reached: Vec<(u64, Vec<Waiter>)>,
     modifications: BTreeMap<RequestId, Modification>,
-    /// Of the configuration that was applied last.
-    members: BTreeSet<HostId>,
     /// The state of a snapshot that Raft was given in this step.
     pulled: Option<Migration>,
 }
@@ -141,7 +136,7 @@ impl Node {
         self.ask_read_index();
         let Some((id, group)) = &mut self.group else { return false };
         let (id, output) = (*id, group.take());
-        let Output { persist, send, committed, configuration, changed: _, snapshot, reads, role, lost_leadership } = output;
+        let Output { persist, send, committed, configuration, gone, changed: _, snapshot, reads, role, lost_leadership } = output;
         let quiet = persist.is_empty() && send.is_empty() && reads.is_empty() && role.is_none() && snapshot.is_none();
         for write in persist {
             self.effects.persist.writes.extend(write.into_writes(id));
@@ -157,7 +152,7 @@ impl Node {
             self.apply_command(&command);
         }
         if let Some(configuration) = configuration {
-            self.configuration_changed(&configuration);
+            self.configuration_changed(&configuration, &gone);
         }
         if let Some(role) = role {
             tracing::info!(target: "raft", term = role.term, leader = role.leader.map(|host| host.to_string()), is_leader = role.is_leader, "role");
@@ -306,13 +301,6 @@ impl Node {
     }
 
     // Membership changes.
-
-    /// Members from now on; those that were members before and are none any more.
-    pub(super) fn members_are(&mut self, configuration: &Configuration) -> BTreeSet<HostId> {
-        let members = configuration.members();
-        let before = std::mem::replace(&mut self.consensus.members, members.clone());
-        before.difference(&members).copied().collect()
-    }
 
     pub(super) fn modify_config(&mut self, id: RequestId, group: GroupId, add: Vec<(Member, bool)>, remove: Vec<HostId>) {
         let refuse = |refusal| Reply::Peer { id, outcome: Err(refusal) };

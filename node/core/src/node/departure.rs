@@ -18,7 +18,7 @@ use crate::{
     gossip::{Endpoint, GossipInput, RingStatus},
     group0::joining,
     ids::HostId,
-    io::{AdminReply, Apply, CallError, PeerReply, PeerRequest, Refusal, RequestId},
+    io::{AdminReply, Apply, CallError, PeerReply, PeerRequest, RequestId},
     raft::Group,
     upgrade::Stage,
 };
@@ -62,18 +62,17 @@ enum Round {
 }
 
 impl Node {
-    /// Removes a host that is down; the old way these others need not agree.
-    pub(super) fn remove_node(&mut self, id: RequestId, host: HostId, ignore: &[HostId]) {
+    /// Removes a host that is down; the old way these others need not agree. Without a reply it is under way.
+    pub(super) fn remove_node(&mut self, id: RequestId, host: HostId, ignore: &[HostId]) -> Option<AdminReply> {
         if host == self.host {
-            let why = format!("{host} is this node itself: use decommission");
-            return self.reply_admin(id, AdminReply::Refused(why));
+            return Some(AdminReply::Refused(format!("{host} is this node itself: use decommission")));
         }
-        self.depart(id, host, ignore);
+        self.depart(id, host, ignore)
     }
 
-    /// Leaves the cluster.
-    pub(super) fn decommission(&mut self, id: RequestId) {
-        self.depart(id, self.host, &[]);
+    /// Leaves the cluster. Likewise.
+    pub(super) fn decommission(&mut self, id: RequestId) -> Option<AdminReply> {
+        self.depart(id, self.host, &[])
     }
 
     /// Whether this node is leaving.
@@ -81,19 +80,19 @@ impl Node {
         self.departure.as_ref().is_some_and(|departure| departure.host == self.host)
     }
 
-    fn depart(&mut self, id: RequestId, host: HostId, ignore: &[HostId]) {
+    fn depart(&mut self, id: RequestId, host: HostId, ignore: &[HostId]) -> Option<AdminReply> {
         if self.has_departed(host) {
-            return self.reply_admin(id, AdminReply::Done);
+            return Some(AdminReply::Done);
         }
         let way = match self.may_depart(host).and_then(|()| self.way(host, ignore)) {
             Ok(way) => way,
-            Err(why) => return self.reply_admin(id, AdminReply::Refused(why)),
+            Err(why) => return Some(AdminReply::Refused(why)),
         };
         match &mut self.departure {
             Some(departure) if departure.host == host => departure.waiting.push(id),
             Some(departure) => {
                 let why = format!("host {} is leaving by this node's doing: try again when that is over", departure.host);
-                self.reply_admin(id, AdminReply::Refused(why));
+                return Some(AdminReply::Refused(why));
             }
             None => {
                 tracing::info!(target: "raft_group0", %host, itself = host == self.host, "a host is to leave the cluster");
@@ -102,6 +101,7 @@ impl Node {
                 self.begin_departure();
             }
         }
+        None
     }
 
     fn has_departed(&self, host: HostId) -> bool {
@@ -325,11 +325,7 @@ impl Node {
 
     /// A leader tells whom it has removed only by its answer: a host that is no member any more is sent nothing.
     pub(super) fn departure_answered(&mut self, outcome: &Result<PeerReply, CallError>) {
-        let is_out = match outcome {
-            Ok(_) => true,
-            Err(CallError::Refused(Refusal::RemovedHost(host))) => *host == self.host,
-            Err(_) => false,
-        };
+        let is_out = outcome.as_ref().map_or_else(|error| error.is_removal_of(self.host), |_| true);
         if is_out && self.is_leaving() {
             self.leave();
         }

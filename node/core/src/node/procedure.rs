@@ -15,7 +15,7 @@ use crate::{
     },
 };
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     time::Duration,
 };
 
@@ -404,8 +404,8 @@ impl Node {
         }
     }
 
-    /// The applied configuration has changed.
-    pub(super) fn configuration_changed(&mut self, configuration: &Configuration) {
+    /// The applied configuration has changed, and these were members before.
+    pub(super) fn configuration_changed(&mut self, configuration: &Configuration, gone: &BTreeSet<HostId>) {
         self.procedure.view_changed = true;
         self.watchers.touch();
         self.progressed();
@@ -418,8 +418,7 @@ impl Node {
             "group 0 configuration applied"
         );
         self.note_membership();
-        let gone = self.members_are(configuration);
-        self.members_gone(&gone);
+        self.members_gone(gone);
         if configuration.members().contains(&self.host) {
             self.watch_members();
             self.answer_held_exchanges();

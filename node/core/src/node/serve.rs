@@ -272,13 +272,12 @@ impl Node {
 
     /// A call has no answer.
     pub(super) fn failed(&mut self, purpose: Purpose, error: &CallError) {
-        if matches!(error, CallError::Refused(Refusal::RemovedHost(host)) if *host == self.host) {
+        if error.is_removal_of(self.host) {
             self.told_to_be_removed();
         }
         match purpose {
             Purpose::RemoveHost(peer) => {
-                let is_recorded = matches!(error, CallError::Refused(Refusal::RemovedHost(host)) if *host == self.host);
-                let outcome = if is_recorded { Ok(()) } else { Err(error.to_string()) };
+                let outcome = if error.is_removal_of(self.host) { Ok(()) } else { Err(error.to_string()) };
                 self.removal_recorded(peer, &outcome);
             }
             Purpose::Departure => self.departure_answered(&Err(error.clone())),

@@ -150,10 +150,6 @@ impl Node {
         if self.flag().enabled && self.settings.flag.is_none() {
             tracing::warn!(target: "raft_group0", "consistent_cluster_management is absent and counts as on: the feature is enabled in this cluster");
         }
-        if let Some((_, group)) = &self.group {
-            let configuration = group.configuration().clone();
-            self.members_are(&configuration);
-        }
         self.announce_stage();
         self.gossip_step(crate::gossip::GossipInput::Wake);
         self.look_for_peers();

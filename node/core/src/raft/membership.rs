@@ -138,6 +138,7 @@ impl Group {
         change.add.iter().for_each(|(member, _)| self.names.insert(member.host));
         let Ok(state) = self.node.apply_conf_change(&change.inner()) else { return };
         let configuration = change.result(&state, &self.names, &before.addresses);
+        self.output.gone.extend(&before.members() - &configuration.members());
         self.node.mut_store().set_configuration(configuration.clone());
         self.configured = entry.index;
         self.output.configuration = Some(configuration);

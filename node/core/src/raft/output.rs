@@ -7,7 +7,7 @@ use super::{
 };
 use crate::ids::HostId;
 use bytes::Bytes;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Everything that came of the calls since the last [`super::Group::take`].
 ///
@@ -23,6 +23,8 @@ pub struct Output {
     pub committed: Vec<(u64, u64, Bytes)>,
     /// The configuration in force from now on, if it has changed.
     pub configuration: Option<Configuration>,
+    /// Members before, and none any more.
+    pub gone: BTreeSet<HostId>,
     /// Changes of the membership that were seen applied, of whichever leader.
     pub changed: Vec<ChangeId>,
     /// Taken over from the leader: the state that was pulled for it replaces ours.

@@ -62,6 +62,7 @@ impl Group {
             self.hard = HardState { term: hard.term, vote: self.names.host(hard.vote), commit: hard.commit };
         }
         if let Some(snapshot) = Some(ready.snapshot()).filter(|snapshot| !snapshot.is_empty()).and_then(snapshot_out) {
+            self.output.gone.extend(&self.configuration().members() - &snapshot.configuration.members());
             self.node.mut_store().restore(snapshot.clone());
             snapshot.configuration.members().into_iter().for_each(|host| self.names.insert(host));
             self.configured = snapshot.index;

@@ -168,7 +168,8 @@ impl World {
     }
 
     fn carry_out(&mut self, host: HostId, output: Output) {
-        let Output { persist, send, committed, configuration: _, changed, snapshot, reads, role, lost_leadership: _ } = output;
+        let Output { persist, send, committed, configuration: _, gone: _, changed, snapshot, reads, role, lost_leadership: _ } =
+            output;
         if self.faults.disasters && self.one_in(CRASH_ONE_IN) {
             return self.crash(host);
         }
