@@ -17,6 +17,8 @@ use std::{collections::BTreeMap, time::Duration};
 const LOOK: Duration = Duration::from_millis(400);
 /// How long an answer may take.
 const TIMEOUT: Duration = Duration::from_secs(2);
+/// Who has said nothing for so long is dead, when nothing goes wrong any more.
+const SILENT: Duration = Duration::from_secs(20);
 /// What was said longer ago is not known any more.
 const FRESH: Duration = Duration::from_millis(1_500);
 
@@ -28,6 +30,9 @@ pub struct Administrator {
     dice: Dice,
     begin: Duration,
     scale_up: Option<Duration>,
+    /// Who is to leave, and when.
+    leave: Option<(Pid, Duration)>,
+    left: Option<Pid>,
     look_at: Duration,
     seen: BTreeMap<Pid, (Duration, Box<Status>)>,
     /// Which node is being restarted, and since when.
@@ -35,6 +40,8 @@ pub struct Administrator {
     /// How long all must have been well for; grows impatient.
     waiting_since: Option<Duration>,
     asked: BTreeMap<u64, Pid>,
+    /// The question by which a node was told to leave.
+    told_to_leave: Option<u64>,
     token: u64,
 }
 
@@ -48,6 +55,9 @@ impl Administrator {
             hasty: swarm.has(Fault::Haste),
             begin: Duration::from_secs(2) + dice.short_time(Duration::from_secs(6)),
             scale_up: swarm.has(Fault::Latecomer).then(|| dice.time(swarm.trouble / 8..swarm.trouble)),
+            leave: swarm.leaver().map(|pid| (pid, dice.time(Duration::from_secs(4)..swarm.trouble + Duration::from_secs(10)))),
+            left: None,
+            told_to_leave: None,
             dice,
             look_at: Duration::ZERO,
             seen: BTreeMap::new(),
@@ -60,8 +70,18 @@ impl Administrator {
 
     fn look(&mut self, moment: Moment<'_>, out: &mut Outbox) {
         self.look_at = moment.now + LOOK;
-        for node in 0..self.nodes {
+        for node in self.staying() {
             self.ask(node, AdminRequest::GetStatus, moment, out);
+        }
+        if let Some((node, _)) = self.leave.filter(|(_, at)| *at <= moment.now) {
+            self.leave = Some((node, moment.now + LOOK * 5));
+            self.told_to_leave = Some(self.token + 1);
+            // It may have died after it was out and before it could tell the others: then it does not start again.
+            let silent_since = self.seen.get(&node).map(|(at, status)| (*at, status.host));
+            match silent_since.filter(|(at, _)| *at + SILENT < moment.now) {
+                Some((_, host)) => self.ask(0, AdminRequest::RemoveNode { order: None, host, ignore: vec![] }, moment, out),
+                None => self.ask(node, AdminRequest::Decommission { order: None }, moment, out),
+            }
         }
         if self.scale_up.is_some_and(|at| at <= moment.now || !moment.trouble) {
             self.scale_up = moment.trouble.then_some(moment.now + LOOK * 10);
@@ -70,6 +90,10 @@ impl Administrator {
         if moment.now >= self.begin {
             self.decide(moment, out);
         }
+    }
+
+    fn staying(&self) -> Vec<Pid> {
+        (0..self.nodes).filter(|node| self.left != Some(*node)).collect()
     }
 
     fn ask(&mut self, node: Pid, request: AdminRequest, moment: Moment<'_>, out: &mut Outbox) {
@@ -99,7 +123,7 @@ impl Administrator {
             }
             self.restarting = None;
         }
-        let next = (0..self.nodes).find(|node| !has_flag(node));
+        let next = self.staying().into_iter().find(|node| !has_flag(node));
         match next {
             Some(node) if self.may_restart(node, moment) => {
                 self.restarting = Some((node, moment.now));
@@ -117,14 +141,14 @@ impl Administrator {
         let since = *self.waiting_since.get_or_insert(moment.now);
         let patience = if self.hasty { self.dice.short_time(Duration::from_secs(2)) } else { Duration::from_secs(10) };
         let statuses: Vec<_> =
-            (0..self.nodes).filter(|other| *other != node).map(|other| self.fresh(other, moment.now)).collect();
+            self.staying().into_iter().filter(|other| *other != node).map(|other| self.fresh(other, moment.now)).collect();
         let well = |status: &&Status| status.ready.is_ok() && status.peers.values().all(|peer| peer.up);
         let all_well = statuses.iter().all(|status| status.as_ref().is_some_and(well));
         all_well || moment.now >= since + patience
     }
 
     fn proceed(&mut self, moment: Moment<'_>, out: &mut Outbox) {
-        for node in 0..self.nodes {
+        for node in self.staying() {
             let Some(status) = self.fresh(node, moment.now) else { continue };
             let (held, failed) = (status.held, matches!(status.procedure, Procedure::Failed { .. }));
             if held {
@@ -139,7 +163,7 @@ impl Administrator {
     }
 
     fn is_final(&self) -> bool {
-        (0..self.nodes).all(|node| self.seen.get(&node).is_some_and(|(_, status)| status.stage == Stage::UsePostRaft))
+        self.staying().into_iter().all(|node| self.seen.get(&node).is_some_and(|(_, status)| status.stage == Stage::UsePostRaft))
     }
 }
 
@@ -158,6 +182,10 @@ impl Process for Administrator {
                 Arrival::Wake => self.look(moment, out),
                 Arrival::Answered { token, answer, .. } => {
                     let node = self.asked.remove(&token);
+                    if self.told_to_leave == Some(token) && matches!(answer, Answer::Admin(AdminReply::Done)) {
+                        out.event("node decommissioned");
+                        (self.left, self.leave) = (self.leave.map(|(node, _)| node), None);
+                    }
                     if let (Some(node), Answer::Admin(AdminReply::Status(status))) = (node, answer) {
                         self.seen.insert(node, (moment.now, status));
                     }
@@ -176,6 +204,10 @@ impl Process for Administrator {
 
     fn is_done(&self) -> Result<(), String> {
         let known = || self.seen.iter().map(|(node, (_, status))| format!("n{} {}", node + 1, status.stage)).collect::<Vec<_>>();
-        if self.is_final() { Ok(()) } else { Err(format!("the administrator has seen {}", known().join(", "))) }
+        if self.is_final() && self.leave.is_none() {
+            Ok(())
+        } else {
+            Err(format!("the administrator has seen {}", known().join(", ")))
+        }
     }
 }

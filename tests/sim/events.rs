@@ -74,6 +74,7 @@ fn required() -> Vec<String> {
         "message dropped",
         "message duplicated",
         "message overtaken",
+        "node decommissioned",
         "node paused",
         "older than what was decided from",
         "operator deposed",

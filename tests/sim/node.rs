@@ -14,7 +14,7 @@ use crate::{
 use group0_core::{
     ids::HostId,
     io::{Apply, CallError, CallId, Effects, Input, Persist, Point, Reply, RequestId, Send, Settings, Table, Write},
-    node::Node,
+    node::{Node, StartError},
     status::{Procedure, Status},
     upgrade::{Stage, Step},
 };
@@ -54,6 +54,8 @@ pub struct NodeProcess {
     treatment: Treatment,
     lives: u32,
     life: Option<Life>,
+    /// Whether it has left the cluster and does not start any more.
+    is_gone: bool,
     /// Points at which it has crashed: a second time proves little.
     struck: BTreeSet<(Point, bool)>,
 }
@@ -93,12 +95,30 @@ impl NodeProcess {
         let store = if swarm.has(Fault::Torn) && has_database { Store::redb() } else { Store::default() };
         let name = format!("n{}", pid + 1);
         let pod = kubernetes::names(swarm.nodes, swarm.racks)[pid].to_string();
-        Self { pid, name, pod, template, clock, store, dice, treatment, lives: 0, life: None, struck: BTreeSet::new() }
+        Self {
+            pid,
+            name,
+            pod,
+            template,
+            clock,
+            store,
+            dice,
+            treatment,
+            lives: 0,
+            life: None,
+            is_gone: false,
+            struck: BTreeSet::new(),
+        }
     }
 
     /// The core, while the process lives.
     pub fn core(&self) -> Option<&Node> {
         self.life.as_ref().map(|life| &life.node)
+    }
+
+    /// Whether it has left the cluster.
+    pub fn has_left(&self) -> bool {
+        self.is_gone || self.core().is_some_and(Node::has_left)
     }
 
     /// Whether its clients are served.
@@ -328,6 +348,10 @@ impl Process for NodeProcess {
                 self.life = Some(Life::new(node, moment.now));
                 self.carry_out(moment, effects, Vec::new(), out);
             }
+            Err(StartError::Left) => {
+                self.is_gone = true;
+                out.end = Some(End::Exit);
+            }
             Err(error) => out.notes.push(Note::Violation("start", format!("{} does not start: {error}", self.name))),
         }
     }
@@ -363,6 +387,9 @@ impl Process for NodeProcess {
     }
 
     fn is_done(&self) -> Result<(), String> {
+        if self.has_left() {
+            return Ok(());
+        }
         let Some(node) = self.core() else { return Err(format!("{} is not there", self.name)) };
         if node.stage() == Stage::UsePostRaft && node.is_bootstrapped() {
             return Ok(());

@@ -91,12 +91,18 @@ faults! {
     Recreate = "recreate",
     /// People give the pods a template that they cannot run with.
     BadTemplate = "bad-template",
+    /// A node is decommissioned.
+    Leave = "leave",
 }
 
 impl Fault {
     /// Whether there can be such a fault in a world with so many operators: some are those of a script's, others an operator's.
     fn fits(self, operators: usize) -> bool {
-        if matches!(self, Self::Haste | Self::Unheld) { operators == 0 } else { operators > 0 || self < Self::OperatorCrash }
+        if matches!(self, Self::Haste | Self::Unheld | Self::Leave) {
+            operators == 0
+        } else {
+            operators > 0 || self < Self::OperatorCrash
+        }
     }
 }
 
@@ -178,6 +184,12 @@ impl Swarm {
     /// Whether there is such a fault.
     pub fn has(&self, fault: Fault) -> bool {
         self.faults.contains_key(&fault)
+    }
+
+    /// Who leaves, if anybody does: never the first seed, never one of three, and not often, since much else ends with it.
+    pub fn leaver(&self) -> Option<usize> {
+        let may = self.up_to(Fault::Leave, 100) > 50 && !self.has(Fault::Latecomer) && self.nodes > 3;
+        may.then(|| self.nodes - 1)
     }
 
     /// From 0, if there is no such fault, to `most`.

@@ -280,7 +280,8 @@ impl World {
         let mut wrong = Vec::new();
         for at in 0..self.slots.len() {
             let name = self.slots[at].process.name().to_owned();
-            let Some(core) = self.slots[at].process.node().and_then(|node| node.core().map(|core| core.schema().clone())) else {
+            let whole = self.slots[at].process.node().filter(|node| !node.has_left());
+            let Some(core) = whole.and_then(|node| node.core().map(|core| core.schema().clone())) else {
                 continue;
             };
             for slot in &self.slots {

@@ -60,6 +60,8 @@ pub struct Turn {
     pub incarnation: Incarnation,
     /// Its share of group 0.
     pub group: Option<Member>,
+    /// Whether it has left the cluster.
+    pub has_left: bool,
 }
 
 /// A node's share of group 0.
@@ -102,6 +104,7 @@ impl Turn {
             stage: node.stage(),
             incarnation: node.incarnation(),
             group,
+            has_left: node.has_left(),
             persist,
         }
     }

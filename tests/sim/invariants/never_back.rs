@@ -40,6 +40,7 @@ impl Invariant for NeverBack {
         match (self.last.insert(turn.pid, now), &turn.group) {
             (Some((host, _)), _) if host != turn.host => Err(format!("it was host {host} and is {}", turn.host)),
             (Some((_, Some(before))), Some(after)) => compare(&before, after),
+            (Some(_), None) if turn.has_left => Ok(()),
             (Some((_, Some(before))), None) => Err(format!("it has forgotten its group {}", before.id)),
             _ => Ok(()),
         }
