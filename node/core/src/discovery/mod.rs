@@ -25,6 +25,8 @@ pub struct Discovery {
     known: BTreeMap<HostId, Hint>,
     nameless: BTreeSet<SocketAddr>,
     responded: BTreeSet<HostId>,
+    /// Gone for good: others may still tell of them.
+    removed: BTreeSet<HostId>,
     outcome: Outcome,
     /// Off once the host has a group id: then it looks for members of that group and founds none.
     may_found: bool,
@@ -60,7 +62,7 @@ pub enum Event {
         /// What.
         reply: ExchangeReply,
     },
-    /// These hosts were removed from the cluster and are not waited for.
+    /// These hosts were removed from the cluster: they are not waited for, whoever still knows them.
     Removed(BTreeSet<HostId>),
 }
 
@@ -93,6 +95,7 @@ impl Discovery {
             known: BTreeMap::from([(host, hint)]),
             nameless: BTreeSet::new(),
             responded: BTreeSet::from([host]),
+            removed: BTreeSet::new(),
             outcome: Outcome::Passive,
             may_found: true,
         };
@@ -148,7 +151,8 @@ impl Discovery {
             return !named && self.nameless.insert(peer.address);
         };
         let hint = Hint { address: peer.address, generation: peer.generation };
-        let newer = self.known.get(&host).is_none_or(|old| host != self.me && old.generation < hint.generation);
+        let newer = !self.removed.contains(&host)
+            && self.known.get(&host).is_none_or(|old| host != self.me && old.generation < hint.generation);
         if newer {
             self.known.insert(host, hint);
             self.nameless.remove(&peer.address);
@@ -156,10 +160,11 @@ impl Discovery {
         newer
     }
 
-    fn forget(&mut self, removed: &BTreeSet<HostId>) -> bool {
+    fn forget(&mut self, removed: BTreeSet<HostId>) -> bool {
         let before = self.known.len();
-        self.known.retain(|host, _| !removed.contains(host) || *host == self.me);
-        self.responded.retain(|host| !removed.contains(host) || *host == self.me);
+        self.removed.extend(removed.into_iter().filter(|host| *host != self.me));
+        self.known.retain(|host, _| !self.removed.contains(host));
+        self.responded.retain(|host| !self.removed.contains(host));
         self.known.len() != before
     }
 
@@ -177,7 +182,7 @@ pub fn step(state: &Discovery, event: Event) -> (Discovery, Vec<Action>) {
         Event::Asked(peers) => hear(&mut next, &peers, &mut actions),
         Event::Answered { address, from, reply } => answered(&mut next, address, from, reply, &mut actions),
         Event::Removed(hosts) => {
-            if next.forget(&hosts) {
+            if next.forget(hosts) {
                 actions.push(Action::Persist(next.known()));
             }
             decide(&mut next, &mut actions);

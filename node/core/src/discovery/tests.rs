@@ -48,6 +48,13 @@ fn an_address_without_a_name_keeps_everyone_from_leading() {
 }
 
 #[test]
+fn a_removed_host_does_not_come_back_by_what_others_tell() {
+    let (state, _) = step(&Discovery::new(peer(1), id(1), &[peer(2), peer(3)]), Event::Removed(BTreeSet::from([id(2)])));
+    let (state, actions) = step(&state, Event::Asked(vec![peer(2), peer(3)]));
+    assert_eq!((state.known(), actions), (vec![peer(1), peer(3)], vec![]));
+}
+
+#[test]
 fn own_address_among_the_seeds_and_duplicates_change_nothing() {
     let own = DiscoveryPeer { host: None, ..peer(1) };
     let state = Discovery::new(peer(1), id(1), &[own, peer(2), peer(2)]);

@@ -11,9 +11,12 @@ use super::{
     timers::Timers,
 };
 use crate::{
-    discovery::Discovery,
+    discovery::{self, Discovery},
     gossip::{Endpoint, Gossip, RingStatus, Timing},
-    group0::{History, joining::Joining},
+    group0::{
+        History,
+        joining::{self, Joining},
+    },
     ids::{Generation, HostId, Now},
     io::{DiscoveryPeer, Effects, Image, Path, Point, Settings, Table},
     raft::{self, Group},
@@ -149,6 +152,9 @@ impl Node {
         }
         if self.flag().enabled && self.settings.flag.is_none() {
             tracing::warn!(target: "raft_group0", "consistent_cluster_management is absent and counts as on: the feature is enabled in this cluster");
+        }
+        if !self.local.removed().is_empty() {
+            self.joining_event(joining::Event::Discovery(discovery::Event::Removed(self.local.removed())));
         }
         self.announce_stage();
         self.gossip_step(crate::gossip::GossipInput::Wake);
