@@ -110,11 +110,11 @@ impl Follower {
     fn said(&self, status: &v1::Status) -> Result<(), Why> {
         let node = node_seen(status, Timestamp::now())?;
         let news = self.sender.send_if_modified(|last| {
-            let before = if let Last::Said { node, .. } = last { Some(node.sequence) } else { None };
-            if before.is_some_and(|before| before > node.sequence) {
+            let before = if let Last::Said { node, .. } = last { Some(node) } else { None };
+            if before.as_ref().is_some_and(|before| node.is_older_than(before)) {
                 return false;
             }
-            let is_news = before != Some(node.sequence);
+            let is_news = before.is_none_or(|before| node.is_news_after(before));
             *last = Last::Said { node: Box::new(node), at: Instant::now() };
             is_news
         });

@@ -96,6 +96,18 @@ pub struct NodeSeen {
     pub disk_free: Option<u64>,
 }
 
+impl NodeSeen {
+    /// Whether the same host has said something later before. At an address that another host has taken over, its word is a new one.
+    pub fn is_older_than(&self, former: &Self) -> bool {
+        self.host == former.host && self.sequence < former.sequence
+    }
+
+    /// Whether it says anything that was not said before.
+    pub fn is_news_after(&self, former: &Self) -> bool {
+        (self.host, self.sequence) != (former.host, former.sequence)
+    }
+}
+
 /// The persisted upgrade state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum UpgradeState {

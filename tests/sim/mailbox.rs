@@ -88,11 +88,11 @@ impl Mailbox {
 
     /// Takes a node's word unless it is older than the last; whether it is news.
     pub fn said(&mut self, node: Pid, seen: NodeSeen, moment: Duration) -> bool {
-        let before = self.said.get(&node).map(|(before, _)| before.sequence);
-        if before.is_some_and(|before| before > seen.sequence) {
+        let before = self.said.get(&node).map(|(before, _)| before);
+        if before.is_some_and(|before| seen.is_older_than(before)) {
             return false;
         }
-        let is_news = before != Some(seen.sequence);
+        let is_news = before.is_none_or(|before| seen.is_news_after(before));
         self.said.insert(node, (seen, moment));
         is_news
     }
