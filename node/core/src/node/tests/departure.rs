@@ -159,7 +159,10 @@ fn during_the_upgrade_nobody_is_removed() {
 fn before_the_upgrade_a_host_leaves_and_the_others_are_upgraded_without_it() {
     let mut world = ring(3);
     world.execute(0, "CREATE KEYSPACE ks WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}");
-    world.execute(2, "CREATE TABLE ks.of_who_leaves (a int PRIMARY KEY)");
+    world.run(Duration::from_secs(1));
+    world.loses_pushes = true;
+    world.client(2, "CREATE TABLE ks.of_who_leaves (a int PRIMARY KEY)");
+    world.loses_pushes = false;
     let rows = world.node(2).schema.rows().clone();
     decommission(&mut world, 2).unwrap();
     assert!((0..2).all(|number| *world.node(number).schema.rows() == rows));

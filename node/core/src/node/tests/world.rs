@@ -43,6 +43,8 @@ pub struct World {
     askers: BTreeMap<RequestId, Asker>,
     pub replies: BTreeMap<RequestId, ClientReply>,
     pub admin_replies: BTreeMap<RequestId, AdminReply>,
+    /// Whether the network loses changes of the schema that are pushed.
+    pub loses_pushes: bool,
 }
 
 pub fn settings(number: u8) -> Settings {
@@ -92,6 +94,7 @@ impl World {
             askers: BTreeMap::new(),
             replies: BTreeMap::new(),
             admin_replies: BTreeMap::new(),
+            loses_pushes: false,
         }
     }
 
@@ -188,6 +191,7 @@ impl World {
                     self.post(at, host, Input::Message { header, message });
                 }
             }
+            Send::Call { request: crate::io::PeerRequest::DefinitionsUpdate(_), .. } if self.loses_pushes => {}
             Send::Call { call, to, header, request, within } => {
                 let closed = Err(CallError::Closed("no such host".into()));
                 match self.at(to.address) {
