@@ -45,8 +45,8 @@ points! {
 
 #[test]
 fn no_point_is_forgotten() {
-    let all: BTreeSet<&str> = Point::ALL.iter().map(|point| point.name()).collect();
-    assert_eq!(all, TESTED.iter().copied().collect(), "every point of the core is a test here");
+    let all: BTreeSet<&str> = Point::ALL.iter().filter(|point| point.is_of_upgrade()).map(|point| point.name()).collect();
+    assert_eq!(all, TESTED.iter().copied().collect(), "every point of an upgrade is a test here");
 }
 
 fn run(name: &str, side: Side) {

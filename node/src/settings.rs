@@ -26,6 +26,7 @@ pub fn of(config: &Config, own: SocketAddr, seeds: Seeds) -> Settings {
         num_tokens: config.num_tokens,
         seeds: seeds.addresses,
         is_first_seed: seeds.is_first,
+        replaces: config.replaces.clone(),
         flag: config.flag,
         hold: config.hold,
         config: config.effective.clone(),

@@ -133,6 +133,7 @@ fn template(pid: Pid, address: SocketAddr) -> Settings {
         num_tokens: 1,
         seeds: Vec::new(),
         is_first_seed: pid == 0,
+        replaces: None,
         flag: None,
         hold: false,
         config: BTreeMap::new(),

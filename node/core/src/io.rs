@@ -199,11 +199,11 @@ pub type Image = Vec<(Table, Vec<u8>, Vec<u8>)>;
 
 macro_rules! points {
     ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
-        /// A persisted step of booting, joining and upgrading, at which a test can crash the node (before or after it is durable).
+        /// A persisted step of booting, joining, upgrading, leaving and recovering, at which a test can crash the node (before or after it is durable).
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Point { $($(#[$doc])* $variant,)* }
         impl Point {
-            /// All of them, in the order in which an undisturbed upgrade passes them.
+            /// All of them: first those of an undisturbed upgrade, in its order.
             pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
             /// Its name in `error_injections_at_startup`, after `before_` or `after_`.
             pub const fn name(self) -> &'static str { match self { $(Self::$variant => $name,)* } }
@@ -235,6 +235,19 @@ points! {
     Final = "group0_final",
     /// A schema command of group 0, applied.
     Command = "group0_command",
+    /// Another host is out of the cluster for good.
+    HostRemoved = "host_removed",
+    /// This host is.
+    Left = "left",
+    /// A person's marker that orders recovery is set, or removed.
+    Recovery = "recovery",
+}
+
+impl Point {
+    /// Whether an undisturbed upgrade passes it.
+    pub const fn is_of_upgrade(self) -> bool {
+        !matches!(self, Self::HostRemoved | Self::Left | Self::Recovery)
+    }
 }
 
 /// What goes to peers.
@@ -316,8 +329,13 @@ pub enum PeerRequest {
     },
     /// Here are changes of the schema.
     DefinitionsUpdate(Rows),
-    /// I am new: may I join the ring the old way?
-    JoinRing(Endpoint),
+    /// I am new: may I join the ring?
+    JoinRing {
+        /// Who I am.
+        endpoint: Endpoint,
+        /// Whose place I take.
+        replaces: Option<Replacement>,
+    },
     /// A host is removed the old way: forget it for good.
     RemoveHost(HostId),
 }
@@ -333,10 +351,19 @@ impl PeerRequest {
             Self::SchemaCheck => "SchemaCheck",
             Self::MigrationRequest { .. } => "MigrationRequest",
             Self::DefinitionsUpdate(_) => "DefinitionsUpdate",
-            Self::JoinRing(_) => "JoinRing",
+            Self::JoinRing { .. } => "JoinRing",
             Self::RemoveHost(_) => "RemoveHost",
         }
     }
+}
+
+/// A host that is down leaves, so that a new one takes its place.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Replacement {
+    /// Who leaves.
+    pub host: HostId,
+    /// Before the upgrade: other hosts that are down, and whose consent is not waited for.
+    pub ignore: Vec<HostId>,
 }
 
 /// A peer as discovery tells of it.
@@ -777,6 +804,8 @@ pub struct Settings {
     pub seeds: Vec<SocketAddr>,
     /// Whether the first configured seed is this node.
     pub is_first_seed: bool,
+    /// `replace_node_first_boot`, with `ignore_dead_nodes_for_replace`: whose place the first boot takes.
+    pub replaces: Option<Replacement>,
     /// `consistent_cluster_management`: absent is off until the feature is enabled.
     pub flag: Option<bool>,
     /// `consistent_cluster_management_hold`

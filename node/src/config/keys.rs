@@ -1,6 +1,7 @@
 //! Reads keys one by one, remembers their effective values, and knows in the end which were not read.
 
 use super::value::Setting;
+use group0_core::{ids::HostId, io::Replacement};
 use serde_json::{Map, Value};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -121,6 +122,23 @@ impl Keys {
         let seeds = texts(&value).ok_or_else(|| ConfigError::bad("invalid value in 'seeds'"))?;
         self.effective.insert("seeds".to_owned(), seeds.join(","));
         Ok(seeds)
+    }
+
+    /// `replace_node_first_boot`: a host id, and `ignore_dead_nodes_for_replace`: more of them.
+    pub fn replaces(&mut self) -> Result<Option<Replacement>, ConfigError> {
+        let ignore = self.hosts("ignore_dead_nodes_for_replace")?;
+        let host = self.optional::<HostId>("replace_node_first_boot")?;
+        Ok(host.map(|host| Replacement { host, ignore }))
+    }
+
+    fn hosts(&mut self, key: &'static str) -> Result<Vec<HostId>, ConfigError> {
+        let value = self.left.remove(key).unwrap_or_default();
+        let expected = || ConfigError::bad(format!("{key} is {value}, expected host ids with commas between them"));
+        let names = if value.is_null() { Vec::new() } else { texts(&value).ok_or_else(expected)? };
+        if !names.is_empty() {
+            self.effective.insert(key.to_owned(), names.join(","));
+        }
+        names.iter().map(|name| name.parse().map_err(|_| expected())).collect()
     }
 
     /// `error_injections_at_startup`: names, or maps with a name.

@@ -14,6 +14,7 @@ pub use keys::ConfigError;
 pub use layers::{Layers, default_path};
 
 use group0_api::tls;
+use group0_core::io::Replacement;
 use keys::Keys;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -68,6 +69,8 @@ pub struct Config {
     pub prometheus: SocketAddr,
     /// As configured: addresses or names, each with or without a port. Empty: this node alone.
     pub seeds: Vec<String>,
+    /// `replace_node_first_boot`, `ignore_dead_nodes_for_replace`
+    pub replaces: Option<Replacement>,
     /// `consistent_cluster_management`
     pub flag: Option<bool>,
     /// `consistent_cluster_management_hold`
@@ -121,6 +124,7 @@ impl Config {
             api: keys.listener("api_address", "api_port", listen, API_PORT)?,
             prometheus: keys.listener("prometheus_address", "prometheus_port", listen, PROMETHEUS_PORT)?,
             seeds: keys.seeds()?,
+            replaces: keys.replaces()?,
             flag: keys.optional("consistent_cluster_management")?,
             hold: keys.take("consistent_cluster_management_hold", false)?,
             force_schema_commit_log: keys.optional("force_schema_commit_log")?,
@@ -134,7 +138,7 @@ impl Config {
             effective: BTreeMap::new(),
             unknown: Vec::new(),
         };
-        keys.carry(&["recovery_leader", "replace_node_first_boot", "ignore_dead_nodes_for_replace"])?;
+        keys.carry(&["recovery_leader"])?;
         let (effective, unknown) = keys.finish();
         Ok(Self { effective, unknown, ..config })
     }

@@ -1,6 +1,7 @@
 //! How a value of the configuration is read as a type. Text is taken for numbers and booleans too: the environment has
 //! nothing else, and people write `'True'`.
 
+use group0_core::ids::HostId;
 use serde_json::Value;
 use std::net::IpAddr;
 
@@ -61,6 +62,14 @@ impl Setting for IpAddr {
             "localhost" => Some(Self::from([127, 0, 0, 1])),
             address => address.parse().ok(),
         }
+    }
+}
+
+impl Setting for HostId {
+    const EXPECTED: &'static str = "a host id";
+
+    fn parse(value: &Value) -> Option<Self> {
+        text(value)?.parse().ok()
     }
 }
 

@@ -213,8 +213,8 @@ async fn one(mut client: PeerClient<Channel>, call: &Call, header: v1::Header, r
             let response = call::unary(call, request, async |request| client.definitions_update(request).await).await?;
             Ok(wire::merged_from(&response)?)
         }
-        PeerRequest::JoinRing(endpoint) => {
-            let request = v1::JoinRingRequest { header: Some(header), versioned: wire::versioned(&endpoint) };
+        PeerRequest::JoinRing { endpoint, replaces } => {
+            let request = wire::join_request_to(header, &endpoint, replaces.as_ref());
             let response = call::unary(call, request, async |request| client.join_ring(request).await).await?;
             Ok(wire::join_from(response)?)
         }

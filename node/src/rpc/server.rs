@@ -162,7 +162,7 @@ impl peer_server::Peer for Peer {
 
     async fn join_ring(&self, request: Request<v1::JoinRingRequest>) -> Result<Response<v1::JoinRingResponse>, Status> {
         let request = request.into_inner();
-        let join = PeerRequest::JoinRing(wire::from_versioned(&request.versioned, "an endpoint")?);
+        let join = wire::join_request_from(&request)?;
         match self.ask(request.header, join).await? {
             (PeerReply::JoinRing(reply), path) => Ok(Response::new(wire::join_to(reply, path))),
             _ => Err(unexpected()),

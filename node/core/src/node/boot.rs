@@ -112,14 +112,15 @@ impl Node {
         addresses.sort_unstable();
         addresses.dedup();
         addresses.retain(|address| *address != self.settings.broadcast_address);
-        if addresses.is_empty() && self.settings.is_first_seed {
+        if addresses.is_empty() && self.may_found_ring() {
             return self.complete_boot();
         }
         if let Boot::Asking { outstanding, .. } = &mut self.boot {
             *outstanding = addresses.len();
         }
         for address in addresses {
-            let request = PeerRequest::JoinRing(self.gossip.me().clone());
+            let (endpoint, replaces) = (self.gossip.me().clone(), self.settings.replaces.clone());
+            let request = PeerRequest::JoinRing { endpoint, replaces };
             self.call_address(address, None, request, Purpose::JoinRing(address));
         }
         self.timers.set(Timer::BootRetry, self.now.elapsed + RETRY);
@@ -171,9 +172,14 @@ impl Node {
         }
     }
 
+    /// One that takes another's place comes into a ring that there is.
+    const fn may_found_ring(&self) -> bool {
+        self.settings.is_first_seed && self.settings.replaces.is_none()
+    }
+
     /// Nobody known is in the ring: the first configured seed starts it, the others wait for that.
     fn found_ring_or_wait(&mut self, heard: String) {
-        if self.settings.is_first_seed {
+        if self.may_found_ring() {
             self.complete_boot();
         } else {
             self.heard(heard);

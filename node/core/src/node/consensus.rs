@@ -304,6 +304,9 @@ impl Node {
 
     pub(super) fn modify_config(&mut self, id: RequestId, group: GroupId, add: Vec<(Member, bool)>, remove: Vec<HostId>) {
         let refuse = |refusal| Reply::Peer { id, outcome: Err(refusal) };
+        if self.stage() == Stage::Recovery {
+            return self.effects.reply.push(refuse(Refusal::NotNow("this node is in recovery".into())));
+        }
         let Some((ours, raft)) = self.group.as_ref().filter(|(ours, _)| *ours == group) else {
             let ours = self.group.as_ref().map(|(id, _)| *id);
             return self.effects.reply.push(refuse(Refusal::OtherGroup { ours, theirs: group }));

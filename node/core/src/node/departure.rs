@@ -18,7 +18,7 @@ use crate::{
     gossip::{Endpoint, GossipInput, RingStatus},
     group0::joining,
     ids::HostId,
-    io::{AdminReply, Apply, CallError, PeerReply, PeerRequest, RequestId},
+    io::{AdminReply, Apply, CallError, PeerReply, PeerRequest, Point, Replacement, RequestId},
     raft::Group,
     upgrade::Stage,
 };
@@ -67,12 +67,25 @@ impl Node {
         if host == self.host {
             return Some(AdminReply::Refused(format!("{host} is this node itself: use decommission")));
         }
-        self.depart(id, host, ignore)
+        self.depart(Some(id), host, ignore)
+    }
+
+    /// A host that is down makes room for a new one. What hinders that, or that it is under way.
+    pub(super) fn make_room(&mut self, replaced: &Replacement) -> Result<(), String> {
+        let host = replaced.host;
+        if host == self.host {
+            return Err(format!("host {host} cannot be replaced: it is alive, and it is who says so"));
+        }
+        match self.depart(None, host, &replaced.ignore) {
+            Some(AdminReply::Refused(why)) => Err(format!("host {host} cannot be replaced: {why}")),
+            _ if self.has_departed(host) => Ok(()),
+            _ => Err(format!("host {host}, whose place is to be taken, is being removed first")),
+        }
     }
 
     /// Leaves the cluster. Likewise.
     pub(super) fn decommission(&mut self, id: RequestId) -> Option<AdminReply> {
-        self.depart(id, self.host, &[])
+        self.depart(Some(id), self.host, &[])
     }
 
     /// Whether this node is leaving.
@@ -80,7 +93,7 @@ impl Node {
         self.departure.as_ref().is_some_and(|departure| departure.host == self.host)
     }
 
-    fn depart(&mut self, id: RequestId, host: HostId, ignore: &[HostId]) -> Option<AdminReply> {
+    fn depart(&mut self, id: Option<RequestId>, host: HostId, ignore: &[HostId]) -> Option<AdminReply> {
         if self.has_departed(host) {
             return Some(AdminReply::Done);
         }
@@ -89,7 +102,7 @@ impl Node {
             Err(why) => return Some(AdminReply::Refused(why)),
         };
         match &mut self.departure {
-            Some(departure) if departure.host == host => departure.waiting.push(id),
+            Some(departure) if departure.host == host => departure.waiting.extend(id),
             Some(departure) => {
                 let why = format!("host {} is leaving by this node's doing: try again when that is over", departure.host);
                 return Some(AdminReply::Refused(why));
@@ -97,7 +110,7 @@ impl Node {
             None => {
                 tracing::info!(target: "raft_group0", %host, itself = host == self.host, "a host is to leave the cluster");
                 let until = self.now.elapsed + self.settings.raft_operation_timeout;
-                self.departure = Some(Departure { host, waiting: vec![id], way, retry: RETRY_FIRST, until });
+                self.departure = Some(Departure { host, waiting: id.into_iter().collect(), way, retry: RETRY_FIRST, until });
                 self.begin_departure();
             }
         }
@@ -342,6 +355,7 @@ impl Node {
     fn forget_host(&mut self, host: HostId) {
         tracing::info!(target: "raft_group0", %host, "has left the cluster for good");
         self.local.add_removed(&mut self.effects.persist, host);
+        self.effects.persist.points.push(Point::HostRemoved);
         if let Some(row) = self.peers.remove(&mut self.effects.persist, host) {
             self.effects.apply.push(Apply::RingChanged { joined: false, address: row.rpc_address });
         }
@@ -365,6 +379,7 @@ impl Node {
 
     fn be_out(&mut self) {
         self.local.set(&mut self.effects.persist, key::BOOTSTRAPPED, BootstrapState::Decommissioned.name());
+        self.effects.persist.points.push(Point::Left);
         self.be_outside();
     }
 

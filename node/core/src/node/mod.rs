@@ -4,7 +4,7 @@
 //! another is carried on until nothing moves. The parts:
 //! - [`start`]: from what the store holds to a node; refusals;
 //! - [`membership`]: gossip, `system.peers`, the feature; [`boot`]: the first boot;
-//! - [`departure`]: leaving, and removing others;
+//! - [`departure`]: leaving, and removing others; [`recovery`]: what people order by writing to system tables;
 //! - [`procedure`]: carries out the actions of the upgrade and joining machines;
 //! - [`consensus`]: Raft, read barriers, membership changes, snapshots, what committed commands do;
 //! - [`operations`]: schema changes of clients; [`sync`]: pushes and pulls of schema between nodes;
@@ -26,6 +26,7 @@ mod membership;
 mod operations;
 mod peers;
 mod procedure;
+mod recovery;
 mod serve;
 mod start;
 mod sync;
@@ -38,11 +39,13 @@ mod tests;
 pub use start::StartError;
 
 use crate::{
+    cql::ast::Statement,
     gossip::Gossip,
     group0::{History, joining::Joining},
     ids::{Generation, GroupId, HostId, Now},
     io::{
-        Apply, CallId, ClientRequest, Destination, Effects, Header, Input, Path, PeerRequest, Reply, RequestId, Send, Settings,
+        Apply, CallId, ClientReply, ClientRequest, Destination, Effects, Header, Input, Path, PeerRequest, Reply, RequestId,
+        Send, Settings,
     },
     raft::Group,
     random::Random,
@@ -75,6 +78,7 @@ pub struct Node {
     joining: Joining,
     boot: boot::Boot,
     departure: Option<departure::Departure>,
+    recovery: recovery::Mode,
     procedure: procedure::Context,
     consensus: consensus::Context,
     operations: operations::Operations,
@@ -171,11 +175,6 @@ impl Node {
 
     fn path_follows_step(&mut self) -> bool {
         std::mem::take(&mut self.procedure.progressed)
-    }
-
-    /// The persisted state of the upgrade.
-    pub fn stage(&self) -> Stage {
-        self.local.stage()
     }
 
     /// The last state id once final, else the digest of the rows.
@@ -275,12 +274,15 @@ impl Node {
         self.cost.fsync = fsync.unwrap_or(self.cost.fsync);
     }
 
-    /// A client's request: a schema change goes to the operations, all else is answered at once.
+    /// A client's request: a schema change goes to the operations, all else is answered at once; what it writes is durable before.
     fn client(&mut self, id: RequestId, request: &ClientRequest) {
         if request.statement.is_schema_change() {
             self.schema_change(id, request);
         } else {
-            let reply = self.answer_client(request);
+            let reply = match &request.statement {
+                Statement::Modify(modify) => self.modify(modify, request.keyspace.as_deref()).unwrap_or_else(ClientReply::Error),
+                _ => self.answer_client(request),
+            };
             self.effects.reply.push(Reply::Client { id, reply });
         }
     }

@@ -4,7 +4,11 @@
 //! [`Operation`]. Whoever changed something is answered when the live nodes have followed, or after a moment: drivers compare
 //! schema versions right after a change, and wait if they differ.
 
-use super::{Node, Timer, consensus::Waiter};
+use super::{
+    Node, Timer,
+    consensus::Waiter,
+    recovery::{Mode, RESTART_FIRST},
+};
 use crate::{
     cql::ast::{Kind, Name, Statement},
     group0::{
@@ -106,6 +110,8 @@ impl Node {
             self.effects.reply.push(refuse(CqlError::Server(why.into())));
         } else if self.operations.open.len() + self.operations.agreements.len() >= OPERATIONS_MAX {
             self.effects.reply.push(refuse(CqlError::Server(format!("more than {OPERATIONS_MAX} schema changes are under way"))));
+        } else if self.recovery == Mode::Requested {
+            self.effects.reply.push(refuse(CqlError::Server(RESTART_FIRST.into())));
         } else if stage == Stage::Synchronize {
             self.effects.reply.push(refuse(CqlError::Server(IN_SYNCHRONIZE.into())));
         } else if stage == Stage::UsePostRaft {

@@ -7,7 +7,7 @@ use crate::{
     ids::HostId,
     io::{
         AdminReply, CallError, CallId, DiscoveryPeer, ExchangeReply, Header, JoinReply, Message, Migration, Path, PeerReply,
-        PeerRequest, Refusal, Reply, RequestId,
+        PeerRequest, Refusal, Replacement, Reply, RequestId,
     },
     upgrade::{
         Stage,
@@ -78,7 +78,7 @@ impl Node {
                 self.take_foreign_rows(&rows);
                 self.reply(id, PeerReply::Merged { version: self.schema_version() });
             }
-            PeerRequest::JoinRing(endpoint) => self.join_ring(id, endpoint),
+            PeerRequest::JoinRing { endpoint, replaces } => self.join_ring(id, endpoint, replaces.as_ref()),
             PeerRequest::RemoveHost(host) => match self.record_removal(host, header.from) {
                 Ok(()) => self.reply(id, PeerReply::Removed),
                 Err(why) => self.effects.reply.push(Reply::Peer { id, outcome: Err(Refusal::Never(why)) }),
@@ -163,8 +163,12 @@ impl Node {
         self.reply(id, PeerReply::Migration(Box::new(migration)));
     }
 
-    /// A new host asks for leave. Before the feature is enabled here it is recorded durably, which makes it a known member.
-    fn join_ring(&mut self, id: RequestId, endpoint: Endpoint) {
+    /// A new host asks for leave. Before the feature is enabled here it is recorded durably, which makes it a known member. One that takes
+    /// another's place comes in like any other once that one is gone.
+    fn join_ring(&mut self, id: RequestId, endpoint: Endpoint, replaces: Option<&Replacement>) {
+        if let Some(why) = replaces.filter(|_| self.boot.is_completed()).and_then(|replaced| self.make_room(replaced).err()) {
+            return self.reply(id, PeerReply::JoinRing(JoinReply::Refused(why)));
+        }
         let reply = match (self.boot.is_completed(), self.flag().enabled, self.stage()) {
             (false, ..) => JoinReply::NotInRing,
             (_, _, Stage::UsePostRaft) => match self.joining.group() {

@@ -7,7 +7,7 @@ use super::{
     local::{DamagedSetting, Local, key},
     operations,
     peers::Peers,
-    procedure, serve, sync,
+    procedure, recovery, serve, sync,
     timers::Timers,
 };
 use crate::{
@@ -109,6 +109,7 @@ impl Node {
             joining,
             boot: boot::Boot::new(local.is_bootstrapped()),
             departure: None,
+            recovery: if local.stage() == Stage::Recovery { recovery::Mode::Yes } else { recovery::Mode::No },
             procedure: procedure::Context::default(),
             consensus: consensus::Context::default(),
             operations: operations::Operations::default(),

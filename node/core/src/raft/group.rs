@@ -274,6 +274,7 @@ impl Group {
             commit: raft.raft_log.committed,
             applied: self.node.store().applied(),
             last_index: raft.raft_log.last_index(),
+            last_term: raft.raft_log.last_term(),
             log_length: raft.raft_log.last_index().saturating_sub(start),
             configuration: self.configuration(),
             members: members.filter(|_| role.is_leader).collect(),

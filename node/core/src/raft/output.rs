@@ -127,6 +127,8 @@ pub struct RaftStatus<'a> {
     pub applied: u64,
     /// Up to where it goes.
     pub last_index: u64,
+    /// The term of the entry there.
+    pub last_term: u64,
     /// How many entries it holds.
     pub log_length: u64,
     /// As of the applied index.

@@ -13,7 +13,7 @@ pub use reply::{
     exchange_from, exchange_to, join_from, join_to, merged_from, merged_to, migration_from, migration_head, schema_from,
     schema_to,
 };
-pub use request::{exchange_request_from, exchange_request_to, modify_from, modify_to};
+pub use request::{exchange_request_from, exchange_request_to, join_request_from, join_request_to, modify_from, modify_to};
 
 use bytes::Bytes;
 use group0_core::ids::{GroupId, HostId};

@@ -1,10 +1,11 @@
 //! Requests that are more than their header.
 
-use super::{WireError, address, group, group_bytes, host, id, raft};
+use super::{WireError, address, from_versioned, group, group_bytes, host, id, raft, versioned};
 use group0_api::v1;
 use group0_core::{
+    gossip::Endpoint,
     ids::{Generation, GroupId, HostId},
-    io::{DiscoveryPeer, PeerRequest},
+    io::{DiscoveryPeer, PeerRequest, Replacement},
     raft::Member,
 };
 
@@ -40,6 +41,25 @@ pub fn modify_from(request: &v1::Group0ModifyConfigRequest) -> Result<PeerReques
         add: request.add.iter().map(new).collect::<Result<_, _>>()?,
         remove: request.remove.iter().map(|id| host(id)).collect::<Result<_, _>>()?,
     })
+}
+
+/// To the wire.
+pub fn join_request_to(header: v1::Header, endpoint: &Endpoint, replaces: Option<&Replacement>) -> v1::JoinRingRequest {
+    let replaces = replaces.map(|replaced| v1::Replacement {
+        host: id(replaced.host.0),
+        ignore: replaced.ignore.iter().map(|host| id(host.0)).collect(),
+    });
+    v1::JoinRingRequest { header: Some(header), versioned: versioned(endpoint), replaces }
+}
+
+/// From the wire.
+pub fn join_request_from(request: &v1::JoinRingRequest) -> Result<PeerRequest, WireError> {
+    let replaced = |replaced: &v1::Replacement| {
+        let ignore = replaced.ignore.iter().map(|id| host(id)).collect::<Result<_, _>>()?;
+        Ok(Replacement { host: host(&replaced.host)?, ignore })
+    };
+    let endpoint = from_versioned(&request.versioned, "an endpoint")?;
+    Ok(PeerRequest::JoinRing { endpoint, replaces: request.replaces.as_ref().map(replaced).transpose()? })
 }
 
 /// To the wire.

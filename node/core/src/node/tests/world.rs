@@ -58,6 +58,7 @@ pub fn settings(number: u8) -> Settings {
         num_tokens: 2,
         seeds: vec![([127, 0, 0, 1], 7000).into()],
         is_first_seed: number == 1,
+        replaces: None,
         flag: None,
         hold: false,
         config: BTreeMap::new(),
