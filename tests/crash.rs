@@ -75,7 +75,7 @@ async fn crash(point: Point, side: Side, round: usize) {
     let victim = if at_first_boot { None } else { Some(victim_of(&cluster, point, round).await) };
     for index in 0..NODES {
         let injection = (victim == Some(index)).then(|| injection.clone());
-        cluster.roll(index, &Start { flag_and_hold: true, injection }).await;
+        cluster.roll(index, &Start { flag_and_hold: true, injection, ..Start::default() }).await;
         tell("rolled a node");
     }
     proceed(&mut cluster, victim).await;
@@ -95,7 +95,7 @@ async fn crash(point: Point, side: Side, round: usize) {
 async fn boot(cluster: &mut Cluster, victim: Option<(usize, &str)>) {
     for index in 0..NODES {
         let injection = victim.filter(|(victim, _)| *victim == index).map(|(_, injection)| injection.to_owned());
-        cluster.node(index).start(&Start { flag_and_hold: false, injection });
+        cluster.node(index).start(&Start { flag_and_hold: false, injection, ..Start::default() });
     }
     if let Some((victim, _)) = victim {
         cluster.node(victim).killed().await;
@@ -126,7 +126,7 @@ async fn proceed(cluster: &mut Cluster, victim: Option<usize>) {
     }
     if let Some(victim) = victim {
         cluster.node(victim).killed().await;
-        cluster.node(victim).start(&Start { flag_and_hold: true, injection: None });
+        cluster.node(victim).start(&Start { flag_and_hold: true, ..Start::default() });
         cluster.nodes()[victim].until("to serve again", |status| status.bootstrapped).await;
         cluster.nodes()[victim].proceed().await.expect("a node that runs takes Proceed, again too");
     }

@@ -20,7 +20,7 @@ async fn a_cluster_is_upgraded_over_tls_and_gets_new_certificates_meanwhile() {
     let workload = Workload::start(cluster.nodes()).await;
     workload.each_acknowledged(CHANGES_MIN).await;
     for index in 0..NODES {
-        cluster.roll(index, &Start { flag_and_hold: true, injection: None }).await;
+        cluster.roll(index, &Start { flag_and_hold: true, ..Start::default() }).await;
         if index == 0 {
             cluster.encryption().replace();
         }

@@ -2,6 +2,7 @@
 
 mod harness;
 
+use group0_node::cql::client::{ClientError, CqlClient};
 use harness::{Cluster, Start, workload::Workload};
 
 /// Acknowledged on each node that stays, between two events.
@@ -11,7 +12,7 @@ const CHANGES_MIN: usize = 5;
 async fn upgraded(size: usize) -> (Cluster, Workload) {
     let mut cluster = Cluster::new(size);
     for index in 0..size {
-        cluster.node(index).start(&Start { flag_and_hold: true, injection: None });
+        cluster.node(index).start(&Start { flag_and_hold: true, ..Start::default() });
     }
     cluster.settled().await;
     let workload = Workload::start(&cluster.nodes()[..2]).await;
@@ -62,7 +63,7 @@ async fn nodes_leave_are_removed_and_come_anew() {
     workload.each_acknowledged(CHANGES_MIN).await;
 
     // The dead one comes back, and hears that it is out.
-    cluster.node(3).start(&Start { flag_and_hold: true, injection: None });
+    cluster.node(3).start(&Start { flag_and_hold: true, ..Start::default() });
     let is_out =
         |status: &group0_api::v1::Status| !status.ready && status.not_ready_reason.contains("has left the cluster for good");
     cluster.nodes()[3].until("to hear that it was removed", is_out).await;
@@ -71,7 +72,7 @@ async fn nodes_leave_are_removed_and_come_anew() {
     // Without its data it is another host, at the same address.
     cluster.node(3).kill().await;
     cluster.node(3).wipe();
-    cluster.node(3).start(&Start { flag_and_hold: true, injection: None });
+    cluster.node(3).start(&Start { flag_and_hold: true, ..Start::default() });
     let fresh = cluster.nodes()[3].until("to come in anew", |status| status.ready && status.bootstrapped).await.host_id;
     assert_ne!(fresh, dead);
     ring_is(&cluster, std::slice::from_ref(&fresh)).await;
@@ -86,7 +87,7 @@ async fn nodes_leave_are_removed_and_come_anew() {
 async fn before_the_upgrade_the_dead_are_removed_and_the_rest_is_upgraded() {
     let mut cluster = Cluster::new(4);
     for index in 0..4 {
-        cluster.node(index).start(&Start { flag_and_hold: true, injection: None });
+        cluster.node(index).start(&Start { flag_and_hold: true, ..Start::default() });
     }
     cluster.settled().await;
     let workload = Workload::start(&cluster.nodes()[..2]).await;
@@ -117,6 +118,59 @@ async fn before_the_upgrade_the_dead_are_removed_and_the_rest_is_upgraded() {
     }
 }
 
+/// With its disk a host is lost for good: who comes to its address takes its place.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_node_is_replaced_at_its_address() {
+    let (mut cluster, workload) = upgraded(3).await;
+    let lost = host(&cluster, 2).await;
+    cluster.node(2).kill().await;
+    cluster.node(2).wipe();
+    cluster.node(2).start(&Start { replaces: Some(lost.clone()), flag_and_hold: true, ..Start::default() });
+    let fresh = cluster.nodes()[2].until("to take the place", |status| status.ready && status.bootstrapped).await.host_id;
+    assert_ne!(fresh, lost);
+    ring_is(&cluster, std::slice::from_ref(&fresh)).await;
+    workload.each_acknowledged(CHANGES_MIN).await;
+    let acknowledged = workload.stop().await;
+    for node in cluster.nodes() {
+        acknowledged.assert_on(node).await;
+    }
+}
+
+/// As people do it: by CQL and restarts.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_node_goes_into_recovery_and_comes_back() {
+    let (mut cluster, workload) = upgraded(3).await;
+    let cql = cluster.nodes()[2].cql();
+    let mut client = CqlClient::connect(cql).await.expect("it takes clients");
+    client
+        .query("UPDATE system.scylla_local SET value='recovery' WHERE key='group0_upgrade_state'")
+        .await
+        .expect("it is ordered");
+    let refused =
+        client.query("CREATE KEYSPACE too_early WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}").await;
+    assert!(matches!(&refused, Err(ClientError::Server(error)) if error.message().contains("restart")), "{refused:?}");
+
+    cluster.node(2).stop().await;
+    cluster.node(2).start(&Start { flag_and_hold: true, ..Start::default() });
+    cluster.nodes()[2].until("to be in recovery", |status| status.ready && status.upgrade_state == "recovery").await;
+    assert!(cluster.nodes()[2].log().contains("RECOVERY mode"));
+    let mut client = CqlClient::connect(cql).await.expect("it takes clients");
+    let alone = "CREATE KEYSPACE alone WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}";
+    client.query(alone).await.expect("schema changes go the old way");
+    workload.each_acknowledged(CHANGES_MIN).await;
+    client.query("DELETE value FROM system.scylla_local WHERE key='group0_upgrade_state'").await.expect("it is taken back");
+
+    cluster.node(2).stop().await;
+    cluster.node(2).start(&Start { flag_and_hold: true, ..Start::default() });
+    cluster.complete().await;
+    let acknowledged = workload.stop().await;
+    for node in cluster.nodes() {
+        acknowledged.assert_on(node).await;
+        let mut client = CqlClient::connect(node.cql()).await.expect("it takes clients");
+        client.query("USE alone").await.expect("what one did in recovery is everybody's");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_has_left_says_so_and_does_not_start_again() {
     let (mut cluster, workload) = upgraded(3).await;
@@ -125,7 +179,7 @@ async fn a_node_that_has_left_says_so_and_does_not_start_again() {
     let status = cluster.nodes()[2].status().await.expect("its process goes on");
     assert!(!status.ready && status.not_ready_reason.contains("has left the cluster for good"), "{}", harness::brief(&status));
     cluster.node(2).stop().await;
-    cluster.node(2).start(&Start { flag_and_hold: true, injection: None });
+    cluster.node(2).start(&Start { flag_and_hold: true, ..Start::default() });
     let code = cluster.node(2).exited().await;
     assert_eq!(code, Some(1), "{}", cluster.nodes()[2].log_tail());
     assert!(cluster.nodes()[2].log_tail().contains("has left the cluster for good"), "{}", cluster.nodes()[2].log_tail());

@@ -68,7 +68,7 @@ async fn started_again(node: &Node, before: &Status) -> Status {
 async fn a_node_is_restarted_in_place() {
     let mut cluster = Cluster::new(2);
     for index in 0..2 {
-        cluster.node(index).start(&Start { flag_and_hold: true, injection: None });
+        cluster.node(index).start(&Start { flag_and_hold: true, ..Start::default() });
     }
     let before = cluster.settled().await.remove(0);
     let node = &cluster.nodes()[0];

@@ -168,3 +168,16 @@ fn the_effective_values_are_shown_and_compared() {
     assert_eq!(one.effective["storage_port"], "7000");
     assert_eq!(one.changed_keys(&two), ["cluster_name"]);
 }
+
+#[test]
+fn whose_place_a_node_takes_is_a_host_id() {
+    let (lost, other) = ("6f1d5a40-0000-4000-8000-000000000001", "6f1d5a40-0000-4000-8000-000000000002");
+    let file = format!("replace_node_first_boot: {lost}\nignore_dead_nodes_for_replace: '{other}'");
+    let replaced = read(&file, &[]).unwrap().replaces.unwrap();
+    assert_eq!(
+        (replaced.host.to_string(), replaced.ignore.iter().map(ToString::to_string).collect()),
+        (lost.to_owned(), vec![other.to_owned()])
+    );
+    let wrong = read("", &[("GROUP0_REPLACE_NODE_FIRST_BOOT", "db-0")]).unwrap_err();
+    assert_eq!(wrong, "Bad configuration: replace_node_first_boot is \"db-0\", expected a host id");
+}

@@ -44,7 +44,9 @@ async fn clients_before_during_and_after() {
 
     // Each dies when it is to become final, which the first can only do once all are in `synchronize`.
     for index in 0..NODES {
-        cluster.roll(index, &Start { flag_and_hold: true, injection: Some("before_group0_final".to_owned()) }).await;
+        cluster
+            .roll(index, &Start { flag_and_hold: true, injection: Some("before_group0_final".to_owned()), ..Start::default() })
+            .await;
     }
     let mut driver = Driver::connect(shells.apache_python(), &addresses).await;
     undisturbed("held", &mut driver, [&apache, &scylla], &addresses).await;
@@ -56,7 +58,7 @@ async fn clients_before_during_and_after() {
     let up: Vec<usize> = (0..NODES).filter(|index| *index != down).collect();
     for &index in &up {
         cluster.node(index).kill().await;
-        cluster.node(index).start(&Start { flag_and_hold: true, injection: None });
+        cluster.node(index).start(&Start { flag_and_hold: true, ..Start::default() });
     }
     for &index in &up {
         cluster.nodes()[index]
@@ -74,7 +76,7 @@ async fn clients_before_during_and_after() {
         tell(&format!("synchronize: {}: schema changes refused, reads answered", shell.name()));
     }
 
-    cluster.node(down).start(&Start { flag_and_hold: true, injection: None });
+    cluster.node(down).start(&Start { flag_and_hold: true, ..Start::default() });
     cluster.complete().await;
     cluster.settled().await;
     let mut driver = Driver::connect(shells.apache_python(), &addresses).await;

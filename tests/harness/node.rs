@@ -34,6 +34,8 @@ pub struct Start {
     pub flag_and_hold: bool,
     /// A point, with `before_` or `after_`, at which the process kills itself.
     pub injection: Option<String>,
+    /// `replace_node_first_boot`: the id of the host whose place it takes.
+    pub replaces: Option<String>,
 }
 
 /// One node.
@@ -91,6 +93,9 @@ impl Node {
         }
         if let Some(encryption) = encryption {
             encryption.write_keys(&mut yaml);
+        }
+        if let Some(host) = &start.replaces {
+            writeln!(yaml, "replace_node_first_boot: {host}").expect("a string takes text");
         }
         if let Some(point) = &start.injection {
             writeln!(yaml, "error_injections_at_startup: [{point}]").expect("a string takes text");
@@ -235,9 +240,14 @@ impl Node {
         connected.map(AdminClient::new).map_err(|error| tonic::Status::unavailable(error.to_string()))
     }
 
-    /// The end of what the node wrote.
+    /// What the node wrote, in all its lives.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.join("log")).unwrap_or_default()
+    }
+
+    /// The end of that.
     pub fn log_tail(&self) -> String {
-        let log = fs::read_to_string(self.folder.join("log")).unwrap_or_default();
+        let log = self.log();
         let lines: Vec<&str> = log.lines().collect();
         format!("log of {}:\n{}", self.address, lines[lines.len().saturating_sub(LOG_TAIL_LINES)..].join("\n"))
     }

@@ -2,8 +2,9 @@
 
 use crate::{
     dice::Dice,
+    errands::{self, Errand, Seen},
     kubernetes::api::{self, Deed, Request},
-    process::{Answer, Arrival, Ask, Moment, Outbox, Parcel, Pid, Process},
+    process::{Answer, Arrival, Ask, Moment, Order, Outbox, Parcel, Pid, Process},
     swarm::{Fault, Swarm},
 };
 use group0_core::{
@@ -17,8 +18,6 @@ use std::{collections::BTreeMap, time::Duration};
 const LOOK: Duration = Duration::from_millis(400);
 /// How long an answer may take.
 const TIMEOUT: Duration = Duration::from_secs(2);
-/// Who has said nothing for so long is dead, when nothing goes wrong any more.
-const SILENT: Duration = Duration::from_secs(20);
 /// What was said longer ago is not known any more.
 const FRESH: Duration = Duration::from_millis(1_500);
 
@@ -30,18 +29,15 @@ pub struct Administrator {
     dice: Dice,
     begin: Duration,
     scale_up: Option<Duration>,
-    /// Who is to leave, and when.
-    leave: Option<(Pid, Duration)>,
+    errands: Vec<Errand>,
     left: Option<Pid>,
     look_at: Duration,
-    seen: BTreeMap<Pid, (Duration, Box<Status>)>,
+    seen: Seen,
     /// Which node is being restarted, and since when.
     restarting: Option<(Pid, Duration)>,
     /// How long all must have been well for; grows impatient.
     waiting_since: Option<Duration>,
     asked: BTreeMap<u64, Pid>,
-    /// The question by which a node was told to leave.
-    told_to_leave: Option<u64>,
     token: u64,
 }
 
@@ -55,9 +51,8 @@ impl Administrator {
             hasty: swarm.has(Fault::Haste),
             begin: Duration::from_secs(2) + dice.short_time(Duration::from_secs(6)),
             scale_up: swarm.has(Fault::Latecomer).then(|| dice.time(swarm.trouble / 8..swarm.trouble)),
-            leave: swarm.leaver().map(|pid| (pid, dice.time(Duration::from_secs(4)..swarm.trouble + Duration::from_secs(10)))),
+            errands: errands::draw(swarm, &mut dice),
             left: None,
-            told_to_leave: None,
             dice,
             look_at: Duration::ZERO,
             seen: BTreeMap::new(),
@@ -73,14 +68,9 @@ impl Administrator {
         for node in self.staying() {
             self.ask(node, AdminRequest::GetStatus, moment, out);
         }
-        if let Some((node, _)) = self.leave.filter(|(_, at)| *at <= moment.now) {
-            self.leave = Some((node, moment.now + LOOK * 5));
-            self.told_to_leave = Some(self.token + 1);
-            // It may have died after it was out and before it could tell the others: then it does not start again.
-            let silent_since = self.seen.get(&node).map(|(at, status)| (*at, status.host));
-            match silent_since.filter(|(at, _)| *at + SILENT < moment.now) {
-                Some((_, host)) => self.ask(0, AdminRequest::RemoveNode { order: None, host, ignore: vec![] }, moment, out),
-                None => self.ask(node, AdminRequest::Decommission { order: None }, moment, out),
+        for at in (0..self.errands.len()).rev() {
+            if let Some(deed) = self.errands[at].next(moment.now, &self.seen) {
+                self.run_errand(at, deed, moment, out);
             }
         }
         if self.scale_up.is_some_and(|at| at <= moment.now || !moment.trouble) {
@@ -92,15 +82,41 @@ impl Administrator {
         }
     }
 
+    fn run_errand(&mut self, at: usize, deed: errands::Deed, moment: Moment<'_>, out: &mut Outbox) {
+        self.errands[at].asks(self.token + 1);
+        match deed {
+            errands::Deed::Order(node, request) => self.ask(node, request, moment, out),
+            errands::Deed::Cql(node, request) => self.put(node, Ask::Client(request), moment, out),
+            errands::Deed::Restart(node) => self.person(Deed::DeletePod(node), out),
+            errands::Deed::Lose(node, host) => out.orders.push(Order::Lose { node, host }),
+            errands::Deed::Done(what) => {
+                out.event(what);
+                let errand = self.errands.remove(at);
+                self.left = self.left.or_else(|| errand.takes_out().then_some(errand.node()));
+            }
+        }
+    }
+
+    fn answered(&mut self, token: u64, answer: &Answer, moment: Moment<'_>, out: &mut Outbox) {
+        for at in (0..self.errands.len()).rev() {
+            if let Some(deed) = self.errands[at].answered(token, answer, &self.seen) {
+                self.run_errand(at, deed, moment, out);
+            }
+        }
+    }
+
     fn staying(&self) -> Vec<Pid> {
         (0..self.nodes).filter(|node| self.left != Some(*node)).collect()
     }
 
     fn ask(&mut self, node: Pid, request: AdminRequest, moment: Moment<'_>, out: &mut Outbox) {
+        self.put(node, Ask::Admin(request), moment, out);
+    }
+
+    fn put(&mut self, node: Pid, ask: Ask, moment: Moment<'_>, out: &mut Outbox) {
         self.token += 1;
         self.asked.insert(self.token, node);
-        let to = moment.addresses[node];
-        out.send.push(Parcel::Ask { token: self.token, to, ask: Ask::Admin(request), within: TIMEOUT });
+        out.send.push(Parcel::Ask { token: self.token, to: moment.addresses[node], ask, within: TIMEOUT });
     }
 
     fn person(&mut self, deed: Deed, out: &mut Outbox) {
@@ -182,10 +198,7 @@ impl Process for Administrator {
                 Arrival::Wake => self.look(moment, out),
                 Arrival::Answered { token, answer, .. } => {
                     let node = self.asked.remove(&token);
-                    if self.told_to_leave == Some(token) && matches!(answer, Answer::Admin(AdminReply::Done)) {
-                        out.event("node decommissioned");
-                        (self.left, self.leave) = (self.leave.map(|(node, _)| node), None);
-                    }
+                    self.answered(token, &answer, moment, out);
                     if let (Some(node), Answer::Admin(AdminReply::Status(status))) = (node, answer) {
                         self.seen.insert(node, (moment.now, status));
                     }
@@ -204,10 +217,11 @@ impl Process for Administrator {
 
     fn is_done(&self) -> Result<(), String> {
         let known = || self.seen.iter().map(|(node, (_, status))| format!("n{} {}", node + 1, status.stage)).collect::<Vec<_>>();
-        if self.is_final() && self.leave.is_none() {
+        if self.is_final() && self.errands.is_empty() {
             Ok(())
         } else {
-            Err(format!("the administrator has seen {}", known().join(", ")))
+            let errands = self.errands.len();
+            Err(format!("the administrator has {errands} errands left and has seen {}", known().join(", ")))
         }
     }
 }

@@ -17,6 +17,7 @@ mod clients;
 mod clock;
 mod dice;
 mod disk;
+mod errands;
 mod events;
 mod invariants;
 mod kills;

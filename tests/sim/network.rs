@@ -20,6 +20,8 @@ use std::{
 
 /// After this long without a sign of life a connection counts as broken.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(2);
+/// From one place to another, one way.
+const DISTANCE: Duration = Duration::from_millis(75);
 /// How long a name takes to be resolved.
 const RESOLVING: Duration = Duration::from_millis(5);
 
@@ -44,6 +46,8 @@ struct Rates {
     reorder: u64,
     silence: u64,
     slowest: Duration,
+    /// Between two places.
+    distance: Duration,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -95,6 +99,7 @@ impl Network {
             reorder: swarm.up_to(Fault::Reorder, CERTAIN / 2),
             silence: swarm.up_to(Fault::Silence, CERTAIN / 5),
             slowest: Duration::from_millis(swarm.up_to(Fault::Delay, 250)),
+            distance: if swarm.has(Fault::Sites) { DISTANCE } else { Duration::ZERO },
         };
         let host = |pid| Host { address: addresses.get(pid).copied(), life: None };
         Self {
@@ -371,7 +376,9 @@ impl Network {
     fn delay(&mut self, from: Pid, to: Pid, trouble: bool) -> Duration {
         let delay = self.link(from, to).delay;
         let slow = if trouble { delay } else { delay.min(Duration::from_millis(5)) };
-        slow + self.dice.time(Duration::ZERO..slow / 2 + Duration::from_micros(100))
+        // Every other process is in the other place.
+        let far = if from % 2 == to % 2 { Duration::ZERO } else { self.rates.distance };
+        far + slow + self.dice.time(Duration::ZERO..slow / 2 + Duration::from_micros(100))
     }
 
     fn link(&mut self, from: Pid, to: Pid) -> &mut Link {

@@ -13,7 +13,7 @@ use crate::{
 };
 use group0_core::{
     ids::HostId,
-    io::{Apply, CallError, CallId, Effects, Input, Persist, Point, Reply, RequestId, Send, Settings, Table, Write},
+    io::{Apply, CallError, CallId, Effects, Input, Persist, Point, Replacement, Reply, RequestId, Send, Settings, Table, Write},
     node::{Node, StartError},
     status::{Procedure, Status},
     upgrade::{Stage, Step},
@@ -114,6 +114,12 @@ impl NodeProcess {
     /// The core, while the process lives.
     pub fn core(&self) -> Option<&Node> {
         self.life.as_ref().map(|life| &life.node)
+    }
+
+    /// The machine is another one, whose first process takes this host's place.
+    pub fn lose(&mut self, host: HostId) {
+        self.store = if self.store.is_torn() { Store::redb() } else { Store::default() };
+        self.template.replaces = Some(Replacement { host, ignore: Vec::new() });
     }
 
     /// Whether it has left the cluster.
@@ -254,7 +260,8 @@ impl NodeProcess {
             return;
         }
         let Some(life) = &self.life else { return };
-        let turn = Turn::of(self.pid, &self.name, moment.now, &life.node, persist, changes);
+        let replaces = self.template.replaces.as_ref().map(|replaced| replaced.host);
+        let turn = Turn { replaces, ..Turn::of(self.pid, &self.name, moment.now, &life.node, persist, changes) };
         out.notes.push(Note::Turn(Box::new(turn)));
     }
 

@@ -9,6 +9,7 @@ use crate::{
     node::NodeProcess,
 };
 use group0_core::{
+    ids::HostId,
     io::{
         AdminReply, AdminRequest, CallError, ClientReply, ClientRequest, Header, Message, Path, PeerReply, PeerRequest, Refusal,
     },
@@ -151,6 +152,13 @@ pub enum Order {
         after: Duration,
         /// With flag and hold like this; none: as it was.
         environment: Option<(bool, bool)>,
+    },
+    /// It dies and its disk is gone; who starts there takes that host's place.
+    Lose {
+        /// Which.
+        node: Pid,
+        /// Who is lost.
+        host: HostId,
     },
     /// Ask it to end, and kill it if it does not. It is not started again by itself.
     Stop {

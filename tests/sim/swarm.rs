@@ -93,15 +93,21 @@ faults! {
     BadTemplate = "bad-template",
     /// A node is decommissioned.
     Leave = "leave",
+    /// A machine is lost with its disk, after the upgrade, and its node replaced.
+    Lose = "lose",
+    /// People put a node into recovery, by CQL, and take it out again.
+    Marker = "marker",
+    /// Nodes are in two places far apart.
+    Sites = "sites",
 }
 
 impl Fault {
     /// Whether there can be such a fault in a world with so many operators: some are those of a script's, others an operator's.
     fn fits(self, operators: usize) -> bool {
-        if matches!(self, Self::Haste | Self::Unheld | Self::Leave) {
+        if matches!(self, Self::Haste | Self::Unheld | Self::Leave | Self::Lose | Self::Marker) {
             operators == 0
         } else {
-            operators > 0 || self < Self::OperatorCrash
+            operators > 0 || self < Self::OperatorCrash || self == Self::Sites
         }
     }
 }
@@ -155,7 +161,7 @@ impl Swarm {
     /// The world of that seed, within these limits.
     pub fn draw(seed: u64, limits: &Limits) -> Self {
         let mut dice = Dice::of(seed, 1);
-        let nodes = dice.pick(&[3, 3, 3, 4, 4, 5, 5, 6, 7]);
+        let nodes = dice.pick(&[3, 3, 3, 3, 4, 4, 4, 5, 5, 6, 7, 12]);
         let changes = dice.pick(&[6, 12, 12, 25]);
         let trouble = dice.time(Duration::from_secs(8)..Duration::from_secs(40));
         // How much of all that is possible: some worlds are nearly whole.
@@ -188,8 +194,13 @@ impl Swarm {
 
     /// Who leaves, if anybody does: never the first seed, never one of three, and not often, since much else ends with it.
     pub fn leaver(&self) -> Option<usize> {
-        let may = self.up_to(Fault::Leave, 100) > 50 && !self.has(Fault::Latecomer) && self.nodes > 3;
+        let may = self.up_to(Fault::Leave, 100) > 50 && self.may_lose_one();
         may.then(|| self.nodes - 1)
+    }
+
+    /// Whether the others can do without the last one.
+    pub fn may_lose_one(&self) -> bool {
+        self.nodes > 3 && !self.has(Fault::Latecomer)
     }
 
     /// From 0, if there is no such fault, to `most`.

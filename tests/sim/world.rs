@@ -546,6 +546,12 @@ impl World {
                 }
                 self.queue.put(self.now + after, Event::Start(node));
             }
+            Order::Lose { node, host } => {
+                self.end(node, &End::Crash("its machine is lost".into()));
+                if let Some(process) = self.slots[node].process.node() {
+                    process.lose(host);
+                }
+            }
             Order::Stop { node } if self.slots[node].is_alive => self.restart(node),
             Order::Stop { node } => self.tell_kubelet(node, Kubelet::Ended("it did not run".into())),
         }

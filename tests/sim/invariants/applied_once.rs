@@ -1,8 +1,11 @@
 //! Every command is applied once, and everywhere in the same order: the histories are beginnings of one another.
 
 use super::{Invariant, Turn, Verdict};
-use crate::{events::Events, process::Pid};
-use group0_core::io::{Table, Write};
+use crate::events::Events;
+use group0_core::{
+    ids::HostId,
+    io::{Table, Write},
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Default)]
@@ -10,15 +13,15 @@ pub struct AppliedOnce {
     /// The history, and what it holds.
     history: Vec<Vec<u8>>,
     known: BTreeSet<Vec<u8>>,
-    lengths: BTreeMap<Pid, usize>,
+    lengths: BTreeMap<HostId, usize>,
 }
 
 /// What the rows of an early finish are called in the history.
 const SURPLUS: &[u8] = b"surplus of an early finish";
 
 impl AppliedOnce {
-    fn append(&mut self, pid: Pid, at: usize, row: &[u8], events: &mut Events) -> Verdict {
-        let length = self.lengths.entry(pid).or_default();
+    fn append(&mut self, host: HostId, at: usize, row: &[u8], events: &mut Events) -> Verdict {
+        let length = self.lengths.entry(host).or_default();
         if at != *length {
             return Err(format!("its history has {length} rows, and row {at} follows"));
         }
@@ -47,9 +50,9 @@ impl Invariant for AppliedOnce {
             match write {
                 Write::Put(Table::History, key, row) => {
                     let at = key.as_slice().try_into().map(u64::from_be_bytes).ok().and_then(|at| usize::try_from(at).ok());
-                    self.append(turn.pid, at.unwrap_or(usize::MAX), row, events)?;
+                    self.append(turn.host, at.unwrap_or(usize::MAX), row, events)?;
                 }
-                Write::DeleteRange(Table::History, ..) => drop(self.lengths.insert(turn.pid, 0)),
+                Write::DeleteRange(Table::History, ..) => drop(self.lengths.insert(turn.host, 0)),
                 _ => {}
             }
         }

@@ -15,6 +15,7 @@ impl Invariant for Drained {
         for change in &turn.changes {
             match (change.stage, change.wrote) {
                 (Stage::Synchronize, true) => return Err("it changed the schema for a client in synchronize".into()),
+                (Stage::Recovery, true) => events.count("schema change in recovery"),
                 (Stage::UsePreRaft, true) => events.count("schema change the old way"),
                 _ => {}
             }

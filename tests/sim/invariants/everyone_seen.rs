@@ -8,11 +8,14 @@ use group0_core::{
     schema::Schema,
     upgrade::Stage,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Default)]
 pub struct EveryoneSeen {
+    /// How far each has come.
     stages: BTreeMap<HostId, Stage>,
+    /// Who was in recovery: it may have more than it was seen with, and submits that later.
+    recovered: BTreeSet<HostId>,
     /// The schema that each has stored, as it is stored.
     stored: BTreeMap<HostId, BTreeMap<Vec<u8>, Vec<u8>>>,
     has_final: bool,
@@ -33,7 +36,7 @@ impl EveryoneSeen {
             }
         }
         let own = self.schema(turn.host)?;
-        for host in members.iter().filter(|host| self.stored.contains_key(host)) {
+        for host in members.iter().filter(|host| self.stored.contains_key(host) && !self.recovered.contains(host)) {
             let surplus = self.schema(*host)?.surplus_over(own.rows());
             if !surplus.is_empty() {
                 let keys: Vec<_> = surplus.keys().take(3).collect();
@@ -66,7 +69,12 @@ impl Invariant for EveryoneSeen {
     }
 
     fn on_turn(&mut self, turn: &Turn, events: &mut Events) -> Verdict {
-        let is_new = self.stages.insert(turn.host, turn.stage).is_none();
+        let is_new = !self.stages.contains_key(&turn.host);
+        let reached = self.stages.entry(turn.host).or_insert(turn.stage);
+        *reached = turn.stage.max(*reached);
+        if turn.stage == Stage::Recovery {
+            self.recovered.insert(turn.host);
+        }
         if is_new && self.stages.values().any(|stage| *stage > Stage::UsePreRaft) {
             events.count("joiner while upgrading");
         }

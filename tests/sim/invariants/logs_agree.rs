@@ -1,8 +1,11 @@
 //! Logs agree: what one member knows to be decided at an index, no other knows otherwise.
 
 use super::{Invariant, Turn, Verdict};
-use crate::{events::Events, process::Pid};
-use group0_core::io::{Table, Write};
+use crate::events::Events;
+use group0_core::{
+    ids::HostId,
+    io::{Table, Write},
+};
 use std::collections::BTreeMap;
 
 /// A key of the log is the id of the group and the index.
@@ -13,8 +16,8 @@ type Decided = (Vec<u8>, String);
 
 #[derive(Default)]
 pub struct LogsAgree {
-    logs: BTreeMap<Pid, BTreeMap<Vec<u8>, Vec<u8>>>,
-    seen: BTreeMap<Pid, u64>,
+    logs: BTreeMap<HostId, BTreeMap<Vec<u8>, Vec<u8>>>,
+    seen: BTreeMap<HostId, u64>,
     decided: BTreeMap<Vec<u8>, Decided>,
 }
 
@@ -28,7 +31,7 @@ impl Invariant for LogsAgree {
     }
 
     fn on_turn(&mut self, turn: &Turn, _: &mut Events) -> Verdict {
-        let log = self.logs.entry(turn.pid).or_default();
+        let log = self.logs.entry(turn.host).or_default();
         for write in &turn.persist.writes {
             match write {
                 Write::Put(Table::RaftLog, key, value) => drop(log.insert(key.clone(), value.clone())),
@@ -38,7 +41,7 @@ impl Invariant for LogsAgree {
             }
         }
         let Some(group) = &turn.group else { return Ok(()) };
-        let seen = self.seen.entry(turn.pid).or_default();
+        let seen = self.seen.entry(turn.host).or_default();
         let from = [group.id.0.as_bytes().as_slice(), &(*seen + 1).to_be_bytes()].concat();
         for (key, entry) in log.range(from..).take_while(|(key, _)| index_of(key) <= group.commit) {
             let (decided, by) = self.decided.entry(key.clone()).or_insert_with(|| (entry.clone(), turn.name.clone()));

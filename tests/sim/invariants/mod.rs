@@ -62,6 +62,8 @@ pub struct Turn {
     pub group: Option<Member>,
     /// Whether it has left the cluster.
     pub has_left: bool,
+    /// Whose place it has taken.
+    pub replaces: Option<HostId>,
 }
 
 /// A node's share of group 0.
@@ -105,6 +107,7 @@ impl Turn {
             incarnation: node.incarnation(),
             group,
             has_left: node.has_left(),
+            replaces: None,
             persist,
         }
     }

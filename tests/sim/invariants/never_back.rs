@@ -2,7 +2,7 @@
 
 use super::{Invariant, Member, Turn, Verdict};
 use crate::{events::Events, process::Pid};
-use group0_core::ids::HostId;
+use group0_core::{ids::HostId, upgrade::Stage};
 use std::collections::BTreeMap;
 
 #[derive(Default)]
@@ -36,8 +36,12 @@ impl Invariant for NeverBack {
     }
 
     fn on_turn(&mut self, turn: &Turn, _: &mut Events) -> Verdict {
-        let now = (turn.host, turn.group.clone());
-        match (self.last.insert(turn.pid, now), &turn.group) {
+        // A group that is not started in recovery is on disk as it was.
+        let kept = || self.last.get(&turn.pid).filter(|(host, _)| *host == turn.host).and_then(|(_, group)| group.clone());
+        let group = if turn.stage == Stage::Recovery { turn.group.clone().or_else(kept) } else { turn.group.clone() };
+        let now = (turn.host, group.clone());
+        match (self.last.insert(turn.pid, now), &group) {
+            (Some((host, _)), _) if turn.replaces == Some(host) && host != turn.host => Ok(()),
             (Some((host, _)), _) if host != turn.host => Err(format!("it was host {host} and is {}", turn.host)),
             (Some((_, Some(before))), Some(after)) => compare(&before, after),
             (Some(_), None) if turn.has_left => Ok(()),

@@ -1,14 +1,15 @@
-//! States go one way: before, `synchronize`, final; nobody sets `recovery` here. Only who is alone in its group, and so has nobody to
-//! tell, may go through all of it in one transaction.
+//! States go one way: before, `synchronize`, final. Only who is alone in its group, and so has nobody to tell, may go through all of it in
+//! one transaction. Recovery begins when a person orders it; after it a node goes on where it was, or at `synchronize` if it was beyond.
 
 use super::{Invariant, Turn, Verdict};
-use crate::{events::Events, process::Pid};
-use group0_core::upgrade::Stage;
+use crate::events::Events;
+use group0_core::{ids::HostId, io::Point, upgrade::Stage};
 use std::collections::BTreeMap;
 
 #[derive(Default)]
 pub struct OneWay {
-    stages: BTreeMap<Pid, Stage>,
+    /// How far each has come, and whether it is in recovery.
+    hosts: BTreeMap<HostId, (Stage, bool)>,
 }
 
 impl Invariant for OneWay {
@@ -17,12 +18,15 @@ impl Invariant for OneWay {
     }
 
     fn on_turn(&mut self, turn: &Turn, _: &mut Events) -> Verdict {
-        let before = self.stages.insert(turn.pid, turn.stage).unwrap_or(Stage::UsePreRaft);
+        let (before, in_recovery) = self.hosts.get(&turn.host).copied().unwrap_or((Stage::UsePreRaft, false));
         let is_alone = turn.group.as_ref().is_some_and(|group| group.hosts.iter().eq([&turn.host]));
-        let skips = before == Stage::UsePreRaft && turn.stage == Stage::UsePostRaft && !is_alone;
-        if turn.stage < before || turn.stage == Stage::Recovery || skips {
-            return Err(format!("it went from {before} to {}", turn.stage));
-        }
-        Ok(())
+        let is_legal = match (turn.stage, in_recovery) {
+            (Stage::Recovery, _) => in_recovery || turn.passes(Point::Recovery),
+            (stage, true) => stage >= before.min(Stage::Synchronize),
+            (stage, false) => stage >= before && (before > Stage::UsePreRaft || stage < Stage::UsePostRaft || is_alone),
+        };
+        let reached = if turn.stage == Stage::Recovery { before } else { turn.stage };
+        self.hosts.insert(turn.host, (reached, turn.stage == Stage::Recovery));
+        if is_legal { Ok(()) } else { Err(format!("it went from {before} to {}, in recovery before: {in_recovery}", turn.stage)) }
     }
 }
