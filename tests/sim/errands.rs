@@ -54,7 +54,7 @@ enum Marker {
     Set(Generation),
     There(Duration),
     Unwanted,
-    Removed(Generation),
+    Removed,
 }
 
 /// What is to be done next.
@@ -143,7 +143,7 @@ impl Errand {
             (What::Decommission, Answer::Admin(AdminReply::Done)) => return Some(Deed::Done("node decommissioned")),
             (What::Recover { marker, .. }, Answer::Client(ClientReply::Void)) => match marker {
                 Marker::Wanted => *marker = Marker::Set(present),
-                Marker::Unwanted => *marker = Marker::Removed(present),
+                Marker::Unwanted => *marker = Marker::Removed,
                 _ => {}
             },
             _ => {}
@@ -159,9 +159,9 @@ fn recover(node: Pid, marker: &mut Marker, stay: Duration, now: Duration, status
         Marker::Set(before) if status.generation > before && is_there => *marker = Marker::There(now + stay),
         Marker::There(until) if until <= now => *marker = Marker::Unwanted,
         Marker::There(_) => {}
-        Marker::Unwanted | Marker::Removed(_) if !is_there => return Some(Deed::Done("recovered by hand")),
+        Marker::Unwanted | Marker::Removed if !is_there => return Some(Deed::Done("recovered by hand")),
         Marker::Unwanted => return Some(cql(node, LEAVE)),
-        Marker::Set(_) | Marker::Removed(_) => return Some(Deed::Restart(node)),
+        Marker::Set(_) | Marker::Removed => return Some(Deed::Restart(node)),
     }
     None
 }

@@ -72,6 +72,7 @@ impl Simulated {
                     self.news.push((self.now + after, node, Kubelet::Started));
                     self.news.push((self.now + after, node, Kubelet::Ready(true)));
                 }
+                Order::Lose { .. } => unreachable!("Kubernetes loses no machine"),
             }
         }
         out.send.into_iter().find_map(|parcel| match parcel {

@@ -138,7 +138,7 @@ impl Node {
                 self.ask_to_join();
             }
             Boot::Joining(group, Through::Learner) => self.boot_into_group(group, false),
-            Boot::Joining(_, Through::Barrier) => self.barrier(super::consensus::Waiter::Boot),
+            Boot::Joining(_, Through::Barrier) => self.barrier(super::barrier::Waiter::Boot),
             Boot::Joining(group, Through::Voter) => self.boot_into_group(group, true),
             Boot::Completed | Boot::Left => {}
         }
@@ -269,7 +269,7 @@ impl Node {
                     self.stage_entered(Stage::Synchronize);
                 }
                 self.timers.unset(Timer::BootRetry);
-                self.barrier(super::consensus::Waiter::Boot);
+                self.barrier(super::barrier::Waiter::Boot);
             }
             Boot::Joining(_, Through::Voter) if configuration.voters.contains(&self.host) => {
                 self.complete_boot();

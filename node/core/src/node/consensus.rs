@@ -1,4 +1,4 @@
-//! Group 0 at work: what Raft puts out, read barriers, membership changes, snapshots, and what committed commands do.
+//! Group 0 at work: what Raft puts out, membership changes, snapshots, and what committed commands do.
 
 use super::{Node, Purpose, Timer, calls};
 use crate::{
@@ -10,9 +10,6 @@ use crate::{
 };
 use bytes::Bytes;
 use std::{collections::BTreeMap, time::Duration};
-
-/// A read index can be dropped silently: it is asked for again after this, with a fresh context.
-const BARRIER_RETRY: Duration = Duration::from_millis(200);
 
 /// A snapshot of which no word came is reported as failed after this, so that the leader sends another.
 const SNAPSHOT_LIMIT: Duration = Duration::from_secs(3);
@@ -30,29 +27,9 @@ const GATHERING: Duration = Duration::from_millis(20);
 /// Membership changes waiting at once: one for each of the 100 members.
 const MODIFICATIONS_MAX: usize = 100;
 
-/// Who waits for a read barrier.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Waiter {
-    /// The procedure.
-    Procedure,
-    /// The first boot.
-    Boot,
-    /// A host that is to leave.
-    Departure,
-    /// Schema changes.
-    Operations,
-}
-
 /// Pending work of the group.
 #[derive(Debug, Default)]
 pub struct Context {
-    last_read: u64,
-    /// Waiting for a read index that is not asked for yet.
-    wanted: Vec<Waiter>,
-    /// Asked for: waiters, and since when.
-    asked: BTreeMap<u64, Vec<(Waiter, Duration)>>,
-    /// Answered: to be applied up to this index.
-    reached: Vec<(u64, Vec<Waiter>)>,
     modifications: BTreeMap<RequestId, Modification>,
     /// The state of a snapshot that Raft was given in this step.
     pulled: Option<Migration>,
@@ -209,79 +186,6 @@ impl Node {
         }
         let known = took_effect || self.history.contains(command.state);
         self.command_applied(command.state, if known { operation::Event::Applied } else { operation::Event::Lost });
-    }
-
-    // Read barriers. All of one turn share one read index.
-
-    pub(super) fn barrier(&mut self, waiter: Waiter) {
-        self.consensus.wanted.push(waiter);
-        if !self.timers.is_set(Timer::BarrierRetry) {
-            self.timers.set(Timer::BarrierRetry, self.now.elapsed + BARRIER_RETRY);
-        }
-    }
-
-    pub(super) fn forget_barriers(&mut self, waiter: Waiter) {
-        let context = &mut self.consensus;
-        context.wanted.retain(|wanted| *wanted != waiter);
-        context.asked.values_mut().for_each(|waiters| waiters.retain(|(of, _)| *of != waiter));
-        context.reached.iter_mut().for_each(|(_, waiters)| waiters.retain(|of| *of != waiter));
-    }
-
-    fn ask_read_index(&mut self) {
-        let Some((_, group)) = self.group.as_mut().filter(|_| !self.consensus.wanted.is_empty()) else { return };
-        let context = self.consensus.last_read + 1;
-        if group.read_index(context).is_ok() {
-            self.consensus.last_read = context;
-            let waiters = std::mem::take(&mut self.consensus.wanted);
-            self.consensus.asked.insert(context, waiters.into_iter().map(|waiter| (waiter, self.now.elapsed)).collect());
-        }
-    }
-
-    /// What was asked for and not answered is asked for again; what waited too long fails.
-    pub(super) fn barrier_retry(&mut self) {
-        let limit = self.settings.raft_operation_timeout;
-        let mut expired = Vec::new();
-        let now = self.now.elapsed;
-        for (waiter, since) in std::mem::take(&mut self.consensus.asked).into_values().flatten() {
-            if now.saturating_sub(since) >= limit { expired.push(waiter) } else { self.consensus.wanted.push(waiter) }
-        }
-        expired.sort_unstable();
-        expired.dedup();
-        for waiter in expired {
-            let cause = self.quorum_report();
-            self.barrier_done(waiter, Err(cause));
-        }
-        if !self.consensus.wanted.is_empty() {
-            self.timers.set(Timer::BarrierRetry, now + BARRIER_RETRY);
-        }
-    }
-
-    fn read_index_known(&mut self, context: u64, index: u64) {
-        if let Some(waiters) = self.consensus.asked.remove(&context) {
-            self.consensus.reached.push((index, waiters.into_iter().map(|(waiter, _)| waiter).collect()));
-        }
-    }
-
-    fn release_barriers(&mut self) {
-        let applied = self.group.as_ref().map_or(0, |(_, group)| group.status().applied);
-        let reached = std::mem::take(&mut self.consensus.reached);
-        let (done, waiting): (Vec<_>, Vec<_>) = reached.into_iter().partition(|(index, _)| *index <= applied);
-        self.consensus.reached = waiting;
-        for waiter in done.into_iter().flat_map(|(_, waiters)| waiters) {
-            self.barrier_done(waiter, Ok(()));
-        }
-    }
-
-    fn barrier_done(&mut self, waiter: Waiter, outcome: Result<(), String>) {
-        match waiter {
-            Waiter::Procedure => {
-                self.progressed();
-                self.upgrade_event(machine::Event::Barrier(outcome));
-            }
-            Waiter::Boot => self.boot_barrier(&outcome),
-            Waiter::Departure => self.departure_barrier(&outcome),
-            Waiter::Operations => self.operations_barrier(outcome),
-        }
     }
 
     /// Why a call to the group does not succeed: how many voters there are, and which seem dead.

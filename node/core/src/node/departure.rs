@@ -9,8 +9,8 @@
 
 use super::{
     Node, Purpose, Timer,
+    barrier::Waiter,
     boot::Boot,
-    consensus::Waiter,
     local::{BootstrapState, key},
 };
 use crate::{
@@ -403,7 +403,7 @@ impl Node {
     fn end_departure(&mut self, outcome: &Result<(), String>) {
         let Some(departure) = self.departure.take() else { return };
         self.timers.unset(Timer::DepartureRetry);
-        self.forget_barriers(Waiter::Departure);
+        self.forget_barrier(Waiter::Departure);
         self.watchers.touch();
         if let Err(why) = outcome {
             tracing::warn!(target: "raft_group0", host = %departure.host, why, "the host has not left the cluster");

@@ -6,7 +6,7 @@
 //! - [`membership`]: gossip, `system.peers`, the feature; [`boot`]: the first boot;
 //! - [`departure`]: leaving, and removing others; [`recovery`]: what people order by writing to system tables;
 //! - [`procedure`]: carries out the actions of the upgrade and joining machines;
-//! - [`consensus`]: Raft, read barriers, membership changes, snapshots, what committed commands do;
+//! - [`consensus`]: Raft, membership changes, snapshots, what committed commands do; [`barrier`]: read barriers;
 //! - [`operations`]: schema changes of clients; [`sync`]: pushes and pulls of schema between nodes;
 //! - [`serve`]: verbs of peers; [`calls`]: answers to ours; [`admin`]: the operator; [`tables`]: what `SELECT` sees;
 //! - [`local`], [`peers`]: small durable tables; [`timers`]: who wants to be woken; [`inspect`]: what checkers see.
@@ -16,6 +16,7 @@
 //! persists `synchronize`.
 
 mod admin;
+mod barrier;
 mod boot;
 mod calls;
 mod consensus;
@@ -80,6 +81,7 @@ pub struct Node {
     departure: Option<departure::Departure>,
     recovery: recovery::Mode,
     procedure: procedure::Context,
+    barriers: barrier::Barriers,
     consensus: consensus::Context,
     operations: operations::Operations,
     sync: sync::Sync,

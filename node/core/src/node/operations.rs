@@ -6,7 +6,7 @@
 
 use super::{
     Node, Timer,
-    consensus::Waiter,
+    barrier::Waiter,
     recovery::{Mode, RESTART_FIRST},
 };
 use crate::{

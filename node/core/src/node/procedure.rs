@@ -116,7 +116,7 @@ impl Node {
             Action::Ask(host) => self.call(host, PeerRequest::GetGroup0UpgradeState, Purpose::AskStage(host)),
             Action::Join => self.joining_event(joining::Event::Begin),
             Action::Compare(host) => self.call(host, PeerRequest::SchemaCheck, Purpose::Compare(host)),
-            Action::Barrier => self.barrier(super::consensus::Waiter::Procedure),
+            Action::Barrier => self.barrier(super::barrier::Waiter::Procedure),
             Action::Reconcile(host) => {
                 self.call(host, PeerRequest::MigrationRequest { snapshot_of: None }, Purpose::Reconcile(host));
             }
@@ -130,7 +130,7 @@ impl Node {
 
     fn forget_procedure(&mut self) {
         self.forget_calls(Purpose::is_of_procedure_pass);
-        self.forget_barriers(super::consensus::Waiter::Procedure);
+        self.forget_barrier(super::barrier::Waiter::Procedure);
         self.timers.unset(Timer::ProcedureRetry);
     }
 

@@ -1,7 +1,7 @@
 //! From what the store holds to a node, or a refusal that names the cause.
 
 use super::{
-    Node, admin, boot,
+    Node, admin, barrier, boot,
     calls::Calls,
     consensus, local,
     local::{DamagedSetting, Local, key},
@@ -111,6 +111,7 @@ impl Node {
             departure: None,
             recovery: if local.stage() == Stage::Recovery { recovery::Mode::Yes } else { recovery::Mode::No },
             procedure: procedure::Context::default(),
+            barriers: barrier::Barriers::default(),
             consensus: consensus::Context::default(),
             operations: operations::Operations::default(),
             sync: sync::Sync::default(),
