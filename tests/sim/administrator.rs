@@ -89,6 +89,7 @@ impl Administrator {
             errands::Deed::Cql(node, request) => self.put(node, Ask::Client(request), moment, out),
             errands::Deed::Restart(node) => self.person(Deed::DeletePod(node), out),
             errands::Deed::Lose(node, host) => out.orders.push(Order::Lose { node, host }),
+            errands::Deed::Isolate(node, long) => out.orders.push(Order::Isolate { node, long }),
             errands::Deed::Done(what) => {
                 out.event(what);
                 let errand = self.errands.remove(at);

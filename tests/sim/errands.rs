@@ -67,6 +67,8 @@ pub enum Deed {
     Restart(Pid),
     /// A machine is to be lost with its disk; who comes there takes that host's place.
     Lose(Pid, HostId),
+    /// Nothing goes to a node or comes from it for so long, except from people and clients.
+    Isolate(Pid, Duration),
     /// It is done, and was this.
     Done(&'static str),
 }
@@ -156,7 +158,11 @@ fn recover(node: Pid, marker: &mut Marker, stay: Duration, now: Duration, status
     let is_there = status.stage == Stage::Recovery;
     match *marker {
         Marker::Wanted => return Some(cql(node, ENTER)),
-        Marker::Set(before) if status.generation > before && is_there => *marker = Marker::There(now + stay),
+        // What it does there nobody hears of, for longer than it stays: it has to submit that when it comes back.
+        Marker::Set(before) if status.generation > before && is_there => {
+            *marker = Marker::There(now + stay);
+            return Some(Deed::Isolate(node, stay * 2));
+        }
         Marker::There(until) if until <= now => *marker = Marker::Unwanted,
         Marker::There(_) => {}
         Marker::Unwanted | Marker::Removed if !is_there => return Some(Deed::Done("recovered by hand")),

@@ -160,6 +160,13 @@ pub enum Order {
         /// Who is lost.
         host: HostId,
     },
+    /// Nothing goes from it to other nodes, or back, for so long.
+    Isolate {
+        /// Which.
+        node: Pid,
+        /// How long.
+        long: Duration,
+    },
     /// Ask it to end, and kill it if it does not. It is not started again by itself.
     Stop {
         /// Which.

@@ -72,7 +72,7 @@ impl Simulated {
                     self.news.push((self.now + after, node, Kubelet::Started));
                     self.news.push((self.now + after, node, Kubelet::Ready(true)));
                 }
-                Order::Lose { .. } => unreachable!("Kubernetes loses no machine"),
+                Order::Lose { .. } | Order::Isolate { .. } => unreachable!("Kubernetes does no such thing"),
             }
         }
         out.send.into_iter().find_map(|parcel| match parcel {

@@ -552,6 +552,7 @@ impl World {
                     process.lose(host);
                 }
             }
+            Order::Isolate { node, long } => self.go_wrong(Action::Isolate(node, long)),
             Order::Stop { node } if self.slots[node].is_alive => self.restart(node),
             Order::Stop { node } => self.tell_kubelet(node, Kubelet::Ended("it did not run".into())),
         }
