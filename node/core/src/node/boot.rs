@@ -6,6 +6,7 @@ use super::{
 };
 use crate::{
     gossip::{Endpoint, RingStatus},
+    group0::joining,
     ids::GroupId,
     io::{Apply, CallError, JoinReply, Migration, PeerRequest, Point},
     raft::Configuration,
@@ -235,6 +236,7 @@ impl Node {
         }
         if self.group.is_none() {
             self.adopt_group(group, incarnation.unwrap_or_default());
+            self.joining_event(joining::Event::Adopted(group));
         }
         self.boot = Boot::Joining(group, Through::Learner);
         self.watchers.touch();
