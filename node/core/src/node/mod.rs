@@ -152,6 +152,7 @@ impl Node {
 
     fn settle(&mut self) {
         self.fire_timers();
+        self.settle_boot();
         while self.settle_group() || self.settle_view() || self.settle_operations() {}
         self.settle_endpoint();
         self.settle_watchers();
