@@ -6,7 +6,7 @@ use crate::{
     ids::{GroupId, HostId},
     io::{CallError, Destination, Message, Migration, PeerReply, PeerRequest, Point, Refusal, Reply, RequestId, Send},
     raft::{Configuration, Member, Output, RaftMessage, Snapshot},
-    upgrade::{Stage, machine},
+    upgrade::Stage,
 };
 use bytes::Bytes;
 use std::{collections::BTreeMap, time::Duration};
