@@ -197,7 +197,9 @@ fn a_power_failure_in_each_step_is_survived() {
         let is_there = |world: &World| world.hosts[host].node.as_ref().is_some_and(|node| node.upgrade.step() == Some(step));
         story.run_until(|world| is_there(world) || are_final(world, &[host]));
         let victims = if everywhere { vec![0, 1, 2] } else { vec![host] };
-        victims.into_iter().for_each(|host| story.world.crash(host));
+        for host in victims {
+            story.world.crash(host);
+        }
         story.run_until(|world| are_final(world, &[0, 1, 2]));
         story.ends();
     }

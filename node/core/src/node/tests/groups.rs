@@ -190,14 +190,18 @@ fn a_founder_that_is_lost_after_one_host_has_found_it_leaves_one_group() {
     let founder = (0..4).min_by_key(|number| host(&world, *number)).unwrap();
     let others: Vec<_> = (0..4).filter(|number| *number != founder).collect();
     let (first, rest) = others.split_first().unwrap();
-    rest.iter().for_each(|number| world.hosts[*number].crash_at = Some((Point::Joining, false)));
+    for number in rest {
+        world.hosts[*number].crash_at = Some((Point::Joining, false));
+    }
     proceed(&mut world);
     let adopted = |world: &World| world.hosts[*first].stored(key::GROUP_ID).is_some();
     assert!(world.run_until(LIMIT, |world| adopted(world) && rest.iter().all(|other| world.hosts[*other].node.is_none())));
     let (lost, id) = (host(&world, founder), group(&world, *first));
     world.crash(founder);
     world.cut(*first, rest);
-    rest.iter().for_each(|number| world.start(*number));
+    for number in rest {
+        world.start(*number);
+    }
     assert!(rest.iter().all(|number| group(&world, *number).is_none()), "the others have heard of it");
     world.run(Duration::from_secs(20));
     world.cuts.clear();

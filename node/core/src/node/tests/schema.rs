@@ -23,7 +23,9 @@ fn of_two_coordinators_at_once_one_tries_again_and_sees_what_the_other_did() {
     let outcomes: Vec<_> = ids.into_iter().map(|id| world.outcome(id, LIMIT)).collect();
     assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1, "{outcomes:?}");
     assert_eq!(outcomes.iter().filter(|outcome| matches!(outcome, Err(CqlError::AlreadyExists { .. }))).count(), 2);
-    others.into_iter().for_each(|id| world.outcome(id, LIMIT).unwrap());
+    for id in others {
+        world.outcome(id, LIMIT).unwrap();
+    }
     agree(&mut world);
     assert_eq!(world.node(0).history.rows().count(), 4);
 }
@@ -32,7 +34,9 @@ fn of_two_coordinators_at_once_one_tries_again_and_sees_what_the_other_did() {
 fn many_changes_in_one_millisecond_have_an_order_and_times_of_their_own() {
     let mut world = upgraded(1);
     let ids: Vec<_> = (0..20).map(|number| world.client(0, &create(&format!("t{number}")))).collect();
-    ids.into_iter().for_each(|id| world.outcome(id, LIMIT).unwrap());
+    for id in ids {
+        world.outcome(id, LIMIT).unwrap();
+    }
     let states: Vec<_> = world.node(0).history.rows().map(|row| row.state).collect();
     assert_eq!(states.len(), 20);
     assert!(states.is_sorted_by(|one, next| one.micros() < next.micros()), "{states:?}");
@@ -133,7 +137,9 @@ fn a_change_of_many_rows_is_whole_or_not_at_all_whenever_a_host_crashes() {
     let names = ["a", "b", "c"];
     for (victim, after) in (0..3).flat_map(|victim| [(victim, false), (victim, true)]) {
         let mut world = upgraded(3);
-        names.iter().for_each(|name| world.execute(0, &create(name)));
+        for name in names {
+            world.execute(0, &create(name));
+        }
         world.execute(0, "CREATE INDEX ON ks.a (b)");
         world.execute(0, "CREATE TYPE ks.u (x int)");
         agree(&mut world);
