@@ -1,7 +1,7 @@
 //! One loop: gather inputs → step the machine with each → carry its effects out, in the order persist → send → apply → reply.
 //!
 //! It runs on a thread of its own, so that a transaction keeps nobody else waiting. If a transaction fails nothing of its turn
-//! leaves the process and the loop ends; the process stays, to say why.
+//! leaves the process and no step follows; the process stays, to say why and to answer reads.
 
 use crate::{
     cost::{RoundTrips, Window},
@@ -34,6 +34,11 @@ const MEASURED_EVERY: Duration = Duration::from_millis(200);
 pub trait Machine: std::marker::Send + 'static {
     /// The effects of an input at that time.
     fn step(&mut self, now: Now, input: Input) -> Effects;
+
+    /// What is answered when the store has failed in that way. No step follows.
+    fn read(&self, _input: &Input, _failure: &str) -> Option<Reply> {
+        None
+    }
 }
 
 /// Where the driver's sends go.
@@ -118,17 +123,31 @@ impl<M: Machine, S: Store, O: Outgoing> Driver<M, S, O> {
         Self { machine, around, askers: BTreeMap::new(), wake_at: None, fsyncs: Window::default(), measured: Duration::ZERO }
     }
 
-    /// Carries the first effects out and then goes on until it is stopped or the store fails.
+    /// Carries the first effects out and then goes on until it is stopped.
     pub async fn run(mut self, first: Effects) {
         let mut effects = first;
         loop {
             if let Err(error) = self.carry_out(effects) {
-                tracing::error!(target: "storage", %error, "a transaction failed; this node does nothing any more");
+                tracing::error!(target: "storage", %error, "a transaction failed; from now on this node only answers reads");
                 self.around.health.set_broken(error.to_string());
-                return;
+                return self.answer_reads(&error.to_string()).await;
             }
             let Some(inputs) = self.gather().await else { return };
             effects = self.turn(inputs);
+        }
+    }
+
+    /// The store has failed. Whoever waits for an answer to a change gets none.
+    async fn answer_reads(mut self, failure: &str) {
+        self.askers.clear();
+        self.wake_at = None;
+        while let Some(inputs) = self.gather().await {
+            for Delivery { input, asker } in inputs {
+                if self.is_wanted(&input, asker) {
+                    self.machine.read(&input, failure).into_iter().for_each(|reply| self.reply(reply));
+                }
+            }
+            self.askers.clear();
         }
     }
 

@@ -29,7 +29,7 @@ pub mod tls;
 
 use group0_core::{
     ids::Now,
-    io::{Effects, Input},
+    io::{Effects, Input, Reply},
     node::Node,
 };
 
@@ -41,5 +41,9 @@ pub async fn run(config: config::Config) -> Result<node::Running, node::StartErr
 impl driver::Machine for Node {
     fn step(&mut self, now: Now, input: Input) -> Effects {
         Self::step(self, now, input)
+    }
+
+    fn read(&self, input: &Input, failure: &str) -> Option<Reply> {
+        Self::read(self, input, failure)
     }
 }

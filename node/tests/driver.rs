@@ -1,8 +1,11 @@
 //! The driver's order, and what it does when the store fails.
 
 use group0_core::{
+    cql::ast::Statement,
     ids::Now,
-    io::{AdminReply, AdminRequest, Apply, Effects, Input, Order, Persist, Reply, Send, Table, Write},
+    io::{
+        AdminReply, AdminRequest, Apply, ClientReply, ClientRequest, Effects, Input, Order, Persist, Reply, Send, Table, Write,
+    },
 };
 use group0_node::{
     cost::RoundTrips,
@@ -66,6 +69,12 @@ impl Machine for Busy {
             _ => Effects::default(),
         }
     }
+
+    fn read(&self, input: &Input, failure: &str) -> Option<Reply> {
+        let Input::Client { id, .. } = input else { return None };
+        note(&self.0, "read");
+        Some(Reply::Client { id: *id, reply: ClientReply::SetKeyspace(failure.to_owned()) })
+    }
 }
 
 struct World {
@@ -113,13 +122,32 @@ async fn after_a_failed_transaction_nothing_leaves_any_more() {
     let world = world(true);
     let mut asked = world.port.admin(AdminRequest::Proceed(Order::default())).expect("the driver runs");
     assert!(asked.next().await.is_none());
-    world.driver.await.expect("it ends by itself");
     assert_eq!(*world.log.lock().expect("no panic"), ["persist"]);
     let reason = world.health.ready().expect_err("it is broken");
     assert!(reason.contains("no space left") && reason.contains("/x/group0.redb"), "{reason}");
     world.health.set(Ok(()));
     assert!(world.health.ready().is_err());
+    assert!(world.port.admin(AdminRequest::GetStatus).expect("the driver runs").next().await.is_none());
+    assert_eq!(*world.log.lock().expect("no panic"), ["persist"], "no step follows");
+    world.stop.cancel();
+    world.driver.await.expect("it ends");
     assert_eq!(world.port.admin(AdminRequest::GetStatus).expect_err("nobody listens"), PortError::Stopped);
+}
+
+#[tokio::test]
+async fn after_a_failed_transaction_reads_go_on_and_are_told_why() {
+    let world = world(true);
+    let mut asked = world.port.admin(AdminRequest::Proceed(Order::default())).expect("the driver runs");
+    assert!(asked.next().await.is_none());
+    for _ in 0..2 {
+        let statement = Statement::Use("ks".to_owned());
+        let request = ClientRequest { statement, text: "USE ks".to_owned(), keyspace: None };
+        let Ok(ClientReply::SetKeyspace(told)) = world.port.client(request).await else { unreachable!("an answer") };
+        assert!(told.contains("no space left"), "{told}");
+    }
+    assert_eq!(*world.log.lock().expect("no panic"), ["persist", "read", "read"]);
+    world.stop.cancel();
+    world.driver.await.expect("it ends");
 }
 
 #[tokio::test(start_paused = true)]

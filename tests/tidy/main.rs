@@ -1,5 +1,5 @@
 //! The shape of the repository, as a test: sizes, dead files, purity of core and plan, direction of dependencies, generated files,
-//! mutants.
+//! mutants, scenarios.
 //!
 //! Every check is a pure function from text to complaints, in the file named for it, with a test that makes it complain. Here they meet
 //! the files of this repository.
@@ -9,6 +9,7 @@ mod dependencies;
 mod generated;
 mod mutants;
 mod purity;
+mod scenarios;
 mod shape;
 mod source;
 
@@ -69,4 +70,11 @@ fn generated_files_are_as_generated() {
 #[test]
 fn mutants_apply() {
     tidy(&mutants::stale());
+}
+
+#[test]
+fn each_scenario_is_shown_by_a_test() {
+    let sources = Sources::read();
+    let table = sources.all().find(|file| file.path == scenarios::TABLE).expect("the table is there");
+    tidy(&scenarios::complaints(&table.text, &sources.rust_map()));
 }

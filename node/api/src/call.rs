@@ -150,6 +150,18 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_deadline_and_an_abort_at_the_same_time_read_as_an_abort() {
+        let call = Call::within(Duration::from_secs(1));
+        let abort = async {
+            passed(call.deadline).await;
+            call.abort.cancel();
+        };
+        let ((), outcome) = tokio::join!(abort, call.run(never()));
+        assert!(matches!(outcome, Err(CallError::Aborted { sent: true })));
+        assert!(matches!(call.run(never()).await, Err(CallError::Aborted { sent: false })));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn an_abort_ends_every_call_that_shares_it() {
         let call = Call { deadline: None, ..Call::default() };
         let calls = tokio::join!(call.run(never()), call.run(never()), async { call.abort.cancel() });

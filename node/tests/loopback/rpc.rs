@@ -6,8 +6,8 @@ use group0_core::{
     gossip::{Endpoint, RingStatus},
     ids::{Generation, GroupId, HostId, Incarnation, Micros},
     io::{
-        CallError, CallId, Destination, Input, JoinReply, Message, Migration, Path, PeerReply, PeerRequest, Refusal, Reply, Send,
-        StateReply,
+        CallError, CallId, Destination, Input, JoinReply, Message, Migration, Path, PeerReply, PeerRequest, Refusal, Replacement,
+        Reply, Send, StateReply,
     },
     raft::{MessageKind, RaftMessage},
     schema::{RowKey, Rows, SchemaTable},
@@ -68,6 +68,10 @@ fn endpoint() -> Endpoint {
     }
 }
 
+fn replaced() -> Option<Replacement> {
+    Some(Replacement { host: HostId::of(8), ignore: vec![HostId::of(9)] })
+}
+
 fn answer_all(input: &Input) -> Vec<Reply> {
     let Input::Request { id, header, request } = input else { return vec![] };
     assert_eq!(*header, self::header());
@@ -87,7 +91,9 @@ fn answer_all(input: &Input) -> Vec<Reply> {
             PATH,
         )),
         PeerRequest::DefinitionsUpdate(update) if *update == rows() => Ok((PeerReply::Merged { version }, PATH)),
-        PeerRequest::JoinRing(joining) if *joining == endpoint() => Ok((PeerReply::JoinRing(JoinReply::Welcome), PATH)),
+        PeerRequest::JoinRing { endpoint: joining, replaces } if *joining == endpoint() && *replaces == replaced() => {
+            Ok((PeerReply::JoinRing(JoinReply::Welcome), PATH))
+        }
         PeerRequest::RemoveHost(host) if *host == HostId::of(6) => Ok((PeerReply::Removed, PATH)),
         other => Err(Refusal::Never(format!("{other:?}"))),
     };
@@ -109,7 +115,7 @@ async fn every_verb_reaches_the_other_node_and_its_reply_comes_back() {
         PeerRequest::GetGroup0UpgradeState,
         PeerRequest::MigrationRequest { snapshot_of: None },
         PeerRequest::DefinitionsUpdate(rows()),
-        PeerRequest::JoinRing(endpoint()),
+        PeerRequest::JoinRing { endpoint: endpoint(), replaces: replaced() },
         PeerRequest::RemoveHost(HostId::of(6)),
     ];
     for (number, request) in (0..).zip(requests) {

@@ -46,6 +46,11 @@ impl History {
         self.states.contains(&state)
     }
 
+    /// Whether the history goes back to the time of that state: if it does not, a state that is missing may have been dropped.
+    pub fn reaches_back_to(&self, state: TimeUuid) -> bool {
+        self.states.last().is_none_or(|newest| state.micros() >= oldest_kept(*newest))
+    }
+
     /// Whether the command takes effect here and now: it was made on the last state, or is a merge; and was not applied before.
     pub fn admits(&self, command: &Command) -> bool {
         let on_last = command.previous.is_none_or(|PreviousState(state)| state == self.last());
@@ -54,7 +59,7 @@ impl History {
 
     /// Appends, and drops what is too old.
     pub fn append(&mut self, persist: &mut Persist, row: HistoryRow) {
-        let limit = Micros(row.state.micros().0 - KEPT_MICROS);
+        let limit = oldest_kept(row.state);
         while let Some(oldest) = self.rows.first_entry().filter(|entry| entry.get().state.micros() < limit) {
             let (key, dropped) = oldest.remove_entry();
             self.states.remove(&dropped.state);
@@ -76,6 +81,10 @@ impl History {
             self.append(persist, row);
         }
     }
+}
+
+fn oldest_kept(newest: TimeUuid) -> Micros {
+    Micros(newest.micros().0 - KEPT_MICROS)
 }
 
 #[cfg(test)]
@@ -118,7 +127,12 @@ mod tests {
     fn rows_older_than_a_week_go_with_the_next_append() {
         let mut history = History::default();
         history.append(&mut Persist::default(), row(1));
+        assert!(history.reaches_back_to(state(1)));
         history.append(&mut Persist::default(), row(KEPT_MICROS + 2));
         assert_eq!(history.rows().count(), 1);
+        assert!(
+            history.reaches_back_to(state(2)) && !history.reaches_back_to(state(1)),
+            "whether it was ever reached is unknown"
+        );
     }
 }

@@ -40,6 +40,8 @@ pub enum Event {
     Discovery(discovery::Event),
     /// We have founded this group, durably.
     Founded(GroupId),
+    /// On our first boot we were sent to this group and have taken it for ours, durably.
+    Adopted(GroupId),
     /// The member has added us, it says; or has not, for this reason.
     Modified(Result<(), ModifyFailure>),
     /// The applied configuration contains us.
@@ -123,7 +125,7 @@ pub fn step(state: &Joining, event: Event) -> (Joining, Vec<Action>) {
     match event {
         Event::Begin => next.begin(&mut actions),
         Event::Discovery(event) => next.discover(event, &mut actions),
-        Event::Founded(group) => next.group = Some(group),
+        Event::Founded(group) | Event::Adopted(group) => next.group = Some(group),
         Event::Modified(outcome) => next.modified(outcome, &mut actions),
         Event::InConfiguration => next.joined(&mut actions),
         Event::Retry => next.retry(&mut actions),

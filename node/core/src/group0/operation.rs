@@ -34,6 +34,8 @@ pub enum Event {
     Applied,
     /// Its command was applied without effect: another was faster.
     Lost,
+    /// Its command was applied without effect, now; whether it had taken effect before is unknown: the history goes not so far back.
+    Forgotten,
     /// Nothing was heard of the command for a while.
     Silence,
     /// Its time is over.
@@ -53,6 +55,8 @@ pub enum Action {
     Succeed,
     /// Tell the client that others were always faster.
     GiveUp,
+    /// Tell the client that the outcome is unknown.
+    Wonder,
     /// Tell the client that the outcome is unknown if a command was submitted, else that nothing was done.
     TimeOut {
         /// Whether a command was submitted.
@@ -84,6 +88,7 @@ pub fn step(state: &Operation, event: Event) -> (Operation, Option<Action>) {
             (Operation { attempts: state.attempts + 1, phase: Phase::Barrier }, Some(Action::Barrier))
         }
         (Phase::Proposed, Event::Lost) => with(Phase::Done, Action::GiveUp),
+        (Phase::Proposed, Event::Forgotten) => with(Phase::Done, Action::Wonder),
         (Phase::Barrier | Phase::Preparing, Event::Expired) => with(Phase::Done, Action::TimeOut { submitted: false }),
         (Phase::Proposed, Event::Expired) => with(Phase::Done, Action::TimeOut { submitted: true }),
         _ => (state.clone(), None),
@@ -114,6 +119,11 @@ mod tests {
     fn ten_lost_races_are_told() {
         let events: Vec<_> = [Event::Turn, Event::Prepared, Event::Lost].repeat(usize::from(MAX_ATTEMPTS));
         assert_eq!(run(&events), Some(Action::GiveUp));
+    }
+
+    #[test]
+    fn an_outcome_that_the_history_does_not_know_any_more_is_told_as_unknown() {
+        assert_eq!(run(&[Event::Turn, Event::Prepared, Event::Silence, Event::Forgotten]), Some(Action::Wonder));
     }
 
     #[test]

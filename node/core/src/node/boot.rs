@@ -6,12 +6,13 @@ use super::{
 };
 use crate::{
     gossip::{Endpoint, RingStatus},
+    group0::joining,
     ids::GroupId,
     io::{Apply, CallError, JoinReply, Migration, PeerRequest, Point},
     raft::Configuration,
     upgrade::{Stage, feature::FeatureWithdrawn},
 };
-use std::{net::SocketAddr, time::Duration};
+use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
 /// Between two rounds of asking for leave to join.
 const RETRY: Duration = Duration::from_millis(500);
@@ -30,6 +31,13 @@ pub enum Boot {
     Pulling,
     /// The upgrade is done: becoming a non-voter, then final, then a voter, of this group.
     Joining(GroupId, Through),
+    /// All but in the ring: waiting until its hosts see this one up, at most until then.
+    Meeting {
+        /// What gossip says of it meanwhile.
+        status: RingStatus,
+        /// A host that is down sees nobody.
+        until: Duration,
+    },
     /// In the ring.
     Completed,
     /// Out of it for good.
@@ -64,6 +72,7 @@ impl Boot {
             Self::Completed => RingStatus::Normal,
             Self::Left => RingStatus::Left,
             Self::Pulling => RingStatus::Joining,
+            Self::Meeting { status, .. } => *status,
             Self::Asking { .. } | Self::Joining(..) => RingStatus::Waiting,
         }
     }
@@ -74,6 +83,7 @@ impl Boot {
             Self::Completed => None,
             Self::Left => Some(super::departure::LEFT.into()),
             Self::Pulling => Some("joining the ring: waiting for the schema of a member".into()),
+            Self::Meeting { .. } => Some("waiting until the hosts of the ring see this one up".into()),
             Self::Asking { heard, .. } => Some(format!("waiting for leave to join the ring: {heard}")),
             Self::Joining(group, Through::Learner) => {
                 Some(format!("waiting to be added to group 0 {group}, and for its snapshot"))
@@ -140,7 +150,7 @@ impl Node {
             Boot::Joining(group, Through::Learner) => self.boot_into_group(group, false),
             Boot::Joining(_, Through::Barrier) => self.barrier(super::barrier::Waiter::Boot),
             Boot::Joining(group, Through::Voter) => self.boot_into_group(group, true),
-            Boot::Completed | Boot::Left => {}
+            Boot::Meeting { .. } | Boot::Completed | Boot::Left => {}
         }
     }
 
@@ -207,6 +217,25 @@ impl Node {
     pub(super) fn boot_pulled(&mut self, migration: &Migration) {
         if self.boot == Boot::Pulling {
             self.merge_rows(&migration.rows);
+            self.meet_others();
+        }
+    }
+
+    /// Whoever uses this host expects that the others know it.
+    fn meet_others(&mut self) {
+        let until = self.now.elapsed + self.settings.failure_detector_timeout;
+        self.boot = Boot::Meeting { status: self.boot.ring_status(), until };
+        self.timers.set(Timer::BootRetry, until);
+        self.effects.apply.push(Apply::Ready(Err(self.boot.waiting().unwrap_or_default())));
+        self.watchers.touch();
+    }
+
+    /// Ends the wait for the others.
+    pub(super) fn settle_boot(&mut self) {
+        let Boot::Meeting { until, .. } = self.boot else { return };
+        let seen_by: BTreeSet<_> = self.gossip.seen_by().collect();
+        let mut others = self.gossip.endpoints().values().filter(|it| it.host != self.host && it.status == RingStatus::Normal);
+        if self.now.elapsed >= until || others.all(|it| seen_by.contains(&it.host)) {
             self.complete_boot();
         }
     }
@@ -224,6 +253,7 @@ impl Node {
         for host in live {
             self.exchange_schema(host);
         }
+        self.procedure_begin();
         self.try_enable_feature();
     }
 
@@ -235,6 +265,7 @@ impl Node {
         }
         if self.group.is_none() {
             self.adopt_group(group, incarnation.unwrap_or_default());
+            self.joining_event(joining::Event::Adopted(group));
         }
         self.boot = Boot::Joining(group, Through::Learner);
         self.watchers.touch();
@@ -271,10 +302,7 @@ impl Node {
                 self.timers.unset(Timer::BootRetry);
                 self.barrier(super::barrier::Waiter::Boot);
             }
-            Boot::Joining(_, Through::Voter) if configuration.voters.contains(&self.host) => {
-                self.complete_boot();
-                self.procedure_begin();
-            }
+            Boot::Joining(_, Through::Voter) if configuration.voters.contains(&self.host) => self.meet_others(),
             _ => {}
         }
     }

@@ -83,6 +83,12 @@ impl Calls {
         self.open.get(&call)
     }
 
+    /// What calls are under way for.
+    #[cfg(test)]
+    pub fn purposes(&self) -> impl Iterator<Item = &Purpose> {
+        self.open.values()
+    }
+
     /// Whether a call for such a purpose is under way.
     pub fn any(&self, of: impl Fn(&Purpose) -> bool) -> bool {
         self.open.values().any(of)

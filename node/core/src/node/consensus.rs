@@ -6,7 +6,7 @@ use crate::{
     ids::{GroupId, HostId},
     io::{CallError, Destination, Message, Migration, PeerReply, PeerRequest, Point, Refusal, Reply, RequestId, Send},
     raft::{Configuration, Member, Output, RaftMessage, Snapshot},
-    upgrade::{Stage, machine},
+    upgrade::Stage,
 };
 use bytes::Bytes;
 use std::{collections::BTreeMap, time::Duration};
@@ -184,8 +184,12 @@ impl Node {
             self.effects.persist.points.push(Point::Command);
             self.watchers.touch();
         }
-        let known = took_effect || self.history.contains(command.state);
-        self.command_applied(command.state, if known { operation::Event::Applied } else { operation::Event::Lost });
+        let event = match took_effect || self.history.contains(command.state) {
+            true => operation::Event::Applied,
+            false if self.history.reaches_back_to(command.state) => operation::Event::Lost,
+            false => operation::Event::Forgotten,
+        };
+        self.command_applied(command.state, event);
     }
 
     /// Why a call to the group does not succeed: how many voters there are, and which seem dead.

@@ -136,7 +136,7 @@ impl Node {
         }
         match self.stage() {
             Stage::UsePostRaft => self.somebody_stays(host, |endpoint| endpoint.is_final),
-            _ if self.goes_the_old_way() => self.somebody_stays(host, |_| true),
+            _ if self.goes_the_old_way(host) => self.somebody_stays(host, |_| true),
             _ => Err(format!(
                 "the cluster moves to group 0, and that waits for every host, {host} too: bring it back, or if it is lost for good use the \
                  procedure of recovery; after the upgrade a majority is enough"
@@ -144,9 +144,17 @@ impl Node {
         }
     }
 
-    /// Before anything of a group, or in recovery, which does without.
-    fn goes_the_old_way(&self) -> bool {
-        self.stage() == Stage::Recovery || (self.joining.group().is_none() && !self.flag().enabled)
+    /// Before anything of a group, or in recovery, which does without; and whoever has come into neither ring nor group.
+    fn goes_the_old_way(&self, host: HostId) -> bool {
+        let is_before = self.joining.group().is_none() && !self.flag().enabled;
+        self.stage() == Stage::Recovery || is_before || self.died_while_joining(host)
+    }
+
+    /// It had leave to join, and nobody has told us that it came in: the upgrade waits for it in step 0, and would for ever.
+    fn died_while_joining(&self, host: HostId) -> bool {
+        let is_member = |(_, group): &(_, Group)| group.configuration().members().contains(&host);
+        let is_joining = self.peers.rows().get(&host).is_some_and(|row| row.status == RingStatus::Joining);
+        self.stage() == Stage::UsePreRaft && is_joining && !self.group.as_ref().is_some_and(is_member)
     }
 
     /// A host leaves only while another one is whole, and stays.
@@ -162,7 +170,7 @@ impl Node {
     }
 
     fn way(&self, host: HostId, ignore: &[HostId]) -> Result<Way, String> {
-        if !self.goes_the_old_way() {
+        if !self.goes_the_old_way(host) {
             return Ok(Way::Group { may_change: false });
         }
         if host == self.host {
@@ -244,12 +252,12 @@ impl Node {
     }
 
     fn end_old_round(&mut self) {
-        if !self.goes_the_old_way() && self.boot != Boot::Left {
+        let Some(host) = self.departure.as_ref().map(|departure| departure.host) else { return };
+        if !self.goes_the_old_way(host) && self.boot != Boot::Left {
             return self.end_departure(&Err("the cluster has begun to move to group 0".into()));
         }
         let others = self.live_peers();
         let Some(departure) = &mut self.departure else { return };
-        let host = departure.host;
         match &mut departure.way {
             Way::Old { round, missing } if *round == Round::Schema => {
                 (*round, *missing) = (Round::Record, others);
@@ -273,7 +281,7 @@ impl Node {
         if host != from && (host == self.host || self.gossip.is_up(host)) {
             return Err("the node being removed is alive, maybe you should use decommission instead?".into());
         }
-        if !self.goes_the_old_way() {
+        if !self.goes_the_old_way(host) {
             return Err("the cluster moves to group 0".into());
         }
         self.forget_host(host);

@@ -9,6 +9,7 @@
 //! - [`consensus`]: Raft, membership changes, snapshots, what committed commands do; [`barrier`]: read barriers;
 //! - [`operations`]: schema changes of clients; [`sync`]: pushes and pulls of schema between nodes;
 //! - [`serve`]: verbs of peers; [`calls`]: answers to ours; [`admin`]: the operator; [`tables`]: what `SELECT` sees;
+//! - [`failed`]: what is left when the store has failed;
 //! - [`local`], [`peers`]: small durable tables; [`timers`]: who wants to be woken; [`inspect`]: what checkers see.
 //!
 //! The lock between old-style schema changes and `synchronize` is the step itself: an old-style change reads the stage,
@@ -21,6 +22,7 @@ mod boot;
 mod calls;
 mod consensus;
 mod departure;
+mod failed;
 mod inspect;
 mod local;
 mod membership;
@@ -152,6 +154,7 @@ impl Node {
 
     fn settle(&mut self) {
         self.fire_timers();
+        self.settle_boot();
         while self.settle_group() || self.settle_view() || self.settle_operations() {}
         self.settle_endpoint();
         self.settle_watchers();

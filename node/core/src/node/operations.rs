@@ -279,6 +279,11 @@ impl Node {
                 let text = format!("other schema changes were faster {} times; try again", operation::MAX_ATTEMPTS);
                 self.close_operation(id, ClientReply::Error(CqlError::Server(text)));
             }
+            Some(Action::Wonder) => {
+                let text = "it is unknown whether the change has taken effect: the history of group 0 does not go so far back. Look \
+                            at the schema";
+                self.close_operation(id, ClientReply::Error(CqlError::Server(text.into())));
+            }
             Some(Action::TimeOut { submitted }) => self.operation_timed_out(id, submitted),
             Some(Action::Barrier) => self.forget_command(id),
             Some(Action::Prepare) | None => {}

@@ -1,6 +1,6 @@
 //! Leaving, and removing a host that is down.
 
-use super::{is_final, report, ring, upgrade, world::World};
+use super::{report, ring, upgrade, upgraded, world::World};
 use crate::{
     ids::HostId,
     io::{AdminReply, AdminRequest, Point, RequestId},
@@ -10,15 +10,6 @@ use crate::{
 use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(20);
-
-fn upgraded(hosts: u8) -> World {
-    let mut world = ring(hosts);
-    world.execute(0, "CREATE KEYSPACE ks WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}");
-    upgrade(&mut world);
-    assert!(world.run_until(Duration::from_secs(30), is_final), "{}", report(&world));
-    world.run(Duration::from_secs(1));
-    world
-}
 
 fn host(world: &World, number: usize) -> HostId {
     world.node(number).host

@@ -1,18 +1,28 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 //! Whole nodes in one deterministic world: from the first boot to group 0, and through a crash at each persisted step.
 
+mod addresses;
+mod crashes;
 mod departure;
 mod epochs;
+mod finish;
+mod groups;
+mod newcomers;
+mod quorum;
 mod recovery;
 mod replacement;
+mod schema;
 mod world;
 
 use crate::{
     io::{AdminRequest, ClientReply, CqlError, Order, Point},
+    schema::{RowKey, SchemaTable},
     upgrade::Stage,
 };
 use std::time::Duration;
 use world::World;
+
+const KEYSPACE: &str = "CREATE KEYSPACE ks WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}";
 
 fn ring(hosts: u8) -> World {
     let mut world = World::new(hosts);
@@ -29,7 +39,8 @@ fn ring(hosts: u8) -> World {
     world
 }
 
-fn upgrade(world: &mut World) {
+/// They are restarted one after the other, with flag and hold.
+fn roll(world: &mut World) {
     for host in 0..world.hosts.len() {
         world.hosts[host].settings.flag = Some(true);
         world.hosts[host].settings.hold = true;
@@ -37,6 +48,10 @@ fn upgrade(world: &mut World) {
         world.start(host);
         world.run(Duration::from_secs(4));
     }
+}
+
+/// Whoever runs is told to.
+fn proceed(world: &mut World) {
     for host in 0..world.hosts.len() {
         if world.hosts[host].node.is_some() {
             world.admin(host, AdminRequest::Proceed(Order::default()));
@@ -44,8 +59,40 @@ fn upgrade(world: &mut World) {
     }
 }
 
+fn upgrade(world: &mut World) {
+    roll(world);
+    proceed(world);
+}
+
 fn is_final(world: &World) -> bool {
     world.all(|node| node.stage() == Stage::UsePostRaft)
+}
+
+fn with_keyspace(hosts: u8) -> World {
+    let mut world = ring(hosts);
+    world.execute(0, KEYSPACE);
+    world
+}
+
+/// All are final, there is a keyspace, and nothing is under way.
+fn upgraded(hosts: u8) -> World {
+    let mut world = with_keyspace(hosts);
+    upgrade(&mut world);
+    assert!(world.run_until(Duration::from_secs(30), is_final), "{}", report(&world));
+    world.run(Duration::from_secs(1));
+    world
+}
+
+fn has_table(world: &World, host: usize, name: &str) -> bool {
+    world.node(host).schema.rows().is_live(&RowKey::new(SchemaTable::Tables, ["ks", name]))
+}
+
+/// When all is quiet, whoever runs has the same schema, row by row.
+fn agree(world: &mut World) {
+    world.run(Duration::from_secs(2));
+    let mut running = world.hosts.iter().filter_map(|host| host.node.as_ref());
+    let first = running.next().unwrap();
+    assert!(running.all(|node| node.schema.rows() == first.schema.rows()), "{}", report(world));
 }
 
 fn report(world: &World) -> String {

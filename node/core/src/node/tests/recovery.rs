@@ -1,6 +1,6 @@
 //! Recovery as people order it by CQL, on one node of a cluster and on several.
 
-use super::{is_final, report, ring, upgrade, world::World};
+use super::{is_final, report, upgrade, upgraded, with_keyspace, world::World};
 use crate::{
     io::{ClientReply, CqlError, Point},
     node::recovery::RESTART_FIRST,
@@ -9,22 +9,8 @@ use crate::{
 use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(30);
-const ENTER: &str = "UPDATE system.scylla_local SET value = 'recovery' WHERE key = 'group0_upgrade_state'";
+pub(super) const ENTER: &str = "UPDATE system.scylla_local SET value = 'recovery' WHERE key = 'group0_upgrade_state'";
 const LEAVE: &str = "DELETE value FROM system.scylla_local WHERE key = 'group0_upgrade_state'";
-
-fn with_keyspace(hosts: u8) -> World {
-    let mut world = ring(hosts);
-    world.execute(0, "CREATE KEYSPACE ks WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}");
-    world
-}
-
-fn upgraded(hosts: u8) -> World {
-    let mut world = with_keyspace(hosts);
-    upgrade(&mut world);
-    assert!(world.run_until(LIMIT, is_final), "{}", report(&world));
-    world.run(Duration::from_secs(1));
-    world
-}
 
 fn restart(world: &mut World, host: usize) {
     world.crash(host);

@@ -1,24 +1,10 @@
 //! A new host takes the place of one that is lost.
 
-use super::{is_final, report, ring, upgrade, world::World};
+use super::{is_final, report, upgrade, upgraded, with_keyspace, world::World};
 use crate::{ids::HostId, io::Replacement};
 use std::{net::SocketAddr, time::Duration};
 
 const LIMIT: Duration = Duration::from_secs(30);
-
-fn with_keyspace(hosts: u8) -> World {
-    let mut world = ring(hosts);
-    world.execute(0, "CREATE KEYSPACE ks WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}");
-    world
-}
-
-fn upgraded(hosts: u8) -> World {
-    let mut world = with_keyspace(hosts);
-    upgrade(&mut world);
-    assert!(world.run_until(LIMIT, is_final), "{}", report(&world));
-    world.run(Duration::from_secs(1));
-    world
-}
 
 /// The machine is gone with its disk; who comes there has nothing but its configuration.
 fn lose(world: &mut World, number: usize) -> HostId {

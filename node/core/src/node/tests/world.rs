@@ -1,22 +1,26 @@
-//! A few nodes over a network that loses nothing, with a delay of a millisecond, and stores that keep what was persisted.
+//! A few nodes over a network that loses what it is told to, with a delay of a millisecond, and stores that keep what was persisted.
 
 use crate::{
     cql,
-    ids::{Micros, Now},
+    ids::{HostId, Micros, Now},
     io::{
-        AdminReply, AdminRequest, Apply, CallError, CallId, ClientReply, ClientRequest, Effects, Image, Input, Persist, Reply,
-        RequestId, Send, Settings, Table, Write,
+        AdminReply, AdminRequest, Apply, CallError, CallId, ClientReply, ClientRequest, CqlError, Effects, Header, Image, Input,
+        Message, PeerReply, PeerRequest, Persist, Refusal, Reply, RequestId, Send, Settings, Table, Write,
     },
     node::{Node, StartError},
 };
-use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    time::Duration,
+};
 
 const DELAY: Duration = Duration::from_millis(1);
 const EPOCH: i64 = 1_800_000_000_000_000;
 
 /// Who waits for the answer to a request.
 enum Asker {
-    Peer { node: usize, call: CallId },
+    Peer { node: usize, of: usize, call: CallId },
     Outside,
 }
 
@@ -33,6 +37,16 @@ pub struct Host {
     pub points: Vec<crate::io::Point>,
     /// Crash at this point: before its transaction is durable or after.
     pub crash_at: Option<(crate::io::Point, bool)>,
+    /// The same, in the transaction of that number, counted from now on.
+    pub crash_in: Option<(usize, bool)>,
+    /// By how much its wall clock is fast.
+    pub fast: Duration,
+    /// How often it was stepped.
+    pub steps: u64,
+    /// Transactions so far.
+    pub transactions: usize,
+    /// Whether it was ever started.
+    pub started: bool,
 }
 
 pub struct World {
@@ -45,6 +59,14 @@ pub struct World {
     pub admin_replies: BTreeMap<RequestId, AdminReply>,
     /// Whether the network loses changes of the schema that are pushed.
     pub loses_pushes: bool,
+    /// Pairs that cannot reach each other, the smaller first.
+    pub cuts: BTreeSet<(usize, usize)>,
+    /// Who called when, with which verb.
+    pub calls: Vec<(Duration, usize, &'static str)>,
+    /// Messages as they are sent, while somebody listens.
+    overheard: Option<Vec<(usize, usize, Message)>>,
+    /// What was answered to [`World::ask`].
+    pub peer_replies: BTreeMap<RequestId, Result<PeerReply, Refusal>>,
 }
 
 pub fn settings(number: u8) -> Settings {
@@ -81,7 +103,28 @@ impl Host {
             ready: Err("not started".into()),
             points: vec![],
             crash_at: None,
+            crash_in: None,
+            fast: Duration::ZERO,
+            steps: 0,
+            transactions: 0,
+            started: false,
         }
+    }
+
+    /// Whether it is to crash in this transaction, and whether after that is durable.
+    fn crashes(&mut self, persist: &Persist) -> Option<bool> {
+        let at = self.crash_at.filter(|(point, _)| persist.points.contains(point)).map(|(_, after)| after);
+        let is_transaction = !persist.writes.is_empty();
+        self.transactions += usize::from(is_transaction);
+        if let Some((left, _)) = self.crash_in.as_mut().filter(|_| is_transaction) {
+            *left -= 1;
+        }
+        at.or(self.crash_in.filter(|(left, _)| *left == 0).map(|(_, after)| after))
+    }
+
+    /// What its store says, whoever reads it.
+    pub fn stored(&self, key: &str) -> Option<String> {
+        self.store.get(&(Table::Local, key.into())).map(|value| String::from_utf8(value.clone()).unwrap())
     }
 }
 
@@ -96,11 +139,34 @@ impl World {
             replies: BTreeMap::new(),
             admin_replies: BTreeMap::new(),
             loses_pushes: false,
+            cuts: BTreeSet::new(),
+            calls: vec![],
+            overheard: None,
+            peer_replies: BTreeMap::new(),
         }
     }
 
-    fn clock(&self) -> Now {
-        Now { elapsed: self.now, wall: Micros(EPOCH + i64::try_from(self.now.as_micros()).unwrap()) }
+    /// The same hosts as in another world, none of which runs; their stores are as they were there, and it is as late.
+    pub fn after(other: &Self) -> Self {
+        let mut world = Self { now: other.now, ..Self::new(u8::try_from(other.hosts.len()).unwrap()) };
+        for (host, before) in world.hosts.iter_mut().zip(&other.hosts) {
+            (host.settings, host.store, host.life) = (before.settings.clone(), before.store.clone(), before.life);
+        }
+        world
+    }
+
+    fn clock(&self, host: usize) -> Now {
+        let wall = self.now + self.hosts[host].fast;
+        Now { elapsed: self.now, wall: Micros(EPOCH + i64::try_from(wall.as_micros()).unwrap()) }
+    }
+
+    /// From now on, or from now on not any more, these cannot reach each other.
+    pub fn cut(&mut self, one: usize, others: &[usize]) {
+        self.cuts.extend(others.iter().map(|other| (one.min(*other), one.max(*other))));
+    }
+
+    fn reaches(&self, one: usize, other: usize) -> bool {
+        !self.cuts.contains(&(one.min(other), one.max(other)))
     }
 
     pub fn start(&mut self, host: usize) {
@@ -109,9 +175,10 @@ impl World {
 
     /// The same, unless the node refuses.
     pub fn try_start(&mut self, host: usize) -> Result<(), StartError> {
-        let now = self.clock();
+        let now = self.clock(host);
         let this = &mut self.hosts[host];
         this.life += 1;
+        this.started = true;
         this.settings.random_seed = u64::from(this.life) * 100 + host as u64;
         let image: Image = this.store.iter().map(|((table, key), value)| (*table, key.clone(), value.clone())).collect();
         let (node, effects) = Node::new(this.settings.clone(), &image, now)?;
@@ -144,10 +211,9 @@ impl World {
 
     fn carry_out(&mut self, host: usize, effects: Effects) {
         let Effects { persist, send, apply, reply, wake_at } = effects;
-        let crash = self.hosts[host].crash_at.filter(|(point, _)| persist.points.contains(point));
-        match crash {
-            Some((_, false)) => return self.crash_once(host),
-            Some((_, true)) => {
+        match self.hosts[host].crashes(&persist) {
+            Some(false) => return self.crash_once(host),
+            Some(true) => {
                 self.persist(host, &persist);
                 return self.crash_once(host);
             }
@@ -171,6 +237,7 @@ impl World {
 
     fn crash_once(&mut self, host: usize) {
         self.hosts[host].crash_at = None;
+        self.hosts[host].crash_in = None;
         self.crash(host);
     }
 
@@ -186,30 +253,31 @@ impl World {
 
     fn send(&mut self, from: usize, send: Send) {
         let at = self.now + DELAY;
+        if let Send::Call { request, .. } = &send {
+            self.calls.push((self.now, from, request.verb()));
+        }
         match send {
             Send::Message { to, header, message } => {
-                if let Some(host) = self.at(to.address) {
+                if let Some(host) = self.at(to.address).filter(|host| self.reaches(from, *host)) {
+                    self.overheard.iter_mut().for_each(|heard| heard.push((from, host, message.clone())));
                     self.post(at, host, Input::Message { header, message });
                 }
             }
-            Send::Call { request: crate::io::PeerRequest::DefinitionsUpdate(_), .. } if self.loses_pushes => {}
+            Send::Call { request: PeerRequest::DefinitionsUpdate(_), .. } if self.loses_pushes => {}
             Send::Call { call, to, header, request, within } => {
                 let closed = Err(CallError::Closed("no such host".into()));
+                let late = Input::Answer { call, outcome: Err(CallError::TimedOut { sent: true }) };
                 match self.at(to.address) {
+                    Some(host) if !self.reaches(from, host) => self.post(self.now + within, from, late),
                     Some(host) => {
                         self.sequence += 1;
                         let id = RequestId(self.sequence);
-                        self.askers.insert(id, Asker::Peer { node: from, call });
+                        self.askers.insert(id, Asker::Peer { node: from, of: host, call });
                         self.hosts[host].asked_by.push((from, call));
-                        let watch = matches!(request, crate::io::PeerRequest::WatchGroup0UpgradeState);
-                        self.post(at, host, Input::Request { id, header, request });
-                        if !watch {
-                            self.post(
-                                self.now + within,
-                                from,
-                                Input::Answer { call, outcome: Err(CallError::TimedOut { sent: true }) },
-                            );
+                        if !matches!(request, PeerRequest::WatchGroup0UpgradeState) {
+                            self.post(self.now + within, from, late);
                         }
+                        self.post(at, host, Input::Request { id, header, request });
                     }
                     None => self.post(at, from, Input::Answer { call, outcome: closed }),
                 }
@@ -225,14 +293,17 @@ impl World {
     fn reply(&mut self, reply: Reply) {
         match reply {
             Reply::Peer { id, outcome } => {
-                if let Some(Asker::Peer { node, call }) = self.askers.get(&id) {
-                    let (node, call) = (*node, *call);
-                    let input = match outcome {
-                        Ok((reply @ crate::io::PeerReply::State(_), path)) if self.is_watch(node, call) => {
-                            Input::Update { call, reply: (reply, path) }
-                        }
-                        outcome => Input::Answer { call, outcome: outcome.map_err(CallError::Refused) },
-                    };
+                let Some(Asker::Peer { node, of, call }) = self.askers.get(&id) else {
+                    return drop(self.peer_replies.insert(id, outcome.map(|(reply, _)| reply)));
+                };
+                let (node, of, call) = (*node, *of, *call);
+                let input = match outcome {
+                    Ok((reply @ PeerReply::State(_), path)) if self.is_watch(node, call) => {
+                        Input::Update { call, reply: (reply, path) }
+                    }
+                    outcome => Input::Answer { call, outcome: outcome.map_err(CallError::Refused) },
+                };
+                if self.reaches(node, of) {
                     self.post(self.now + DELAY, node, input);
                 }
             }
@@ -268,7 +339,8 @@ impl World {
     }
 
     fn step(&mut self, host: usize, input: Input) {
-        let now = self.clock();
+        let now = self.clock(host);
+        self.hosts[host].steps += 1;
         if let Some(node) = &mut self.hosts[host].node {
             let effects = node.step(now, input);
             self.carry_out(host, effects);
@@ -307,12 +379,68 @@ impl World {
         id
     }
 
+    /// A peer's request that reaches the host now.
+    pub fn ask(&mut self, host: usize, header: Header, request: PeerRequest) -> RequestId {
+        self.sequence += 1;
+        let id = RequestId(self.sequence);
+        self.askers.insert(id, Asker::Outside);
+        self.step(host, Input::Request { id, header, request });
+        id
+    }
+
+    /// A peer's message that reaches the host now.
+    pub fn tell(&mut self, host: usize, header: Header, message: Message) {
+        self.step(host, Input::Message { header, message });
+    }
+
+    /// What one sends to the other in that time.
+    pub fn overhear(&mut self, one: usize, other: usize, time: Duration) -> Vec<Message> {
+        self.overheard = Some(vec![]);
+        self.run(time);
+        let heard = self.overheard.take().unwrap_or_default().into_iter();
+        heard.filter(|(from, to, _)| (*from, *to) == (one, other)).map(|(.., message)| message).collect()
+    }
+
+    /// As that host would write it, to that other one.
+    pub fn header(&self, from: usize, to: HostId) -> Header {
+        self.node(from).header(Some(to))
+    }
+
+    /// Ends it in order; whether it says at once that it may end, and wants no more waking.
+    pub fn shut_down(&mut self, host: usize) -> bool {
+        let now = self.clock(host);
+        let effects = self.hosts[host].node.as_mut().unwrap().step(now, Input::Shutdown);
+        let ends = effects.apply.contains(&Apply::Drained) && effects.wake_at.is_none();
+        self.carry_out(host, effects);
+        self.crash(host);
+        ends
+    }
+
+    /// Whether somebody outside still waits for an answer.
+    pub fn has_waiting_clients(&self) -> bool {
+        let is_answered = |id: &RequestId| self.replies.contains_key(id) || self.peer_replies.contains_key(id);
+        self.askers.iter().any(|(id, asker)| matches!(asker, Asker::Outside) && !is_answered(id))
+    }
+
+    /// Whether a statement has succeeded.
+    pub fn acknowledges(&self, id: RequestId) -> bool {
+        self.replies.get(&id).is_some_and(|reply| !matches!(reply, ClientReply::Error(_)))
+    }
+
+    /// What is answered to a statement, within that time.
+    pub fn outcome(&mut self, id: RequestId, limit: Duration) -> Result<(), CqlError> {
+        assert!(self.run_until(limit, |world| world.replies.contains_key(&id)), "no reply");
+        match &self.replies[&id] {
+            ClientReply::Error(error) => Err(error.clone()),
+            _ => Ok(()),
+        }
+    }
+
     /// A statement that must succeed.
     pub fn execute(&mut self, host: usize, text: &str) {
         let id = self.client(host, text);
-        assert!(self.run_until(Duration::from_secs(20), |world| world.replies.contains_key(&id)), "no reply to {text}");
-        let reply = &self.replies[&id];
-        assert!(!matches!(reply, ClientReply::Error(_)), "{text}: {reply:?}");
+        let outcome = self.outcome(id, Duration::from_secs(20));
+        assert!(outcome.is_ok(), "{text}: {outcome:?}");
     }
 
     pub fn node(&self, host: usize) -> &Node {

@@ -1,7 +1,7 @@
 //! A few members that hear each other at once, for one rule at a time.
 
 use super::{
-    super::{Dropped, Group, Output, Stored},
+    super::{Dropped, Group, Output, RaftMessage, Stored},
     GROUP, TICK, member, start,
 };
 use crate::{ids::HostId, random::Random};
@@ -171,6 +171,30 @@ fn a_read_waits_for_the_first_entry_of_a_new_leader() {
     members.group(2).read_index(6).unwrap();
     members.talk();
     assert_eq!(members.seen(2).iter().flat_map(|output| output.reads.clone()).count(), 1);
+}
+
+/// The snapshot that the founder began with does not know the joiner, who must not take it, and is not stuck for that.
+#[test]
+fn a_joiner_is_offered_a_snapshot_that_knows_it() {
+    let mut members = Members::new(2);
+    members.group(1).change(&[(member(2), false)], &[]).unwrap();
+    let mut offer = None;
+    for _ in 0..4 {
+        let outputs: Vec<_> = members.groups.values_mut().map(Group::take).collect();
+        for message in outputs.into_iter().flat_map(|output| output.send) {
+            match &message.snapshot {
+                Some(_) => offer = Some(message),
+                None => members.groups.get_mut(&message.to).unwrap().step(message),
+            }
+        }
+    }
+    let offer = offer.unwrap();
+    let (founded, offered) = (Stored::founding(member(1)).snapshot, offer.snapshot.clone().unwrap());
+    assert!(offered.index > founded.index && offered.configuration.members().contains(&HostId::of(2)));
+    members.group(2).step(RaftMessage { index: founded.index, snapshot: Some(founded), ..offer.clone() });
+    assert_eq!(members.group(2).take().snapshot, None);
+    members.group(2).step(offer);
+    assert_eq!(members.group(2).take().snapshot, Some(offered));
 }
 
 #[test]

@@ -230,6 +230,18 @@ fn a_final_member_ends_every_wait_but_for_the_surplus() {
 }
 
 #[test]
+fn a_final_member_is_enough_though_nobody_knows_the_address_of_another() {
+    let mut world = World::new();
+    world.synchronize();
+    world.event(Event::Silent(id(3), "the address of 3 is unknown".into()));
+    let actions = world.event(Event::Told(id(2), Stage::UsePostRaft));
+    assert_eq!(actions, [Action::Abort, Action::Barrier]);
+    world.event(Event::Barrier(Ok(())));
+    let actions = world.event(Event::Reconciled(false));
+    assert_eq!(actions, [Action::Enter { from: Stage::Synchronize, to: Stage::UsePostRaft }]);
+}
+
+#[test]
 fn an_early_finish_begins_again_with_a_final_member_that_was_silent_and_is_not_told_of_again() {
     let mut world = World::new();
     world.synchronize();

@@ -1,0 +1,311 @@
+//! Hosts on their first boot: when they may come in, what they get, and whom they hold up if they die.
+
+use super::{
+    KEYSPACE, agree, has_table, proceed, report,
+    world::{Host, World},
+};
+use crate::{
+    gossip::RingStatus,
+    ids::HostId,
+    io::{AdminReply, AdminRequest, CqlError, Order, Point, Table},
+    node::{Node, local::key},
+    upgrade::{Stage, Step, machine::Event},
+};
+use std::time::Duration;
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+fn create(name: &str) -> String {
+    format!("CREATE TABLE ks.{name} (a int PRIMARY KEY)")
+}
+
+/// Three hosts of before the upgrade with a table, and a fourth that has never run.
+pub(super) fn three_and_a_fourth() -> World {
+    let mut world = World::new(4);
+    (0..3).for_each(|host| world.start(host));
+    let meet = |world: &World| {
+        world.hosts[..3].iter().all(|host| host.node.as_ref().is_some_and(|node| node.gossip.live().count() == 2))
+    };
+    assert!(world.run_until(LIMIT, |world| meet(world) && world.hosts[..3].iter().all(|host| host.ready.is_ok())));
+    world.execute(0, KEYSPACE);
+    world.execute(1, &create("before"));
+    world.run(Duration::from_secs(1));
+    world.hosts.iter_mut().for_each(|host| host.settings.flag = Some(true));
+    world
+}
+
+/// The three start with the flag, all at once.
+fn start_three(base: &World) -> World {
+    let mut world = World::after(base);
+    (0..3).for_each(|host| world.start(host));
+    world
+}
+
+fn are(world: &World, hosts: &[usize], stage: Stage) -> bool {
+    hosts.iter().all(|host| world.hosts[*host].node.as_ref().is_some_and(|node| node.stage() == stage))
+}
+
+/// Two wait in `synchronize` for the third, which had failed just before and then died.
+fn two_in_synchronize(base: &World) -> World {
+    let mut world = start_three(base);
+    assert!(world.run_until(LIMIT, |world| world.node(2).upgrade.step() >= Some(Step::PullSchema)), "{}", report(&world));
+    world.hosts[2].node.as_mut().unwrap().upgrade_event(Event::Fatal("out of luck".into()));
+    assert!(world.run_until(LIMIT, |world| are(world, &[0, 1], Stage::Synchronize)), "{}", report(&world));
+    world.crash(2);
+    world
+}
+
+/// Started with the flag, they have become final.
+fn three_final(base: &World) -> World {
+    let mut world = start_three(base);
+    assert!(world.run_until(LIMIT, |world| are(world, &[0, 1, 2], Stage::UsePostRaft)), "{}", report(&world));
+    world
+}
+
+/// All four are in the ring, final and voters, with the same schema, in which these tables are.
+fn ends_with_four(world: &mut World, tables: &[&str]) {
+    let is_in = |node: &Node| node.boot.is_completed() && node.stage() == Stage::UsePostRaft && voters(node) == 4;
+    assert!(world.run_until(LIMIT, |world| world.all(is_in)), "{:?}\n{}", world.hosts[3].ready, report(world));
+    world.execute(3, &create("after"));
+    agree(world);
+    assert!(tables.iter().chain(&["before", "after"]).all(|table| has_table(world, 3, table)));
+    assert!(world.all(|node| node.joining.group() == world.node(0).joining.group()));
+}
+
+fn voters(node: &Node) -> usize {
+    node.group.as_ref().map_or(0, |(_, group)| group.configuration().voters.len())
+}
+
+fn remove(world: &mut World, by: usize, gone: HostId) -> Result<(), String> {
+    let id = world.admin(by, AdminRequest::RemoveNode { order: None, host: gone, ignore: vec![] });
+    assert!(world.run_until(LIMIT, |world| world.admin_replies.contains_key(&id)), "no answer");
+    match &world.admin_replies[&id] {
+        AdminReply::Done => Ok(()),
+        AdminReply::Refused(why) => Err(why.clone()),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn whenever_a_host_asks_while_the_others_are_upgraded_it_comes_in_and_gets_everything() {
+    let base = three_and_a_fourth();
+    for millis in (0..2_000).step_by(40) {
+        let mut world = start_three(&base);
+        world.run(Duration::from_millis(millis));
+        let id = world.client(0, &create("meanwhile"));
+        world.start(3);
+        world.run(Duration::from_secs(1));
+        let tables = if world.acknowledges(id) { vec!["meanwhile"] } else { vec![] };
+        ends_with_four(&mut world, &tables);
+    }
+}
+
+#[test]
+fn who_asks_while_the_others_synchronize_waits_without_being_a_member_and_then_gets_the_whole_schema() {
+    let mut world = two_in_synchronize(&three_and_a_fourth());
+    world.start(3);
+    world.run(Duration::from_secs(20));
+    let waits = world.hosts[3].ready.clone().unwrap_err();
+    assert!(waits.contains("upgrading: wait"), "{waits}");
+    let newcomer = world.node(3).host;
+    for host in [0, 1] {
+        assert!(!world.node(host).peers.hosts().contains(&newcomer) && are(&world, &[host], Stage::Synchronize));
+        assert_eq!(world.node(host).gossip.endpoints()[&newcomer].status, RingStatus::Waiting);
+    }
+    world.start(2);
+    ends_with_four(&mut world, &[]);
+}
+
+#[test]
+fn a_newcomer_serves_nobody_before_it_is_in_and_nobody_else_is_held_up() {
+    let mut world = three_final(&three_and_a_fourth());
+    world.start(3);
+    let mut stages = Vec::new();
+    while !world.node(3).boot.is_completed() {
+        let stage = world.node(3).stage();
+        if !stages.contains(&stage) {
+            stages.push(stage);
+            assert!(world.hosts[3].ready.is_err(), "{stage}");
+            let refused = world.client(3, &create("refused"));
+            let Err(CqlError::Server(text)) = world.outcome(refused, Duration::ZERO) else { panic!("{stage}: not refused") };
+            assert!(text.contains("no schema change is possible here now"), "{text}");
+            let other = world.client(stages.len() % 3, &create(&format!("during{}", stages.len())));
+            world.run(Duration::from_millis(1));
+            world.outcome(other, LIMIT).unwrap();
+        }
+        world.run(Duration::from_millis(1));
+    }
+    assert!(stages.contains(&Stage::UsePreRaft), "{stages:?}");
+    ends_with_four(&mut world, &["during1"]);
+}
+
+#[test]
+fn a_newcomer_with_a_hold_or_without_flag_comes_into_a_cluster_that_is_done() {
+    let base = three_and_a_fourth();
+    for (flag, hold) in [(Some(true), true), (None, false), (None, true)] {
+        let mut world = three_final(&base);
+        (world.hosts[3].settings.flag, world.hosts[3].settings.hold) = (flag, hold);
+        world.start(3);
+        ends_with_four(&mut world, &[]);
+    }
+}
+
+/// It has the smallest id and is the first configured seed, and the others are on their way or there.
+#[test]
+fn a_first_boot_with_the_smallest_id_founds_nothing_beside_others() {
+    let base = three_and_a_fourth();
+    for mut world in [two_in_synchronize(&base), three_final(&base)] {
+        world.hosts[3].store.insert((Table::Local, key::HOST_ID.into()), HostId::of(1).to_string().into_bytes());
+        world.hosts[3].settings.is_first_seed = true;
+        world.start(3);
+        assert!((0..2).all(|host| world.node(host).host > world.node(3).host));
+        world.run(Duration::from_secs(3));
+        if world.hosts[2].node.is_none() {
+            world.start(2);
+        }
+        ends_with_four(&mut world, &[]);
+        assert!(!world.hosts[3].points.contains(&Point::Founded));
+    }
+}
+
+/// The procedure of whoever leads has failed in `synchronize`; the others are final.
+fn leader_is_not_final(base: &World) -> (World, usize) {
+    let mut world = start_three(base);
+    let leads = |world: &World, host: usize| {
+        world.hosts[host].node.as_ref().unwrap().group.as_ref().is_some_and(|(_, group)| group.status().is_leader)
+    };
+    let synchronizes = |world: &World| (0..3).find(|host| leads(world, *host) && are(world, &[*host], Stage::Synchronize));
+    assert!(world.run_until(LIMIT, |world| synchronizes(world).is_some()), "{}", report(&world));
+    let leader = synchronizes(&world).unwrap();
+    world.hosts[leader].node.as_mut().unwrap().upgrade_event(Event::Fatal("out of luck".into()));
+    let others: Vec<_> = (0..3).filter(|host| *host != leader).collect();
+    assert!(world.run_until(LIMIT, |world| are(world, &others, Stage::UsePostRaft)), "{}", report(&world));
+    assert!(leads(&world, leader) && are(&world, &[leader], Stage::Synchronize));
+    (world, leader)
+}
+
+#[test]
+fn a_newcomer_takes_no_snapshot_of_a_leader_that_is_not_final() {
+    let (mut world, leader) = leader_is_not_final(&three_and_a_fourth());
+    world.start(3);
+    world.run(Duration::from_secs(15));
+    assert!(
+        !world.node(3).boot.is_completed() && !world.hosts[3].points.contains(&Point::Snapshot),
+        "{:?}",
+        world.hosts[3].ready
+    );
+    world.admin(leader, AdminRequest::RetryUpgrade(Order::default()));
+    ends_with_four(&mut world, &[]);
+}
+
+#[test]
+fn a_newcomer_that_is_lost_for_good_on_its_way_holds_nobody_up_and_can_be_removed() {
+    let base = three_and_a_fourth();
+    let points = [Point::FeatureEnabled, Point::Joining, Point::Snapshot, Point::Synchronize, Point::Final, Point::Bootstrapped];
+    for (point, after) in points.into_iter().flat_map(|point| [(point, false), (point, true)]) {
+        let mut world = three_final(&base);
+        world.hosts[3].crash_at = Some((point, after));
+        world.start(3);
+        let lost = world.node(3).host;
+        assert!(world.run_until(LIMIT, |world| world.hosts[3].node.is_none()), "{point:?}");
+        for host in 0..3 {
+            world.execute(host, &create(&format!("t{host}")));
+        }
+        assert!(world.run_until(LIMIT, |world| !world.node(0).gossip.is_up(lost)));
+        let members = world.node(0).group.as_ref().unwrap().1.configuration().members();
+        if members.contains(&lost) || world.node(0).peers.hosts().contains(&lost) {
+            remove(&mut world, 0, lost).unwrap();
+        }
+        agree(&mut world);
+        assert!(world.hosts[..3].iter().all(|host| voters(host.node.as_ref().unwrap()) == 3), "{point:?}");
+    }
+}
+
+/// It has leave to join the old way, and dies before it is in.
+fn dies_while_joining(base: &World) -> (World, HostId) {
+    let mut world = World::after(base);
+    world.hosts.iter_mut().for_each(|host| host.settings.hold = true);
+    (0..3).for_each(|host| world.start(host));
+    world.run(Duration::from_secs(5));
+    world.hosts[3].settings.hold = false;
+    world.hosts[3].crash_at = Some((Point::Bootstrapped, false));
+    world.start(3);
+    let dead = world.node(3).host;
+    assert!(world.run_until(LIMIT, |world| world.hosts[3].node.is_none()));
+    let knows = |host: &Host| host.node.as_ref().unwrap().peers.rows().get(&dead).map(|row| row.status);
+    assert!(world.hosts[..3].iter().any(|host| knows(host) == Some(RingStatus::Joining)), "nobody has recorded it");
+    (world, dead)
+}
+
+fn waits_for(world: &World, host: HostId) -> bool {
+    world.hosts[..3].iter().filter_map(|it| it.node.as_ref()).any(|node| {
+        let waits = node.procedure_waits_on();
+        node.upgrade.step() == Some(Step::AskPeers) && waits.iter().any(|wait| wait.to_string().contains(&host.to_string()))
+    })
+}
+
+#[test]
+fn a_host_that_died_while_joining_is_waited_for_by_name_until_it_comes_back() {
+    let (mut world, dead) = dies_while_joining(&three_and_a_fourth());
+    proceed(&mut world);
+    world.run(Duration::from_secs(20));
+    assert!(waits_for(&world, dead) && are(&world, &[0, 1, 2], Stage::UsePreRaft), "{}", report(&world));
+    world.start(3);
+    ends_with_four(&mut world, &[]);
+}
+
+#[test]
+fn a_host_that_died_while_joining_is_removed_though_the_upgrade_waits_for_it() {
+    let (mut world, dead) = dies_while_joining(&three_and_a_fourth());
+    proceed(&mut world);
+    world.run(Duration::from_secs(20));
+    assert!(waits_for(&world, dead), "{}", report(&world));
+    remove(&mut world, 0, dead).unwrap();
+    assert!(world.run_until(LIMIT, |world| are(world, &[0, 1, 2], Stage::UsePostRaft)), "{}", report(&world));
+    agree(&mut world);
+}
+
+#[test]
+fn a_host_that_died_while_joining_blocks_nobody_who_comes_at_its_address() {
+    let (mut world, dead) = dies_while_joining(&three_and_a_fourth());
+    world.hosts[3].store.clear();
+    world.start(3);
+    assert!(world.run_until(LIMIT, |world| world.node(3).boot.is_completed()), "{:?}", world.hosts[3].ready);
+    let newcomer = world.node(3).host;
+    assert_ne!(newcomer, dead);
+    assert!(world.run_until(LIMIT, |world| world.node(0).gossip.is_up(newcomer)));
+    remove(&mut world, 0, dead).unwrap();
+    proceed(&mut world);
+    ends_with_four(&mut world, &[]);
+}
+
+#[test]
+fn who_has_booted_is_up_for_all_others() {
+    let base = three_and_a_fourth();
+    let mut before = World::after(&base);
+    before.hosts.iter_mut().for_each(|host| host.settings.hold = true);
+    (0..3).for_each(|host| before.start(host));
+    before.run(Duration::from_secs(3));
+    for mut world in [before, three_final(&base)] {
+        world.start(3);
+        let newcomer = world.node(3).host;
+        assert!(world.run_until(LIMIT, |world| world.hosts[3].ready.is_ok()));
+        let is_up = |host: usize| world.node(host).gossip.is_up(newcomer);
+        assert!((0..3).all(is_up), "{:?}", (0..3).map(is_up).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn a_member_that_restarts_while_another_host_joins_changes_nothing() {
+    let base = three_and_a_fourth();
+    for restarts in 0..3 {
+        let mut world = three_final(&base);
+        world.start(3);
+        let joins = |world: &World| world.node(3).group.is_some();
+        assert!(world.run_until(LIMIT, joins));
+        world.crash(restarts);
+        world.run(Duration::from_millis(200));
+        world.start(restarts);
+        ends_with_four(&mut world, &[]);
+    }
+}
