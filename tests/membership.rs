@@ -187,6 +187,29 @@ async fn a_node_that_has_left_says_so_and_does_not_start_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn group_0_is_asked_and_told_by_rest() {
+    let (cluster, workload) = upgraded(3).await;
+    let group = cluster.nodes()[0].status().await.expect("it runs").group.expect("it has one");
+    let mut hosts = Vec::new();
+    for index in 0..3 {
+        assert_eq!(cluster.nodes()[index].post("/raft/read_barrier?timeout=10").await, (200, String::new()));
+        hosts.push(host(&cluster, index).await);
+    }
+    let leader = hosts.iter().position(|host| *host == group.leader).expect("a member leads");
+    assert_eq!(cluster.nodes()[leader].post("/raft/trigger_stepdown/").await, (200, String::new()));
+    let has_other = |status: &group0_api::v1::Status| {
+        status.group.as_ref().is_some_and(|now| !now.leader.is_empty() && now.leader != group.leader)
+    };
+    cluster.nodes()[leader].until("to follow another leader", has_other).await;
+    let path = format!("/raft/trigger_snapshot/{}", group.group_id);
+    assert_eq!(cluster.nodes()[leader].post(&path).await, (200, String::new()));
+    let (code, body) = cluster.nodes()[leader].post("/raft/trigger_snapshot/00000000-0000-0000-0000-000000000001").await;
+    assert!(code == 500 && body.contains("this node is in no group"), "{code} {body}");
+    workload.each_acknowledged(CHANGES_MIN).await;
+    drop(workload.stop().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_makes_no_sense_is_refused() {
     let (cluster, workload) = upgraded(2).await;
     let node = &cluster.nodes()[0];

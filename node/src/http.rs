@@ -1,5 +1,7 @@
-//! REST for people and tools, and the metrics: what is answered from the status of the node, and in [`ring`] what changes something.
+//! REST for people and tools, and the metrics: what is answered from the status of the node, and in [`ring`] and [`raft`] what changes
+//! something.
 
+mod raft;
 mod ring;
 
 use crate::{
@@ -10,18 +12,19 @@ use crate::{
 };
 use axum::{
     Json, Router,
-    extract::State,
+    extract::{Path, State},
     http::{StatusCode, header},
     response::{IntoResponse, Response},
     routing::get,
 };
 use group0_core::{
+    gossip::RingStatus,
     io::{AdminReply, AdminRequest},
     status::{Procedure, Status},
 };
 use serde_json::{Value, json};
 use std::{
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -56,11 +59,13 @@ fn routes(sources: Sources) -> Router {
         .route("/storage_service/raft_upgrade", get(raft_upgrade))
         .route("/storage_service/hostid/local", get(host_id))
         .route("/storage_service/host_id", get(host_ids))
+        .route("/storage_service/nodes/joining", get(joining))
+        .route("/gossiper/generation_number/{address}", get(generation))
         .route("/gossiper/endpoint/live", get(live))
         .route("/gossiper/endpoint/live/", get(live))
         .route("/gossiper/endpoint/down", get(down))
         .route("/gossiper/endpoint/down/", get(down))
-        .route("/raft/leader_host", get(leader))
+        .merge(raft::routes())
         .merge(ring::routes())
         .with_state(sources)
 }
@@ -78,6 +83,15 @@ impl Sources {
     fn ask(&self, request: AdminRequest) -> Result<Asked<AdminReply>, Failed> {
         let port = self.port.get().ok_or_else(|| Failed::unavailable("the node is starting"))?;
         port.admin(request).map_err(|error| Failed::unavailable(&error))
+    }
+}
+
+/// Answers when it is done: the node itself bounds how long that takes.
+async fn change(sources: &Sources, request: AdminRequest) -> Result<(), Failed> {
+    match sources.ask(request)?.next().await {
+        Some(AdminReply::Done) => Ok(()),
+        Some(AdminReply::Refused(why)) => Err(Failed(StatusCode::INTERNAL_SERVER_ERROR, why)),
+        _ => Err(Failed::unavailable("the node is stopping; ask another one what has come of it")),
     }
 }
 
@@ -166,7 +180,18 @@ async fn down(State(sources): State<Sources>) -> Answer {
     Ok(Json(json!(down.collect::<Vec<_>>())))
 }
 
-async fn leader(State(sources): State<Sources>) -> Answer {
-    let leader = sources.status().await?.group.as_ref().and_then(|group| group.leader);
-    Ok(Json(json!(leader.map(|host| host.to_string()).unwrap_or_default())))
+async fn joining(State(sources): State<Sources>) -> Answer {
+    let status = sources.status().await?;
+    let joining = status.peers.values().filter(|peer| peer.status == RingStatus::Joining.to_string());
+    Ok(Json(json!(joining.map(|peer| peer.address.ip()).collect::<Vec<_>>())))
+}
+
+async fn generation(State(sources): State<Sources>, Path(address): Path<IpAddr>) -> Answer {
+    let status = sources.status().await?;
+    let peers = status.peers.values().map(|peer| (peer.address.ip(), peer.generation));
+    let known = peers.chain([(status.address.ip(), status.generation)]).find(|(ip, _)| *ip == address);
+    let unknown = || {
+        Failed(StatusCode::NOT_FOUND, format!("no host of this cluster is at {address}; /storage_service/host_id has them all"))
+    };
+    known.map(|(_, generation)| Json(json!(generation.0))).ok_or_else(unknown)
 }

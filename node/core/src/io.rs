@@ -692,6 +692,12 @@ pub enum AdminRequest {
         /// Who orders it; absent if a person does who knows nothing of epochs.
         order: Option<Order>,
     },
+    /// Answered once all that group 0 had committed when this was asked is applied here, or refused.
+    ReadBarrier,
+    /// Let another voter that is up lead group 0, if this node does.
+    StepDown,
+    /// Cut the log of that group after what is applied.
+    TriggerSnapshot(GroupId),
 }
 
 /// Who orders a change.

@@ -1,17 +1,14 @@
 //! Who is in the ring, changed by people: paths and answers as in ScyllaDB. Taken from this machine only, since nobody proves who he is
 //! here.
 
-use super::{Failed, Sources};
+use super::{Failed, Sources, change};
 use axum::{
     Router,
     extract::{ConnectInfo, FromRequestParts, Query, State, rejection::QueryRejection},
     http::{StatusCode, request::Parts},
     routing::post,
 };
-use group0_core::{
-    ids::HostId,
-    io::{AdminReply, AdminRequest},
-};
+use group0_core::{ids::HostId, io::AdminRequest};
 use serde::Deserialize;
 use std::net::SocketAddr;
 
@@ -22,7 +19,7 @@ pub(super) fn routes() -> Router<Sources> {
 }
 
 /// Somebody on this machine, or who has come through it: `kubectl port-forward` does.
-struct FromHere;
+pub(super) struct FromHere;
 
 impl<S: Sync> FromRequestParts<S> for FromHere {
     type Rejection = Failed;
@@ -68,13 +65,4 @@ async fn remove_node(
 
 async fn decommission(State(sources): State<Sources>, _: FromHere) -> Result<(), Failed> {
     change(&sources, AdminRequest::Decommission { order: None }).await
-}
-
-/// Answers when it is done: the node itself bounds how long that takes.
-async fn change(sources: &Sources, request: AdminRequest) -> Result<(), Failed> {
-    match sources.ask(request)?.next().await {
-        Some(AdminReply::Done) => Ok(()),
-        Some(AdminReply::Refused(why)) => Err(Failed(StatusCode::INTERNAL_SERVER_ERROR, why)),
-        _ => Err(Failed::unavailable("the node is stopping; ask another one what has come of it")),
-    }
 }

@@ -1,9 +1,9 @@
 //! The operator: status and its watches, and the verbs that change something, which mind its epoch.
 
-use super::{Node, local::key};
+use super::{Node, barrier::Waiter, local::key};
 use crate::{
     gossip::Endpoint,
-    ids::Generation,
+    ids::{Generation, GroupId},
     io::{AdminReply, AdminRequest, Apply, Order, Point, RequestId, StateReply},
     status::{Boot, GroupStatus, PeerStatus, Procedure, Status},
     upgrade::{
@@ -65,6 +65,9 @@ impl Node {
                 self.ordered("RemoveNode", order.as_ref(), |node| node.remove_node(id, *host, ignore))
             }
             AdminRequest::Decommission { order } => self.ordered("Decommission", order.as_ref(), |node| node.decommission(id)),
+            AdminRequest::ReadBarrier => self.read_barrier(id),
+            AdminRequest::StepDown => Some(self.step_down()),
+            AdminRequest::TriggerSnapshot(group) => Some(self.trigger_snapshot(*group)),
             AdminRequest::GetSchema => Some(AdminReply::Schema(self.schema.rows().clone())),
         };
         if let Some(reply) = reply {
@@ -117,6 +120,35 @@ impl Node {
         let refused = if let Some(AdminReply::Refused(why)) = &reply { Some(why) } else { None };
         tracing::info!(target: "raft_group0_upgrade", verb, run_id, epoch, refused, "an order");
         reply
+    }
+
+    fn read_barrier(&mut self, id: RequestId) -> Option<AdminReply> {
+        if self.group.is_none() {
+            return Some(AdminReply::Refused("this node has no group 0: there is nothing to wait for".into()));
+        }
+        self.barrier(Waiter::Asked(id));
+        None
+    }
+
+    fn step_down(&mut self) -> AdminReply {
+        let leads = self.group.as_ref().is_some_and(|(_, group)| group.status().is_leader);
+        if leads && !self.hand_over_leadership() {
+            return AdminReply::Refused("no other voter of group 0 is up: nobody could lead it".into());
+        }
+        AdminReply::Done
+    }
+
+    fn trigger_snapshot(&mut self, id: GroupId) -> AdminReply {
+        match &mut self.group {
+            Some((ours, group)) if *ours == id => {
+                let applied = group.status().applied;
+                group.compact(applied);
+                AdminReply::Done
+            }
+            _ => AdminReply::Refused(format!(
+                "this node is in no group {id}: /storage_service/raft_upgrade tells which one it is in"
+            )),
+        }
     }
 
     fn retry_upgrade(&mut self) -> AdminReply {

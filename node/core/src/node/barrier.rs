@@ -4,7 +4,10 @@
 //! waiter's questions will do, however late: with another one on its way each time, a distant leader would never be heard.
 
 use super::{Node, Timer};
-use crate::upgrade::machine;
+use crate::{
+    io::{AdminReply, RequestId},
+    upgrade::machine,
+};
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
@@ -24,6 +27,8 @@ pub enum Waiter {
     Departure,
     /// Schema changes.
     Operations,
+    /// Somebody who asked for it.
+    Asked(RequestId),
 }
 
 /// Who waits, and what was asked for them.
@@ -117,6 +122,7 @@ impl Node {
             Waiter::Boot => self.boot_barrier(&outcome),
             Waiter::Departure => self.departure_barrier(&outcome),
             Waiter::Operations => self.operations_barrier(outcome),
+            Waiter::Asked(id) => self.reply_admin(id, outcome.map_or_else(AdminReply::Refused, |()| AdminReply::Done)),
         }
     }
 }

@@ -324,16 +324,18 @@ impl Node {
         }
     }
 
-    /// A leader that ends hands over, so that the others need no election timeout.
-    pub(super) fn hand_over_leadership(&mut self) {
+    /// A leader that ends hands over, so that the others need no election timeout. Whether there is anybody.
+    pub(super) fn hand_over_leadership(&mut self) -> bool {
         let live: Vec<_> = self.gossip.live().collect();
         if let Some((_, group)) = &mut self.group {
             let me = self.host;
             let successor = group.configuration().voters.iter().find(|host| **host != me && live.contains(host)).copied();
             if let Some(successor) = successor {
                 group.transfer_leadership(successor);
+                return true;
             }
         }
+        false
     }
 
     /// The state of this moment, for a member that needs a snapshot.
