@@ -68,8 +68,8 @@ fn endpoint() -> Endpoint {
     }
 }
 
-fn replaced() -> Option<Replacement> {
-    Some(Replacement { host: HostId::of(8), ignore: vec![HostId::of(9)] })
+fn replaced() -> Replacement {
+    Replacement { host: HostId::of(8), ignore: vec![HostId::of(9)] }
 }
 
 fn answer_all(input: &Input) -> Vec<Reply> {
@@ -91,7 +91,7 @@ fn answer_all(input: &Input) -> Vec<Reply> {
             PATH,
         )),
         PeerRequest::DefinitionsUpdate(update) if *update == rows() => Ok((PeerReply::Merged { version }, PATH)),
-        PeerRequest::JoinRing { endpoint: joining, replaces } if *joining == endpoint() && *replaces == replaced() => {
+        PeerRequest::JoinRing { endpoint: joining, replaces } if *joining == endpoint() && *replaces == Some(replaced()) => {
             Ok((PeerReply::JoinRing(JoinReply::Welcome), PATH))
         }
         PeerRequest::RemoveHost(host) if *host == HostId::of(6) => Ok((PeerReply::Removed, PATH)),
@@ -115,7 +115,7 @@ async fn every_verb_reaches_the_other_node_and_its_reply_comes_back() {
         PeerRequest::GetGroup0UpgradeState,
         PeerRequest::MigrationRequest { snapshot_of: None },
         PeerRequest::DefinitionsUpdate(rows()),
-        PeerRequest::JoinRing { endpoint: endpoint(), replaces: replaced() },
+        PeerRequest::JoinRing { endpoint: endpoint(), replaces: Some(replaced()) },
         PeerRequest::RemoveHost(HostId::of(6)),
     ];
     for (number, request) in (0..).zip(requests) {
