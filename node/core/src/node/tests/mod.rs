@@ -2,9 +2,11 @@
 //! Whole nodes in one deterministic world: from the first boot to group 0, and through a crash at each persisted step.
 
 mod departure;
+mod durable;
 mod epochs;
 mod recovery;
 mod replacement;
+mod rules;
 mod world;
 
 use crate::{
