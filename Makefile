@@ -80,7 +80,7 @@ sim: ## whole clusters in simulated worlds: SEEDS=n [FIRST_SEED=m], SEED=n or KI
 	$(CARGO) test --quiet --workspace --test sim
 
 .PHONY: mutants
-mutants: ## plant one bug after the other in planner and journal, and expect each to be caught; MUTANT=name for one
+mutants: ## plant one bug after the other in operator and node, and expect each to be caught; MUTANT=name for one, MUTANT=--list for the table
 	tests/mutants/run $(MUTANT)
 
 # Release: what tests run on a cluster is what users get. PROFILE=dev makes images sooner.

@@ -201,7 +201,7 @@ async fn group_0_is_asked_and_told_by_rest() {
         status.group.as_ref().is_some_and(|now| !now.leader.is_empty() && now.leader != group.leader)
     };
     cluster.nodes()[leader].until("to follow another leader", has_other).await;
-    let path = format!("/raft/trigger_snapshot/{}", group.group_id);
+    let path = format!("/raft/trigger_snapshot/{}", group.id);
     assert_eq!(cluster.nodes()[leader].post(&path).await, (200, String::new()));
     let (code, body) = cluster.nodes()[leader].post("/raft/trigger_snapshot/00000000-0000-0000-0000-000000000001").await;
     assert!(code == 500 && body.contains("this node is in no group"), "{code} {body}");

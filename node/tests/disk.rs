@@ -2,7 +2,12 @@
 
 use group0_core::io::{Persist, Table, Write};
 use group0_node::disk::{Disk, DiskError, FILE};
-use std::{fs, path::Path};
+use redb::{StorageBackend, backends::InMemoryBackend};
+use std::{
+    fs, io,
+    path::Path,
+    sync::{Arc, Mutex},
+};
 
 fn put(table: Table, key: &[u8], value: &[u8]) -> Write {
     Write::Put(table, key.to_vec(), value.to_vec())
@@ -43,6 +48,51 @@ fn what_was_committed_is_loaded_again() {
         (Table::RaftLog, vec![4], vec![4]),
     ];
     assert_eq!(again.load().expect("loads"), expected);
+}
+
+/// Storage that counts the writes since the last sync, and syncs.
+#[derive(Debug, Default)]
+struct Counting {
+    memory: InMemoryBackend,
+    counts: Arc<Mutex<(usize, usize)>>,
+}
+
+impl StorageBackend for Counting {
+    fn len(&self) -> io::Result<u64> {
+        self.memory.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.memory.read(offset, out)
+    }
+
+    fn set_len(&self, length: u64) -> io::Result<()> {
+        self.memory.set_len(length)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        let mut counts = self.counts.lock().expect("no panic");
+        *counts = (0, counts.1 + 1);
+        Ok(())
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.counts.lock().expect("no panic").0 += 1;
+        self.memory.write(offset, data)
+    }
+}
+
+#[test]
+fn a_transaction_is_synced_before_it_counts_as_made() {
+    let storage = Counting::default();
+    let counts = Arc::clone(&storage.counts);
+    let disk = Disk::on(storage, Path::new("memory")).expect("a new database");
+    for number in 0..3 {
+        let before = counts.lock().expect("no panic").1;
+        commit(&disk, vec![put(Table::Local, b"last", &[number])]);
+        let (unsynced, syncs) = *counts.lock().expect("no panic");
+        assert!(unsynced == 0 && syncs > before, "{unsynced} writes are not synced");
+    }
 }
 
 #[test]

@@ -24,6 +24,8 @@ pub enum Boot {
     Asking {
         /// Answers outstanding.
         outstanding: usize,
+        /// Whether one of this round came from a member of the ring.
+        has_ring: bool,
         /// What was heard last.
         heard: String,
     },
@@ -58,7 +60,8 @@ pub enum Through {
 impl Boot {
     /// As stored.
     pub fn new(completed: bool) -> Self {
-        if completed { Self::Completed } else { Self::Asking { outstanding: 0, heard: "nobody has answered yet".into() } }
+        let heard = || "nobody has answered yet".into();
+        if completed { Self::Completed } else { Self::Asking { outstanding: 0, has_ring: false, heard: heard() } }
     }
 
     /// Whether the node is in the ring.
@@ -125,8 +128,8 @@ impl Node {
         if addresses.is_empty() && self.may_found_ring() {
             return self.complete_boot();
         }
-        if let Boot::Asking { outstanding, .. } = &mut self.boot {
-            *outstanding = addresses.len();
+        if let Boot::Asking { outstanding, has_ring, .. } = &mut self.boot {
+            (*outstanding, *has_ring) = (addresses.len(), false);
         }
         for address in addresses {
             let (endpoint, replaces) = (self.gossip.me().clone(), self.settings.replaces.clone());
@@ -164,9 +167,10 @@ impl Node {
     }
 
     pub(super) fn join_ring_answered(&mut self, address: SocketAddr, outcome: Result<JoinReply, CallError>) {
-        let Boot::Asking { outstanding, .. } = &mut self.boot else { return };
+        let Boot::Asking { outstanding, has_ring, .. } = &mut self.boot else { return };
         *outstanding = outstanding.saturating_sub(1);
-        let is_last = *outstanding == 0;
+        *has_ring |= outcome.as_ref().is_ok_and(|reply| *reply != JoinReply::NotInRing);
+        let is_in_none = *outstanding == 0 && !*has_ring;
         match outcome {
             Ok(JoinReply::Welcome) => self.pull_before_joining(address),
             Ok(JoinReply::Upgrading) if self.may_have_the_feature() => {
@@ -176,8 +180,8 @@ impl Node {
             }
             Ok(JoinReply::Final { group }) if self.may_have_the_feature() => self.enter_through_final_member(group, address),
             Ok(JoinReply::Refused(cause)) => self.heard(format!("{address} refuses: {cause}")),
-            Ok(JoinReply::NotInRing) if is_last => self.found_ring_or_wait(format!("{address} is not in the ring itself")),
-            Err(error) if is_last => self.found_ring_or_wait(format!("{address} does not answer ({error})")),
+            Ok(JoinReply::NotInRing) if is_in_none => self.found_ring_or_wait(format!("{address} is not in the ring itself")),
+            Err(error) if is_in_none => self.found_ring_or_wait(format!("{address} does not answer ({error})")),
             Ok(_) | Err(_) => {}
         }
     }

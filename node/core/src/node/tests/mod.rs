@@ -4,6 +4,7 @@
 mod addresses;
 mod crashes;
 mod departure;
+mod durable;
 mod epochs;
 mod finish;
 mod groups;
@@ -11,6 +12,7 @@ mod newcomers;
 mod quorum;
 mod recovery;
 mod replacement;
+mod rules;
 mod schema;
 mod world;
 

@@ -200,6 +200,19 @@ fn one_who_was_behind_and_follows_ends_the_wait_before_the_back_off() {
 }
 
 #[test]
+fn schemas_that_agree_do_not_do_without_the_read_barrier() {
+    let mut world = World::new();
+    world.synchronize();
+    for host in [2, 3] {
+        world.event(Event::Told(id(host), Stage::Synchronize));
+    }
+    world.event(Event::Compared(id(2), Comparison::Equal(Stage::Synchronize)));
+    assert_eq!(world.event(Event::Compared(id(3), Comparison::Equal(Stage::Synchronize))), []);
+    let actions = world.event(Event::Barrier(Ok(())));
+    assert_eq!(actions, [Action::Enter { from: Stage::Synchronize, to: Stage::UsePostRaft }]);
+}
+
+#[test]
 fn a_configuration_that_grew_starts_step_6_again() {
     let mut world = World::new();
     world.synchronize();
