@@ -65,6 +65,10 @@ clients: ## cqlsh (two kinds) and the Python driver against an upgrading cluster
 crash: ## kill a node at each persisted step of the upgrade, before and after, ROUNDS times each
 	GROUP0_CRASH_ROUNDS=$(or $(ROUNDS),5) $(CARGO) test --workspace --test crash -- --nocapture
 
+.PHONY: linear
+linear: ## kill real nodes at random under clients, and hold what those were told against the history: RUNS clusters
+	GROUP0_LINEAR_RUNS=$(or $(RUNS),10) $(CARGO) test --workspace --test linear -- --nocapture
+
 .PHONY: resume
 resume: ## kill the operator again and again during an upgrade, and go on from its journal: ROUNDS upgrades
 	GROUP0_RESUME_ROUNDS=$(or $(ROUNDS),50) $(CARGO) test --workspace --test steer -- --nocapture a_killed_operator

@@ -3,6 +3,7 @@
 //! A change whose outcome is unknown may take effect at any time later, or never: a command may wait in a log that has no majority, or
 //! a request in a node that stands still. It is out of the world once a change that began long after it has succeeded.
 
+use crate::history::Reply;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
@@ -50,21 +51,6 @@ pub enum Change {
         /// IF EXISTS
         careful: bool,
     },
-}
-
-/// What a client was told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reply {
-    /// It was done and changed something.
-    Changed,
-    /// There was nothing to do.
-    Nothing,
-    /// It makes no sense.
-    Refused,
-    /// It was not done, for a reason that has nothing to do with the schema.
-    NotDone,
-    /// Maybe.
-    Unknown,
 }
 
 /// What a change comes to.

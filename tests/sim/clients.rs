@@ -4,14 +4,15 @@
 //! are final. What they were told is judged against [`Beliefs`] at every answer and at the end.
 
 use crate::{
-    beliefs::{Beliefs, Change, Reply},
+    beliefs::{Beliefs, Change},
     dice::Dice,
+    history::{self, Deed, Operation, Reply},
     process::{Answer, Arrival, Ask, Moment, Note, Outbox, Parcel, Pid, Process},
     swarm::Swarm,
 };
 use group0_core::{
     cql,
-    io::{AdminReply, AdminRequest, CallError, ClientReply, ClientRequest, CqlError},
+    io::{AdminReply, AdminRequest, CallError, ClientReply, ClientRequest},
     schema::{Schema, SchemaTable},
     upgrade::Stage,
 };
@@ -104,7 +105,7 @@ impl Client {
 
     fn change(&mut self, moment: Moment<'_>, out: &mut Outbox) {
         let change = self.choose();
-        let text = change.text(&self.keyspace);
+        let text = history::tagged(&change.text(&self.keyspace), &self.tag());
         match cql::parse::parse(&text) {
             Ok(statement) => {
                 let request = ClientRequest { statement, text, keyspace: None };
@@ -113,6 +114,11 @@ impl Client {
             }
             Err(error) => out.notes.push(Note::Violation("syntax", format!("{text}: {error}"))),
         }
+    }
+
+    /// Of the change that was chosen last.
+    fn tag(&self) -> String {
+        format!("{} {}", self.name, self.columns)
     }
 
     /// Mostly something that makes sense as far as it knows.
@@ -135,6 +141,9 @@ impl Client {
     fn changed(&mut self, moment: Moment<'_>, change: Change, since: Duration, outcome: Outcome, out: &mut Outbox) {
         let (reply, text) = outcome;
         out.line(format!("{} at n{}: {} → {text}", self.name, self.node + 1, change.text(&self.keyspace)));
+        let (asked, told, deed) = (since, moment.now, Deed::Some(reply));
+        let operation = Operation { tag: self.tag(), node: self.node, asked, told, deed, was_final: false };
+        out.notes.push(Note::Told(Box::new(operation)));
         match reply {
             Reply::NotDone => {}
             Reply::Unknown => out.event("schema change with unknown outcome"),
@@ -165,13 +174,7 @@ impl Client {
     fn failed(&mut self, moment: Moment<'_>, error: &CallError, out: &mut Outbox) {
         match self.doing.clone() {
             Doing::Changing(change, since) => {
-                let not_done = match error {
-                    CallError::Closed(why) => why == "connection refused",
-                    CallError::TimedOut { sent } | CallError::Aborted { sent } => !sent,
-                    CallError::Refused(_) => false,
-                };
-                let reply = if not_done { Reply::NotDone } else { Reply::Unknown };
-                self.changed(moment, change, since, (reply, error.to_string()), out);
+                self.changed(moment, change, since, (unanswered(error), error.to_string()), out);
             }
             Doing::Asking => self.think(moment),
             Doing::Thinking(_) => {}
@@ -179,27 +182,32 @@ impl Client {
     }
 }
 
+/// In a word, and in words.
 type Outcome = (Reply, String);
 
 /// What a reply says of the change.
-fn outcome(reply: &ClientReply, out: &mut Outbox) -> Outcome {
+pub fn outcome(reply: &ClientReply, out: &mut Outbox) -> Outcome {
     match reply {
         ClientReply::SchemaChange(event) => (Reply::Changed, format!("{:?}", event.change)),
         ClientReply::Void => (Reply::Nothing, "nothing to do".into()),
-        ClientReply::Error(error @ (CqlError::Invalid(_) | CqlError::Config(_) | CqlError::AlreadyExists { .. })) => {
-            (Reply::Refused, error.to_string())
-        }
-        ClientReply::Error(CqlError::Unavailable { message, .. }) if !message.contains("nothing was changed") => {
-            (Reply::Unknown, message.clone())
-        }
         ClientReply::Error(error) => {
             if error.to_string().starts_with("Cannot perform schema") {
                 out.event("schema change refused in synchronize");
             }
-            (Reply::NotDone, error.to_string())
+            (Reply::of(error), error.to_string())
         }
         other => (Reply::Unknown, format!("{other:?}")),
     }
+}
+
+/// What it says of the change that there is no reply.
+pub fn unanswered(error: &CallError) -> Reply {
+    let is_unsent = match error {
+        CallError::Closed(why) => why == "connection refused",
+        CallError::TimedOut { sent } | CallError::Aborted { sent } => !sent,
+        CallError::Refused(_) => false,
+    };
+    if is_unsent { Reply::NotDone } else { Reply::Unknown }
 }
 
 impl Process for Client {

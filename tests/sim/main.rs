@@ -4,7 +4,7 @@
 //! it is told line by line. A seed that fails says how to run it again, in the smallest world in which it still fails.
 //!
 //! [`swarm`] draws a seed's world, [`world`] runs it. In it are processes ([`process`]): [`node`] with its [`disk`] and [`clock`],
-//! [`clients`] with their [`beliefs`], one or two [`operator`]s with the [`mailbox`] of their looks, [`kubernetes`] and [`people`], or
+//! [`clients`] with their [`beliefs`], [`rivals`], one or two [`operator`]s with the [`mailbox`] of their looks, [`kubernetes`] and [`people`], or
 //! an [`administrator`] instead of an operator; between them is the [`network`], and over them comes [`trouble`]. What must be true is
 //! in [`invariants`], what must have happened in [`events`]. [`runner`] spreads seeds over the cores. Before them come
 //! [`scenarios`], and [`kills`], which end the operator at each of its acts, and [`replay`] of scripts that a real API server plays, too.
@@ -19,6 +19,8 @@ mod dice;
 mod disk;
 mod errands;
 mod events;
+#[path = "../linear/history/mod.rs"]
+mod history;
 mod invariants;
 mod kills;
 mod kubernetes;
@@ -33,6 +35,7 @@ mod process;
 mod queue;
 mod replay;
 mod report;
+mod rivals;
 mod runner;
 mod scenarios;
 #[path = "../harness/script.rs"]

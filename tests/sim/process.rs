@@ -194,6 +194,8 @@ pub enum Note {
     Event(String),
     /// An operator's act has taken place.
     Act(crate::invariants::Act),
+    /// A client has done something.
+    Told(Box<crate::history::Operation>),
     /// Something that must not be.
     Violation(&'static str, String),
 }

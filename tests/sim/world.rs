@@ -14,6 +14,7 @@ use crate::{
     people::People,
     process::{Arrival, End, Kubelet, Moment, Note, Order, Outbox, Parcel, Pid, Process},
     queue::{Event, Queue},
+    rivals::Rival,
     swarm::{Fault, Swarm},
     trouble::{Action, Trouble},
 };
@@ -39,6 +40,8 @@ const QUIET: Duration = Duration::from_secs(3);
 const DRAIN: Duration = Duration::from_secs(3);
 /// How often it is looked whether all is done.
 const LOOK: Duration = Duration::from_millis(500);
+/// Clients that get in each other's way.
+const RIVALS: u64 = 3;
 /// The port of peers.
 const PORT: u16 = 7000;
 
@@ -144,7 +147,7 @@ fn template(pid: Pid, address: SocketAddr) -> Settings {
     }
 }
 
-/// Nodes, clients, whoever upgrades them, and Kubernetes at the end; which of them are operators.
+/// Nodes, clients, whoever upgrades them, rivals, and Kubernetes at the end; which of them are operators.
 fn cast(swarm: &Swarm, addresses: &[SocketAddr]) -> (Vec<Box<dyn Process>>, Range<Pid>) {
     let mut processes: Vec<Box<dyn Process>> = Vec::new();
     for (pid, address) in addresses.iter().enumerate() {
@@ -164,6 +167,9 @@ fn cast(swarm: &Swarm, addresses: &[SocketAddr]) -> (Vec<Box<dyn Process>>, Rang
         processes.push(Box::new(Administrator::new(swarm)));
     } else {
         processes.push(Box::new(People::new(swarm)));
+    }
+    for number in 0..RIVALS {
+        processes.push(Box::new(Rival::new(number, swarm)));
     }
     processes.push(Box::new(Kubernetes::new(swarm)));
     (processes, operators)
@@ -421,6 +427,7 @@ impl World {
             Note::Line(text) => self.log.line(self.now, format_args!("{text}")),
             Note::Event(name) => self.events.count(&name),
             Note::Act(act) => self.acted(&act),
+            Note::Told(operation) => self.invariants.on_told(&operation, &mut self.events),
             Note::Violation(what, why) => self.violated(what, why),
         }
     }

@@ -9,6 +9,7 @@ mod drained;
 mod equal_rows;
 mod everyone_seen;
 mod journalled;
+mod linear;
 mod logs_agree;
 mod needed;
 mod never_back;
@@ -20,7 +21,7 @@ mod one_way;
 
 pub use act::{Act, Scene};
 
-use crate::{events::Events, log::Log, process::Pid};
+use crate::{events::Events, history::Operation, log::Log, process::Pid};
 use group0_core::{
     ids::{GroupId, HostId, Incarnation},
     io::{Persist, Point, Write},
@@ -148,6 +149,8 @@ pub trait Invariant: Send {
     fn on_act(&mut self, _act: &Act, _scene: &Scene<'_>, _events: &mut Events) -> Verdict {
         Ok(())
     }
+    /// A client has done something.
+    fn on_told(&mut self, _operation: &Operation, _events: &mut Events) {}
     /// All are final and quiet: names and rows.
     fn at_end(&mut self, _schemas: &[(String, Rows)]) -> Verdict {
         Ok(())
@@ -163,6 +166,7 @@ pub fn all() -> Invariants {
         Box::new(one_leader::OneLeader::default()),
         Box::new(logs_agree::LogsAgree::default()),
         Box::new(applied_once::AppliedOnce::default()),
+        Box::new(linear::Linear::default()),
         Box::new(drained::Drained),
         Box::new(everyone_seen::EveryoneSeen::default()),
         Box::new(one_group::OneGroup::default()),
@@ -189,6 +193,11 @@ impl Invariants {
     /// Likewise, of an act.
     pub fn on_act(&mut self, act: &Act, scene: &Scene<'_>, events: &mut Events) -> Result<(), (&'static str, String)> {
         self.0.iter_mut().try_for_each(|one| one.on_act(act, scene, events).map_err(|why| (one.name(), format!("{act}: {why}"))))
+    }
+
+    /// A client has done something.
+    pub fn on_told(&mut self, operation: &Operation, events: &mut Events) {
+        self.0.iter_mut().for_each(|one| one.on_told(operation, events));
     }
 
     /// Likewise, at the end.
