@@ -171,3 +171,27 @@ fn who_comes_back_to_a_lost_quorum_ends_the_wait() {
     world.start(1);
     assert!(world.run_until(LIMIT, is_final));
 }
+
+/// A round trip takes longer than the pause between two questions for a barrier, and the third of an election timeout.
+#[test]
+fn hosts_that_are_300_ms_apart_are_upgraded_and_their_leader_stays() {
+    let mut world = World::new(3);
+    world.delay = Duration::from_millis(150);
+    world.hosts.iter_mut().for_each(|host| host.settings.flag = Some(true));
+    for host in 0..3 {
+        world.start(host);
+        world.run(Duration::from_secs(2));
+    }
+    assert!(world.run_until(LIMIT, |world| is_final(world) && leader(world).is_some()), "{}", report(&world));
+    world.run(Duration::from_secs(2));
+    let term = |world: &World| world.node(0).group.as_ref().map(|(_, group)| group.status().term);
+    let before = (term(&world), leader(&world));
+    world.run(Duration::from_mins(2));
+    assert_eq!((term(&world), leader(&world)), before);
+    for host in 0..3 {
+        world.execute(
+            host,
+            &format!("CREATE KEYSPACE of_{host} WITH replication = {{'class': 'SimpleStrategy', 'replication_factor': 1}}"),
+        );
+    }
+}

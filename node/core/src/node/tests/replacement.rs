@@ -103,3 +103,21 @@ fn who_is_alive_or_unknown_is_not_replaced() {
     }
     assert!(world.node(0).peers.hosts().contains(&alive));
 }
+
+/// It may die in any of its transactions, before that is durable or after, and comes back as whom it was.
+#[test]
+fn a_replacement_survives_a_crash_in_each_of_its_transactions() {
+    for (transaction, after) in (1..).flat_map(|transaction| [(transaction, false), (transaction, true)]) {
+        let mut world = upgraded(3);
+        let lost = lose(&mut world, 2);
+        world.hosts[2].crash_in = Some((transaction, after));
+        come_instead(&mut world, 2, lost, None, vec![]);
+        world.run_until(Duration::from_secs(10), |world| world.hosts[2].node.is_none());
+        if world.hosts[2].crash_in.is_some() {
+            assert!(transaction > 3, "it is in after {transaction} transactions");
+            break;
+        }
+        world.start(2);
+        goes_on(&mut world, lost);
+    }
+}

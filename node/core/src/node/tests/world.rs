@@ -15,6 +15,7 @@ use std::{
     time::Duration,
 };
 
+/// Between two neighbours, one way.
 const DELAY: Duration = Duration::from_millis(1);
 const EPOCH: i64 = 1_800_000_000_000_000;
 
@@ -57,6 +58,8 @@ pub struct World {
     askers: BTreeMap<RequestId, Asker>,
     pub replies: BTreeMap<RequestId, ClientReply>,
     pub admin_replies: BTreeMap<RequestId, AdminReply>,
+    /// How long everything takes, one way.
+    pub delay: Duration,
     /// Whether the network loses changes of the schema that are pushed.
     pub loses_pushes: bool,
     /// Pairs that cannot reach each other, the smaller first.
@@ -139,6 +142,7 @@ impl World {
             replies: BTreeMap::new(),
             admin_replies: BTreeMap::new(),
             loses_pushes: false,
+            delay: DELAY,
             cuts: BTreeSet::new(),
             calls: vec![],
             overheard: None,
@@ -190,7 +194,7 @@ impl World {
     pub fn crash(&mut self, host: usize) {
         let closed = || Err(CallError::Closed("connection reset".into()));
         for (caller, call) in std::mem::take(&mut self.hosts[host].asked_by) {
-            self.post(self.now + DELAY, caller, Input::Answer { call, outcome: closed() });
+            self.post(self.now + self.delay, caller, Input::Answer { call, outcome: closed() });
         }
         self.hosts[host].node = None;
         self.hosts[host].life += 1;
@@ -252,7 +256,7 @@ impl World {
     }
 
     fn send(&mut self, from: usize, send: Send) {
-        let at = self.now + DELAY;
+        let at = self.now + self.delay;
         if let Send::Call { request, .. } = &send {
             self.calls.push((self.now, from, request.verb()));
         }
@@ -304,7 +308,7 @@ impl World {
                     outcome => Input::Answer { call, outcome: outcome.map_err(CallError::Refused) },
                 };
                 if self.reaches(node, of) {
-                    self.post(self.now + DELAY, node, input);
+                    self.post(self.now + self.delay, node, input);
                 }
             }
             Reply::Client { id, reply } => drop(self.replies.insert(id, reply)),
