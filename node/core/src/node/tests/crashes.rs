@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     ids::HostId,
-    io::{AdminRequest, RequestId},
+    io::{AdminRequest, Point, RequestId},
     node::StartError,
     upgrade::{Stage, Step},
 };
@@ -76,12 +76,24 @@ impl Story {
                 self.down_since.remove(&host);
             } else if self.world.now.saturating_sub(*self.down_since.entry(host).or_insert(self.world.now)) >= AWAY {
                 match self.world.try_start(host) {
-                    Ok(()) => {}
+                    Ok(()) => self.remembers(host),
                     Err(StartError::Left) => self.world.hosts[host].started = false,
                     Err(error) => panic!("{error}"),
                 }
             }
         }
+    }
+
+    /// Whoever starts again is where it had been, and in the group that it had been in.
+    fn remembers(&self, number: usize) {
+        let host = &self.world.hosts[number];
+        let Some(node) = &host.node else { return };
+        let had = |point| host.points.contains(&point);
+        let least = [(Point::Final, Stage::UsePostRaft), (Point::Synchronize, Stage::Synchronize)];
+        let least = least.into_iter().find(|(point, _)| had(*point)).map_or(Stage::UsePreRaft, |(_, stage)| stage);
+        assert!(node.stage() >= least, "host {number} has gone back: {:?}", self.crashes);
+        let had_group = had(Point::Founded) || had(Point::Joining);
+        assert!(node.joining.group().is_some() || !had_group, "host {number} has forgotten its group: {:?}", self.crashes);
     }
 
     fn transactions_since(&self, before: &[usize]) -> Vec<usize> {
@@ -141,11 +153,14 @@ fn each_crash(counts: &[usize]) -> Vec<Crash> {
 
 #[test]
 fn a_crash_in_each_transaction_of_an_upgrade_is_survived() {
-    let base = before_the_upgrade();
-    let counts = upgrade_with(&base, &[]);
-    println!("transactions: {counts:?}");
-    for crash in each_crash(&counts) {
-        upgrade_with(&base, &[crash]);
+    for loses_pushes in [false, true] {
+        let mut base = before_the_upgrade();
+        base.loses_pushes = loses_pushes;
+        let counts = upgrade_with(&base, &[]);
+        println!("transactions: {counts:?}");
+        for crash in each_crash(&counts) {
+            upgrade_with(&base, &[crash]);
+        }
     }
 }
 

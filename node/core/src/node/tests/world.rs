@@ -152,7 +152,8 @@ impl World {
 
     /// The same hosts as in another world, none of which runs; their stores are as they were there, and it is as late.
     pub fn after(other: &Self) -> Self {
-        let mut world = Self { now: other.now, ..Self::new(u8::try_from(other.hosts.len()).unwrap()) };
+        let mut world =
+            Self { now: other.now, loses_pushes: other.loses_pushes, ..Self::new(u8::try_from(other.hosts.len()).unwrap()) };
         for (host, before) in world.hosts.iter_mut().zip(&other.hosts) {
             (host.settings, host.store, host.life) = (before.settings.clone(), before.store.clone(), before.life);
         }
