@@ -294,7 +294,9 @@ fn leave_with(base: &World, goes: Goes, crashes: &[Crash]) -> Vec<usize> {
             |host: &Host| host.node.as_ref().is_some_and(|node| host.ready.is_ok() && node.gossip.live().count() + 1 == runs);
         world.hosts[..runs].iter().all(meets)
     };
+    let limit = story.world.now + LIMIT;
     while !is_over(&story.world) {
+        assert!(story.world.now < limit, "{crashes:?}\n{}", report(&story.world));
         story.run_until(|world| is_over(world) || are_up(world) || !world.hosts[3].started && goes == Goes::ByItself);
         let (asked, order) = goes.order(gone);
         if story.world.hosts[asked].node.is_some() {
