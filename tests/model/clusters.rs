@@ -1,6 +1,10 @@
 //! The clusters that are explored, each for what it can show.
 
-use crate::{search::Search, world::Setup};
+use crate::{
+    search::Search,
+    traces::{lost_newcomer, newcomer_beside_a_stranger, repair_beside_a_dead_member, two_recoveries, who_know},
+    world::Setup,
+};
 use stateright::{Checker, HasDiscoveries, Model};
 use std::collections::BTreeSet;
 
@@ -91,4 +95,86 @@ fn three_synchronize() {
 fn three_synchronize_under_statements() {
     let without_clients = 0b110;
     holds("three synchronize under statements", Setup { old_ddls: 1, without_clients, lean: true, joined: true, ..Setup::of(3) });
+}
+
+/// A person puts one of two into recovery, at any moment of the upgrade, and out again (57, 65, 74, 75).
+#[test]
+fn two_nodes_with_a_recovery() {
+    let reaches = vec!["all are final", "recovery beside a final node"];
+    let setup = Setup { recoveries: 1, recoverable: 0b01, old_ddls: 1, joined: true, reaches, ..Setup::of(2) };
+    holds("two nodes with a recovery", setup);
+}
+
+/// One of two that are final is in recovery for a while, under statements of both kinds, and may crash.
+#[test]
+fn a_recovery_after_the_upgrade() {
+    let reaches = vec!["all are final", "surplus merged", "recovery beside a final node"];
+    let (recoveries, recoverable) = (1, 0b01);
+    let setup =
+        Setup { finished: true, recoveries, recoverable, old_ddls: 1, logged_ddl: true, crashes: 1, reaches, ..Setup::of(2) };
+    holds("a recovery after the upgrade", setup);
+}
+
+/// The same beside a member that is lost for good (58).
+#[test]
+fn a_repair_beside_a_dead_member() {
+    holds("a repair beside a dead member", Setup { old_ddls: 1, without_clients: 0b100, ..repair_beside_a_dead_member() });
+}
+
+/// Two of three are in recovery for a while (75).
+#[test]
+fn two_of_three_recover() {
+    holds("two of three recover", two_recoveries());
+}
+
+/// A node boots while two upgrade, with a crash (53, 54, 76).
+#[test]
+fn one_boots_while_two_upgrade() {
+    let setup = Setup { fresh: 0b100, crashes: 1, old_ddls: 1, joined: true, lean: true, ..who_know(&[&[1], &[0], &[]]) };
+    holds("one boots while two upgrade", setup);
+}
+
+/// A node boots while three upgrade.
+#[test]
+fn one_boots_while_three_upgrade() {
+    let setup = Setup { fresh: 0b1000, joined: true, lean: true, ..who_know(&[&[1, 2], &[0, 2], &[0, 1], &[]]) };
+    holds("one boots while three upgrade", setup);
+}
+
+/// A newcomer is lost for good (55).
+#[test]
+fn a_newcomer_is_lost() {
+    holds("a newcomer is lost", lost_newcomer());
+}
+
+/// A newcomer finds one that is final, and one that is not yet (76).
+#[test]
+fn a_newcomer_beside_a_stranger() {
+    holds("a newcomer beside a stranger", newcomer_beside_a_stranger());
+}
+
+/// Two crashes, anywhere, with a statement of the old style and stale answers.
+#[test]
+fn two_nodes_with_two_crashes() {
+    holds("two nodes with two crashes", Setup { crashes: 2, old_ddls: 1, stale_answers: true, ..Setup::of(2) });
+}
+
+/// Two crashes anywhere from step 3 on.
+#[test]
+fn three_synchronize_with_two_crashes() {
+    holds("three synchronize with two crashes", Setup { crashes: 2, lean: true, joined: true, ..Setup::of(3) });
+}
+
+/// A person puts one of three into recovery at any moment from step 3 on, and out again.
+#[test]
+fn three_synchronize_with_a_recovery() {
+    let reaches = vec!["all are final", "recovery beside a final node"];
+    let setup = Setup { recoveries: 1, recoverable: 0b001, lean: true, joined: true, reaches, ..Setup::of(3) };
+    holds("three synchronize with a recovery", setup);
+}
+
+/// Answers get lost, twice, of any question.
+#[test]
+fn two_nodes_with_two_timeouts() {
+    holds("two nodes with two timeouts", Setup { timeouts: 2, old_ddls: 1, stale_answers: true, ..Setup::of(2) });
 }

@@ -1,8 +1,8 @@
 //! Carries the machines' actions out in the world, as a node's core does, and hands them their events.
 
 use crate::world::{
-    Bits, Breach, Call, Entry, Exchanged, Place, Process, Proposal, Rule, Sample, Samples, Setup, Verb, World, host, member,
-    peer, place, places,
+    Bits, Breach, Call, Entry, Exchanged, Node, Place, Process, Proposal, Rule, Sample, Samples, Setup, Verb, World, host,
+    member, peer, place, places,
 };
 use group0_core::{
     discovery,
@@ -29,7 +29,12 @@ impl Glue<'_> {
     pub fn start(&mut self, at: Place) {
         let process = Process::new(at, self.world.node(at), self.setup.peers.len());
         self.world.node_mut(at).process = Some(process);
-        if self.world.applied_members(at) & 1 << at != 0 {
+        let node = self.world.node(at);
+        if node.is_fresh && self.setup.obeys(Rule::FirstBootWaits) || !self.world.is_in_service(at) {
+            return;
+        }
+        let is_member = self.world.applied_members(at) & 1 << at != 0;
+        if is_member || node.group.is_some() && !self.setup.obeys(Rule::MembershipIsAsked) {
             self.join(at, joining::Event::InConfiguration);
         }
         self.upgrade(at, machine::Event::Begin);
@@ -86,10 +91,14 @@ impl Glue<'_> {
         if stored != from {
             return self.upgrade(at, machine::Event::Overruled(stored));
         }
-        if to == Stage::UsePostRaft && !self.setup.strangers && !self.may_be_final(at) {
-            self.world.broken = Some(Breach::FinalTooEarly);
+        if stored == Stage::Recovery {
+            self.world.broken = Some(Breach::MarkerOverwritten);
         }
-        self.world.node_mut(at).stage = to;
+        if to == Stage::UsePostRaft {
+            self.judge_final(at);
+        }
+        let node = self.world.node_mut(at);
+        (node.stage, node.reached) = (to, node.reached.max(to));
         if to == Stage::UsePostRaft {
             let process = self.world.process_mut(at);
             (process.backoff, process.surplus) = (false, 0);
@@ -98,13 +107,24 @@ impl Glue<'_> {
         self.upgrade(at, machine::Event::Entered(to));
     }
 
-    /// S2: a member is final, or all are in `synchronize` and this node has all that the old way acknowledged.
+    /// S2: a member is final, or all have been in `synchronize` and this node has all that the old way acknowledged. Who went into
+    /// recovery after that does not count, nor what is acknowledged there.
     fn may_be_final(&self, at: Place) -> bool {
-        let others = || places(self.world.members(self.world.log.len())).filter(|other| *other != at);
-        let stage = |other: Place| self.world.node(other).stage;
-        others().any(|other| stage(other) == Stage::UsePostRaft)
-            || others().all(|other| stage(other) == Stage::Synchronize)
-                && self.world.acknowledged & !self.world.node(at).schema == 0
+        let others =
+            || places(self.world.members(self.world.log.len())).filter(|other| *other != at).map(|other| self.world.node(other));
+        let has_all = self.setup.may_recover() != 0 || self.world.acknowledged & !self.world.node(at).schema == 0;
+        let is_synchronized = |node: &Node| match node.stage {
+            Stage::Recovery => node.reached >= Stage::Synchronize,
+            stage => stage == Stage::Synchronize,
+        };
+        others().any(|node| node.stage == Stage::UsePostRaft) || others().all(is_synchronized) && has_all
+    }
+
+    /// Nodes are final with grounds only, where everyone is in somebody's `system.peers`.
+    pub fn judge_final(&mut self, at: Place) {
+        if !self.setup.strangers && !self.may_be_final(at) {
+            self.world.broken = Some(Breach::FinalTooEarly);
+        }
     }
 
     /// What was set aside goes through the log once the node is final, and into the tables if the pass has failed.
@@ -119,7 +139,7 @@ impl Glue<'_> {
 
     /// Rows that came by push.
     pub fn take_rows(&mut self, at: Place, rows: Bits) {
-        if self.world.process(at).upgrade.sets_rows_aside() {
+        if self.world.process(at).upgrade.sets_rows_aside() && self.setup.obeys(Rule::PushesAreSetAside) {
             self.world.process_mut(at).aside |= rows & !self.world.node(at).schema;
         } else if self.world.node(at).stage == Stage::UsePostRaft {
             self.propose_merge(rows & !self.world.node(at).schema);
@@ -161,7 +181,11 @@ impl Glue<'_> {
     }
 
     fn as_said(&self, stage: Stage) -> Stage {
-        if self.setup.obeys(Rule::StagesAreTrue) { stage } else { stage.max(Stage::Synchronize) }
+        match self.setup.off {
+            Some(Rule::StagesAreTrue) => stage.max(Stage::Synchronize),
+            Some(Rule::FinalIsBelieved) => stage.min(Stage::Synchronize),
+            _ => stage,
+        }
     }
 
     fn compare(&mut self, at: Place, from: Place, stage: Stage, schema: Bits) {
@@ -222,9 +246,22 @@ impl Glue<'_> {
     fn found(&mut self, at: Place) {
         let group = GroupId::of(u128::from(at) + 10);
         self.adopt(at, group);
-        if self.world.broken.is_none() {
-            self.world.group = Some(group);
-            self.world.log = vec![Entry::Add(at)];
+        if self.world.broken.is_some() {
+            return;
+        }
+        self.world.group = Some(group);
+        if self.setup.obeys(Rule::FoundingIsWhole) {
+            self.bootstrap(at);
+        } else {
+            self.world.process_mut(at).is_founding = true;
+        }
+    }
+
+    /// The snapshot of a founder: the group has a member.
+    pub fn bootstrap(&mut self, at: Place) {
+        self.world.process_mut(at).is_founding = false;
+        self.world.log = vec![Entry::Add(at)];
+        if let Some(group) = self.world.group {
             self.join(at, joining::Event::Founded(group));
         }
     }
@@ -247,6 +284,9 @@ impl Glue<'_> {
 
     /// A node takes part in the exchange of `at`, and answers if it may.
     pub fn serve_exchange(&mut self, at: Place, by: Place) {
+        if self.world.node(by).is_fresh && self.setup.obeys(Rule::FirstBootWaits) || !self.world.is_in_service(by) {
+            return self.answer_exchange(at, by, Exchanged::Nothing);
+        }
         let list = self.world.process(at).joining.discovery().known();
         self.join(by, joining::Event::Discovery(discovery::Event::Asked(list)));
         let Some(reply) = self.exchange_reply(by) else { return };

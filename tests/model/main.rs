@@ -1,14 +1,19 @@
 //! Every interleaving of small clusters that upgrade: the real machines of the core over a log that is atomic.
 //!
-//! `world` is the state, `moves` what may happen, `glue` carries the machines' actions out, `properties` is what must hold and
-//! `search` how it is explored. Setups are in `clusters`; `broken` proves that the checker notices when a rule is switched off.
+//! `world` is the state, `moves` what may happen, with what a [`person`] does and what comes with a [`first_boot`]; `glue` carries the
+//! machines' actions out, `properties` is what must hold and `search` how it is explored. Setups are in `clusters`; `broken` proves that
+//! the checker notices when a rule is switched off, and `traces` that each rule prevents what it is there for. How many states there
+//! are, and what the model leaves out, is in `docs/model.md`.
 
 #![allow(clippy::unwrap_used)]
 
 mod broken;
 mod clusters;
+mod first_boot;
 mod glue;
 mod moves;
+mod person;
 mod properties;
 mod search;
+mod traces;
 mod world;

@@ -1,7 +1,9 @@
 //! What may happen next in a world, and what the world is afterwards: faults, arrivals, timers and clients.
 
 use crate::{
+    first_boot,
     glue::Glue,
+    person,
     world::{
         Bits, Breach, Call, Entry, LOGGED_DDL, Node, Place, Proposal, Rule, Sample, Samples, Setup, Verb, World, host, places,
     },
@@ -59,16 +61,24 @@ pub enum Move {
     Guard(Place),
     /// The statement is announced.
     Announce(Place),
+    /// A founder stores its bootstrap snapshot, if that is an act of its own.
+    Bootstrap(Place),
+    /// What a person does.
+    Person(person::Move),
+    /// What a node does on its first boot.
+    Boot(first_boot::Move),
 }
 
 /// The world before anything happens: all nodes run and have enabled the feature.
 pub fn initial(setup: &Setup) -> World {
     let nodes = setup.peers.iter().map(|seeds| Arc::new(Node::new(seeds))).collect();
-    let (crashes, timeouts) = (setup.crashes, setup.timeouts);
-    let mut world = World { nodes, log: vec![], group: None, acknowledged: 0, crashes, timeouts, broken: None };
-    if setup.joined {
+    let (crashes, timeouts, recoveries) = (setup.crashes, setup.timeouts, setup.recoveries);
+    let mut world = World { nodes, log: vec![], group: None, acknowledged: 0, crashes, timeouts, recoveries, broken: None };
+    places(setup.fresh).for_each(|at| world.node_mut(at).is_fresh = true);
+    if setup.joined || setup.finished {
         found_together(setup, &mut world);
     }
+    places(setup.in_recovery).for_each(|at| world.node_mut(at).stage = Stage::Recovery);
     for at in setup.places() {
         Glue { setup, world: &mut world }.start(at);
     }
@@ -84,11 +94,15 @@ pub fn initial(setup: &Setup) -> World {
 /// Everyone is a member. Who knows fewer peers has applied the additions of those only.
 fn found_together(setup: &Setup, world: &mut World) {
     world.group = Some(GroupId::of(1));
-    world.log = setup.places().map(Entry::Add).collect();
-    for at in setup.places() {
+    let members = || setup.places().filter(|at| setup.fresh & 1 << at == 0);
+    world.log = members().map(Entry::Add).collect();
+    for at in members() {
         let (group, applied) = (world.group, setup.peers[usize::from(at)].len() + 1);
         let node = world.node_mut(at);
         (node.group, node.applied) = (group, applied);
+        if setup.finished {
+            (node.stage, node.reached) = (Stage::UsePostRaft, Stage::UsePostRaft);
+        }
     }
 }
 
@@ -104,14 +118,17 @@ pub fn possible(setup: &Setup, world: &World) -> Vec<Move> {
             if !setup.lean || is_listening(world, at) {
                 of_calls(setup, world, at, &mut moves);
                 of_waits(setup, world, at, someone_is_down, &mut moves);
-                of_watches(world, at, &mut moves);
+                of_watches(setup, world, at, &mut moves);
             }
-            of_timers(world, at, &mut moves);
+            of_timers(setup, world, at, &mut moves);
             of_clients(setup, world, at, &mut moves);
             moves.extend((world.crashes > 0 && setup.unbreakable & 1 << at == 0).then_some(Move::Crash(at)));
-        } else {
+            moves.extend(world.process(at).is_founding.then_some(Move::Bootstrap(at)));
+            moves.extend(first_boot::possible(setup, world, at).map(Move::Boot));
+        } else if setup.lost & 1 << at == 0 {
             moves.push(Move::Restart(at));
         }
+        moves.extend(person::possible(setup, world, at).map(Move::Person));
     }
     moves
 }
@@ -139,7 +156,10 @@ fn of_calls(setup: &Setup, world: &World, at: Place, moves: &mut Vec<Move>) {
             }
             Call::Exchange(None) | Call::Modify(false) if !world.is_up(peer) => moves.push(Move::Unreachable(at, verb, peer)),
             Call::Exchange(None) | Call::Modify(false) => moves.push(Move::Serve(at, verb, peer)),
-            Call::Exchange(Some(_)) | Call::Modify(true) => moves.push(Move::Reply(at, verb, peer)),
+            Call::Exchange(Some(_)) | Call::Modify(true) => {
+                moves.push(Move::Reply(at, verb, peer));
+                moves.extend((world.timeouts > 0).then_some(Move::Timeout(at, verb, peer)));
+            }
         }
         before = Some(verb);
     }
@@ -159,7 +179,8 @@ fn of_waits(setup: &Setup, world: &World, at: Place, someone_is_down: bool, move
 
 fn of_clients(setup: &Setup, world: &World, at: Place, moves: &mut Vec<Move>) {
     let node = world.node(at);
-    let is_accepted = node.stage == Stage::UsePreRaft || node.stage == Stage::Synchronize && !setup.obeys(Rule::OldDdlIsRefused);
+    let is_old = node.stage == Stage::UsePreRaft && !node.is_fresh || world.process(at).recovers;
+    let is_accepted = is_old || node.stage == Stage::Synchronize && !setup.obeys(Rule::OldDdlIsRefused);
     let has_client = setup.without_clients & 1 << at == 0;
     if is_accepted && has_client && old_ddls(world) < setup.old_ddls {
         moves.push(Move::OldDdl(at));
@@ -184,10 +205,11 @@ fn next_old_ddl(world: &World) -> Bits {
     1 << old_ddls(world)
 }
 
-fn of_timers(world: &World, at: Place, moves: &mut Vec<Move>) {
+fn of_timers(setup: &Setup, world: &World, at: Place, moves: &mut Vec<Move>) {
     let (node, process) = (world.node(at), world.process(at));
     let is_member = world.members(world.log.len()) & 1 << at != 0;
-    if node.group.is_some() && is_member && node.applied < world.log.len() {
+    let has_begun = node.applied > 0 || !node.is_fresh || !setup.obeys(Rule::FirstBootWaits);
+    if node.group.is_some() && is_member && has_begun && world.is_in_service(at) && node.applied < world.log.len() {
         moves.push(Move::Apply(at));
     }
     moves.extend(process.backoff.then_some(Move::Retry(at)));
@@ -197,23 +219,24 @@ fn of_timers(world: &World, at: Place, moves: &mut Vec<Move>) {
     }
 }
 
-fn of_watches(world: &World, at: Place, moves: &mut Vec<Move>) {
+fn of_watches(setup: &Setup, world: &World, at: Place, moves: &mut Vec<Move>) {
     let process = world.process(at);
-    for peer in places(world.applied_members(at) & !(1 << at)).filter(|peer| world.is_up(*peer)) {
-        moves.extend(watch_says_more(world, at, peer).then_some(Move::Watch(at, peer)));
+    for peer in places(world.applied_members(at) & !(1 << at)).filter(|peer| world.is_in_service(*peer)) {
+        moves.extend(watch_says_more(setup, world, at, peer).then_some(Move::Watch(at, peer)));
         if process.backoff && matches!(process.upgrade.phase, Phase::Confirm(_)) {
             moves.push(Move::VersionMoved(at, peer));
         }
     }
 }
 
-/// That a member is in `synchronize` makes no difference before it is waited for, so that a watch may as well say so then.
-fn watch_says_more(world: &World, at: Place, peer: Place) -> bool {
+/// That a member is in `synchronize` makes no difference before it is waited for, so that a watch may as well say so then; unless the
+/// member was final before, and then in recovery.
+fn watch_says_more(setup: &Setup, world: &World, at: Place, peer: Place) -> bool {
     let (process, node) = (world.process(at), world.node(peer));
     let is_heard = match process.upgrade.phase {
         Phase::Idle | Phase::AskPeers(_) | Phase::Join | Phase::Done | Phase::Failed(..) => false,
         Phase::AwaitMembers => true,
-        _ => node.stage == Stage::UsePostRaft,
+        _ => node.stage == Stage::UsePostRaft || setup.may_recover() & 1 << peer != 0,
     };
     is_heard && process.told[usize::from(peer)] != node.stage && node.group == world.node(at).group
 }
@@ -238,10 +261,7 @@ fn make(glue: &mut Glue<'_>, step: Move) {
             glue.take_rows(at, row);
         }
         Move::Answer(at, verb, from, sample) => glue.answer(at, verb, from, sample),
-        Move::Timeout(at, verb, from) => {
-            glue.world.timeouts -= 1;
-            glue.answer(at, verb, from, None);
-        }
+        Move::Timeout(at, verb, from) => time_out(glue, at, verb, from),
         Move::Serve(at, Verb::Modify, by) => serve_modify(glue, at, by),
         Move::Serve(at, _, by) => glue.serve_exchange(at, by),
         Move::Reply(at, Verb::Modify, from) => glue.answer_modify(at, from, Ok(())),
@@ -278,11 +298,28 @@ fn make(glue: &mut Glue<'_>, step: Move) {
             glue.world.process_mut(at).proposal = Some(Proposal::Guarded(last));
         }
         Move::Announce(at) => announce(glue, at),
+        Move::Bootstrap(at) => glue.bootstrap(at),
+        Move::Person(step) => person::make(glue, step),
+        Move::Boot(step) => first_boot::make(glue, step),
+    }
+}
+
+fn time_out(glue: &mut Glue<'_>, at: Place, verb: Verb, from: Place) {
+    glue.world.timeouts -= 1;
+    match verb {
+        Verb::Modify => glue.answer_modify(at, from, Err(ModifyFailure::Transient("no answer".into()))),
+        Verb::Exchange => drop(glue.world.process_mut(at).calls.remove(&(verb, from))),
+        Verb::Ask | Verb::Compare | Verb::Reconcile => glue.answer(at, verb, from, None),
     }
 }
 
 fn crash(glue: &mut Glue<'_>, at: Place) {
     glue.world.crashes -= 1;
+    end(glue, at);
+}
+
+/// The process ends, and everyone notices.
+pub fn end(glue: &mut Glue<'_>, at: Place) {
     let is_durable = glue.setup.obeys(Rule::StageIsDurable);
     let node = glue.world.node_mut(at);
     (node.process, node.incoming) = (None, 0);
@@ -298,13 +335,13 @@ fn crash(glue: &mut Glue<'_>, at: Place) {
 
 fn old_ddl(glue: &mut Glue<'_>, at: Place) {
     let row = next_old_ddl(glue.world);
-    if glue.world.node(at).stage != Stage::UsePreRaft {
+    if glue.world.node(at).stage > Stage::UsePreRaft {
         glue.world.broken = Some(Breach::OldDdlLate);
     }
     glue.world.node_mut(at).schema |= row;
     glue.world.acknowledged |= row;
     for other in glue.setup.places().filter(|other| *other != at) {
-        if glue.world.is_up(other) {
+        if glue.world.is_up(other) && !glue.world.node(other).is_fresh {
             glue.world.node_mut(other).incoming |= row;
         }
     }
@@ -312,7 +349,7 @@ fn old_ddl(glue: &mut Glue<'_>, at: Place) {
 
 /// A member that does not know yet that it is one cannot help.
 fn serve_modify(glue: &mut Glue<'_>, at: Place, by: Place) {
-    if glue.world.applied_members(by) & 1 << by == 0 {
+    if glue.world.applied_members(by) & 1 << by == 0 || !glue.world.is_in_service(by) {
         glue.answer_modify(at, by, Err(ModifyFailure::Transient("not a member".into())));
     } else {
         glue.serve_modify(at, by);

@@ -2,7 +2,7 @@
 
 use crate::{
     search::Search,
-    world::{Breach, Entry, World},
+    world::{Breach, Entry, Node, Place, Setup, World},
 };
 use group0_core::upgrade::{Stage, Step};
 use stateright::Property;
@@ -20,6 +20,9 @@ pub fn always() -> Vec<Property<Search>> {
             search.setup.strangers || stages_agree(world)
         }),
         Property::always("S7 final and quiet nodes are equal, and have what was acknowledged", final_and_equal),
+        Property::always("a stored recovery stays until a person removes it", |_, world: &World| {
+            world.broken != Some(Breach::MarkerOverwritten)
+        }),
         Property::always("every state leads to the goal", |search: &Search, world: &World| !search.is_stuck(world)),
     ]
 }
@@ -27,7 +30,11 @@ pub fn always() -> Vec<Property<Search>> {
 /// The `sometimes` properties; a setup names those that it must reach.
 pub fn reachable() -> Vec<Property<Search>> {
     vec![
-        Property::sometimes("all are final", |_, world: &World| is_goal(world)),
+        Property::sometimes("all are final", |search: &Search, world: &World| is_goal(&search.setup, world)),
+        Property::sometimes("recovery beside a final node", |_, world: &World| {
+            let has = |stage| world.nodes.iter().any(|node| node.stage == stage);
+            has(Stage::Recovery) && has(Stage::UsePostRaft)
+        }),
         Property::sometimes("surplus merged", |_, world: &World| world.log.iter().any(|entry| matches!(entry, Entry::Merge(_)))),
         Property::sometimes("set aside", |_, world: &World| processes(world).any(|process| process.aside != 0)),
         Property::sometimes("crash in step 0", |_, world: &World| may_crash_in(world, Step::AskPeers)),
@@ -66,17 +73,25 @@ fn nothing_lost(_: &Search, world: &World) -> bool {
 }
 
 fn stages_agree(world: &World) -> bool {
-    let has = |stage| world.nodes.iter().any(|node| node.stage == stage);
-    !(has(Stage::UsePostRaft) && has(Stage::UsePreRaft))
+    let is_final = |node: &Node| node.stage == Stage::UsePostRaft;
+    let is_before = |node: &Node| node.stage == Stage::UsePreRaft && !node.is_fresh;
+    !(world.nodes.iter().any(|node| is_final(node)) && world.nodes.iter().any(|node| is_before(node)))
 }
 
 /// Quiet: all is applied. Pushes on their way may as well be lost.
-fn final_and_equal(_: &Search, world: &World) -> bool {
-    let equal = world.nodes.iter().all(|node| node.schema == world.nodes[0].schema);
-    !is_goal(world) || equal && world.acknowledged & !world.nodes[0].schema == 0
+fn final_and_equal(search: &Search, world: &World) -> bool {
+    let whole = || whole(&search.setup, world).map(|at| world.node(at));
+    let equal = whole().zip(whole().skip(1)).all(|(one, other)| one.schema == other.schema);
+    !is_goal(&search.setup, world) || equal && whole().all(|node| world.acknowledged & !node.schema == 0)
+}
+
+/// Nodes that are not lost for good.
+fn whole<'a>(setup: &'a Setup, world: &'a World) -> impl Iterator<Item = Place> + 'a {
+    setup.places().filter(|at| world.is_up(*at) || setup.lost & 1 << at == 0)
 }
 
 /// Where everything should end: all nodes run, are final and have applied the whole log.
-pub fn is_goal(world: &World) -> bool {
-    world.nodes.iter().all(|node| node.process.is_some() && node.stage == Stage::UsePostRaft && node.applied == world.log.len())
+pub fn is_goal(setup: &Setup, world: &World) -> bool {
+    let is_there = |node: &Node| node.process.is_some() && node.stage == Stage::UsePostRaft && node.applied == world.log.len();
+    whole(setup, world).all(|at| is_there(world.node(at)))
 }

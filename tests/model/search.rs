@@ -3,7 +3,7 @@
 
 use crate::{
     moves::{self, Move},
-    properties,
+    person, properties,
     world::{Setup, World},
 };
 use stateright::{Model, Property};
@@ -53,7 +53,7 @@ impl Search {
     }
 
     fn is_goal(&self, world: &World) -> bool {
-        if self.setup.until_joined { moves::everyone_joined(&self.setup, world) } else { properties::is_goal(world) }
+        if self.setup.until_joined { moves::everyone_joined(&self.setup, world) } else { properties::is_goal(&self.setup, world) }
     }
 
     fn remember(&self, from: &World, to: &World) {
@@ -110,7 +110,7 @@ impl Model for Search {
 
     fn next_state(&self, world: &World, action: Move) -> Option<World> {
         let next = moves::after(&self.setup, world, action);
-        if !matches!(action, Move::Crash(_) | Move::Timeout(..)) {
+        if !matches!(action, Move::Crash(_) | Move::Timeout(..) | Move::Person(person::Move::Enter(_))) {
             self.remember(world, &next);
         }
         (next != *world).then_some(next)

@@ -39,6 +39,16 @@ pub struct Setup {
     pub crashes: u8,
     /// Nodes that do not crash.
     pub unbreakable: Bits,
+    /// Nodes that do not come back from a crash. The others can do without them.
+    pub lost: Bits,
+    /// How often a person puts a node into recovery, and takes it out again.
+    pub recoveries: u8,
+    /// Which nodes that may be.
+    pub recoverable: Bits,
+    /// Nodes that are in recovery from the beginning.
+    pub in_recovery: Bits,
+    /// Nodes that have never been in the cluster, and want to.
+    pub fresh: Bits,
     /// How often a call may time out although the peer lives.
     pub timeouts: u8,
     /// Whether an answer may be as old as its question. Otherwise it is given and arrives at one moment.
@@ -50,6 +60,8 @@ pub struct Setup {
     pub asked: bool,
     /// The same, and everyone is in the group: it begins with step 3.
     pub joined: bool,
+    /// The same, and everyone is final.
+    pub finished: bool,
     /// The goal is that everyone is in the group, and nothing is looked at after that.
     pub until_joined: bool,
     /// Some node is in nobody's `system.peers`: then S2 and S6 are out of reach, and the early finish mends what follows.
@@ -79,6 +91,24 @@ pub enum Rule {
     OldDdlIsRefused,
     /// A failed pass is tried again.
     BackoffEnds,
+    /// What is pushed after schemas were compared is set aside.
+    PushesAreSetAside,
+    /// That a member is final is believed.
+    FinalIsBelieved,
+    /// Who has a group id and is in no configuration asks to be added.
+    MembershipIsAsked,
+    /// Group id and bootstrap snapshot of a founder become durable together.
+    FoundingIsWhole,
+    /// A node that has never been in the cluster waits until somebody is final.
+    FirstBootWaits,
+    /// Only who is final adds such a node.
+    FinalOnesAdd,
+    /// Only who is final makes the snapshot for it.
+    FinalOnesMakeSnapshots,
+    /// A stored `recovery` ends the procedure.
+    MarkerEndsProcedure,
+    /// How far a node had come is stored apart from the state that a person may remove.
+    ReachedIsKept,
 }
 
 /// Everything.
@@ -96,6 +126,8 @@ pub struct World {
     pub crashes: u8,
     /// Timeouts to come.
     pub timeouts: u8,
+    /// Recoveries to come.
+    pub recoveries: u8,
     /// What went wrong in a single move; nothing follows it.
     pub broken: Option<Breach>,
 }
@@ -109,6 +141,8 @@ pub enum Breach {
     FinalTooEarly,
     /// S3: a second group was founded or adopted.
     SecondGroup,
+    /// The procedure stored a state over `recovery`.
+    MarkerOverwritten,
 }
 
 /// A node. All but `process` and `incoming` is durable.
@@ -116,6 +150,10 @@ pub enum Breach {
 pub struct Node {
     /// `group0_upgrade_state`
     pub stage: Stage,
+    /// `group0_reached`
+    pub reached: Stage,
+    /// It has never been in the cluster: `bootstrapped` is not `COMPLETED`.
+    pub is_fresh: bool,
     /// `raft_group0_id`
     pub group: Option<GroupId>,
     /// How many entries are applied, and with them the configuration.
@@ -155,6 +193,10 @@ pub struct Process {
     pub told: Vec<Stage>,
     /// A statement through the log.
     pub proposal: Option<Proposal>,
+    /// It was started in recovery, without the group.
+    pub recovers: bool,
+    /// It has founded a group and has not stored its bootstrap snapshot.
+    pub is_founding: bool,
 }
 
 /// What a call asks.
@@ -215,6 +257,8 @@ pub enum Proposal {
 pub enum Entry {
     /// A voter was added.
     Add(Place),
+    /// A non-voter was added.
+    AddLearner(Place),
     /// A `merge` command.
     Merge(Bits),
     /// The statement through the log, effective only upon that last state.
@@ -274,6 +318,11 @@ impl Setup {
         self.off != Some(rule)
     }
 
+    /// Nodes that are or may come into recovery.
+    pub fn may_recover(&self) -> Bits {
+        self.recoverable | self.in_recovery
+    }
+
     /// Everyone's number.
     pub fn places(&self) -> std::ops::Range<Place> {
         0..Place::try_from(self.peers.len()).expect("a handful of nodes")
@@ -285,6 +334,8 @@ impl Node {
     pub fn new(seeds: &BTreeSet<Place>) -> Self {
         Self {
             stage: Stage::UsePreRaft,
+            reached: Stage::UsePreRaft,
+            is_fresh: false,
             group: None,
             applied: 0,
             schema: 0,
@@ -317,6 +368,8 @@ impl Process {
             join_backoff: false,
             told: vec![Stage::UsePreRaft; nodes],
             proposal: None,
+            recovers: node.stage == Stage::Recovery,
+            is_founding: false,
         }
     }
 }
@@ -347,8 +400,21 @@ impl World {
         self.node(at).process.is_some()
     }
 
+    /// Whether the node runs and takes part in the group.
+    pub fn is_in_service(&self, at: Place) -> bool {
+        self.node(at).process.as_ref().is_some_and(|process| !process.recovers)
+    }
+
     /// Members after so many entries.
     pub fn members(&self, applied: usize) -> Bits {
+        self.log[..applied].iter().fold(0, |members, entry| match entry {
+            Entry::Add(at) | Entry::AddLearner(at) => members | 1 << at,
+            Entry::Merge(_) | Entry::Ddl(_) => members,
+        })
+    }
+
+    /// Of these, who votes.
+    fn voters(&self, applied: usize) -> Bits {
         let added = self.log[..applied].iter().filter_map(|entry| if let Entry::Add(at) = entry { Some(1 << at) } else { None });
         added.fold(0, |members, member: Bits| members | member)
     }
@@ -360,7 +426,10 @@ impl World {
 
     /// The applied configuration of a node.
     pub fn configuration(&self, at: Place) -> Configuration {
-        Configuration { voters: places(self.applied_members(at)).map(host).collect(), ..Configuration::default() }
+        let applied = self.node(at).applied;
+        let (members, voters) = (self.members(applied), self.voters(applied));
+        let hosts = |bits: Bits| places(bits).map(host).collect();
+        Configuration { voters: hosts(voters), learners: hosts(members & !voters), ..Configuration::default() }
     }
 
     /// The last state id after so many entries: one more than the index of the last effective command.
@@ -373,7 +442,7 @@ impl World {
         match self.log[index] {
             Entry::Merge(rows) => rows,
             Entry::Ddl(last) if last == self.last_state(index) => LOGGED_DDL,
-            Entry::Add(_) | Entry::Ddl(_) => 0,
+            Entry::Add(_) | Entry::AddLearner(_) | Entry::Ddl(_) => 0,
         }
     }
 
