@@ -64,5 +64,9 @@ fn memory_is_what_a_restart_would_find() {
     watch(&mut world, Duration::from_secs(1));
     world.admin(2, AdminRequest::Decommission { order: None });
     watch_until(&mut world, |world| world.node(0).local.removed().len() == 1);
-    watch(&mut world, Duration::from_secs(1));
+    world.crash(2);
+    world.hosts[2].store.clear();
+    world.start(2);
+    watch_until(&mut world, |world| world.node(2).boot.is_completed());
+    assert_eq!(world.node(2).history.rows().count(), 1, "it came with the snapshot");
 }

@@ -198,6 +198,16 @@ fn a_joiner_is_offered_a_snapshot_that_knows_it() {
 }
 
 #[test]
+fn nobody_is_offered_a_snapshot_that_it_would_refuse() {
+    let mut members = Members::new(2);
+    members.group(1).change(&[(member(2), true)], &[]).unwrap();
+    members.ticks(5);
+    let sent = members.seen(1).into_iter().flat_map(|output| output.send);
+    let offers: Vec<_> = sent.filter_map(|message| Some((message.to, message.snapshot?))).collect();
+    assert!(!offers.is_empty() && offers.iter().all(|(to, snapshot)| snapshot.configuration.members().contains(to)));
+}
+
+#[test]
 fn a_lost_snapshot_is_offered_again() {
     let mut members = Members::new(2);
     members.group(1).change(&[(member(2), false)], &[]).unwrap();
