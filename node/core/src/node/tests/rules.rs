@@ -242,8 +242,13 @@ fn snapshot_of(leader: &Node, to: &Node, stage: Stage) -> (GroupId, RaftMessage,
         context: bytes::Bytes::new(),
         priority: 0,
     };
-    let state = says(leader, stage, Some(*id), leader.local.incarnation());
-    let migration = Migration { rows: foreign_rows(), state, version: uuid::Uuid::nil(), snapshot, history: vec![] };
+    let migration = Migration {
+        rows: foreign_rows(),
+        state: says(leader, stage, Some(*id), leader.local.incarnation()),
+        version: uuid::Uuid::nil(),
+        snapshot,
+        history: vec![],
+    };
     (*id, message, migration)
 }
 
@@ -338,7 +343,7 @@ fn ring_beside_the_first_seed(member: usize) -> World {
     let mut world = World::new(3);
     let addresses: Vec<_> = world.hosts.iter().map(|host| host.settings.broadcast_address).collect();
     world.hosts[member].settings.is_first_seed = true;
-    for host in 1..3 {
+    for host in [1, 2] {
         world.hosts[host].settings.seeds = vec![addresses[host]];
         world.start(host);
     }
