@@ -45,6 +45,13 @@ fn a_surplus_that_is_not_noticed() {
     notices(Setup { peers, old_ddls: 1, strangers: true, ..Setup::default() }, Rule::SurplusIsNoticed, "S7");
 }
 
+/// Rows of a stranger get into the log between the guard and the command.
+#[test]
+fn a_lost_race_that_is_not_noticed() {
+    let peers = vec![BTreeSet::new(), BTreeSet::from([0])];
+    notices(Setup { peers, old_ddls: 1, logged_ddl: true, strangers: true, ..Setup::default() }, Rule::LostIsNoticed, "S5");
+}
+
 #[test]
 fn an_old_statement_in_synchronize() {
     notices(Setup { old_ddls: 1, ..Setup::of(2) }, Rule::OldDdlIsRefused, "S1");

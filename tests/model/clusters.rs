@@ -40,7 +40,7 @@ fn two_nodes_with_a_crash() {
 /// The same with a timeout instead, and with a statement through the log.
 #[test]
 fn two_nodes_with_a_timeout() {
-    let reaches = vec!["all are final", "set aside"];
+    let reaches = vec!["all are final", "set aside", "command twice in the log"];
     let setup = Setup { timeouts: 1, old_ddls: 1, logged_ddl: true, stale_answers: true, reaches, ..Setup::of(2) };
     holds("two nodes with a timeout", setup);
 }
@@ -173,8 +173,9 @@ fn three_synchronize_with_a_recovery() {
     holds("three synchronize with a recovery", setup);
 }
 
-/// Answers get lost, twice, of any question.
+/// Answers to any question get lost, twice, or commands.
 #[test]
 fn two_nodes_with_two_timeouts() {
-    holds("two nodes with two timeouts", Setup { timeouts: 2, old_ddls: 1, stale_answers: true, ..Setup::of(2) });
+    let setup = Setup { timeouts: 2, old_ddls: 1, logged_ddl: true, stale_answers: true, ..Setup::of(2) };
+    holds("two nodes with two timeouts", setup);
 }

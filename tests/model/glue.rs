@@ -1,8 +1,11 @@
 //! Carries the machines' actions out in the world, as a node's core does, and hands them their events.
 
-use crate::world::{
-    Bits, Breach, Call, Entry, Exchanged, Node, Place, Process, Proposal, Rule, Sample, Samples, Setup, Verb, World, host,
-    member, peer, place, places,
+use crate::{
+    statement,
+    world::{
+        Bits, Breach, Call, Entry, Exchanged, Node, Place, Process, Rule, Sample, Samples, Setup, Verb, World, host, member,
+        peer, place, places,
+    },
 };
 use group0_core::{
     discovery,
@@ -348,19 +351,10 @@ impl Glue<'_> {
         node.schema |= rows;
         match self.world.log[index] {
             Entry::Add(member) if member == at => self.join(at, joining::Event::InConfiguration),
-            Entry::Ddl(_) => self.acknowledge(at, index, rows),
+            Entry::Ddl { .. } => statement::applied(self, at, index),
             _ => {}
         }
         self.upgrade(at, machine::Event::Changed);
-    }
-
-    /// A statement that lost its race starts again.
-    fn acknowledge(&mut self, at: Place, index: usize, rows: Bits) {
-        let process = self.world.process_mut(at);
-        if process.proposal == Some(Proposal::Logged(index)) {
-            process.proposal = None;
-            self.world.acknowledged |= rows;
-        }
     }
 }
 

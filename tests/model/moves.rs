@@ -3,10 +3,8 @@
 use crate::{
     first_boot,
     glue::Glue,
-    person,
-    world::{
-        Bits, Breach, Call, Entry, LOGGED_DDL, Node, Place, Proposal, Rule, Sample, Samples, Setup, Verb, World, host, places,
-    },
+    person, statement,
+    world::{Bits, Breach, Call, Entry, LOGGED_DDL, Node, Place, Rule, Sample, Samples, Setup, Verb, World, host, places},
 };
 use group0_core::{
     group0::joining::{self, ModifyFailure},
@@ -57,10 +55,8 @@ pub enum Move {
     CommitFails(Place),
     /// The next entry of the log is applied.
     Apply(Place),
-    /// A client's statement takes the guard, after a barrier.
-    Guard(Place),
-    /// The statement is announced.
-    Announce(Place),
+    /// What becomes of a client's statement through the log.
+    Statement(statement::Move),
     /// A founder stores its bootstrap snapshot, if that is an act of its own.
     Bootstrap(Place),
     /// What a person does.
@@ -186,15 +182,7 @@ fn of_clients(setup: &Setup, world: &World, at: Place, moves: &mut Vec<Move>) {
         moves.push(Move::OldDdl(at));
     }
     moves.extend(places(node.incoming).map(|bit| Move::Push(at, 1 << bit)));
-    match world.process(at).proposal {
-        Some(Proposal::Guarded(_)) => moves.push(Move::Announce(at)),
-        Some(Proposal::Logged(_)) => {}
-        None => {
-            let is_current = node.applied == world.log.len() && world.logged_rows() & LOGGED_DDL == 0;
-            let may = setup.logged_ddl && node.stage == Stage::UsePostRaft && is_current;
-            moves.extend(may.then_some(Move::Guard(at)));
-        }
-    }
+    moves.extend(statement::possible(setup, world, at).into_iter().map(Move::Statement));
 }
 
 fn old_ddls(world: &World) -> u32 {
@@ -293,11 +281,7 @@ fn make(glue: &mut Glue<'_>, step: Move) {
         Move::Committed(at) => submitted(glue, at, Event::SurplusCommitted),
         Move::CommitFails(at) => submitted(glue, at, Event::SurplusFailed("no quorum".into())),
         Move::Apply(at) => glue.apply(at),
-        Move::Guard(at) => {
-            let last = glue.world.last_state(glue.world.log.len());
-            glue.world.process_mut(at).proposal = Some(Proposal::Guarded(last));
-        }
-        Move::Announce(at) => announce(glue, at),
+        Move::Statement(happens) => statement::make(glue, happens),
         Move::Bootstrap(at) => glue.bootstrap(at),
         Move::Person(step) => person::make(glue, step),
         Move::Boot(step) => first_boot::make(glue, step),
@@ -364,14 +348,6 @@ fn barrier(glue: &mut Glue<'_>, at: Place, outcome: Result<(), String>) {
 fn submitted(glue: &mut Glue<'_>, at: Place, event: machine::Event) {
     glue.world.process_mut(at).submitted = None;
     glue.upgrade(at, event);
-}
-
-fn announce(glue: &mut Glue<'_>, at: Place) {
-    if let Some(Proposal::Guarded(last)) = glue.world.process(at).proposal {
-        let index = glue.world.log.len();
-        glue.world.log.push(Entry::Ddl(last));
-        glue.world.process_mut(at).proposal = Some(Proposal::Logged(index));
-    }
 }
 
 /// Every call on its way may be answered as of now, too; and rows that a node has are as good as arrived.

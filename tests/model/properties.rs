@@ -36,6 +36,10 @@ pub fn reachable() -> Vec<Property<Search>> {
             has(Stage::Recovery) && has(Stage::UsePostRaft)
         }),
         Property::sometimes("surplus merged", |_, world: &World| world.log.iter().any(|entry| matches!(entry, Entry::Merge(_)))),
+        Property::sometimes("command twice in the log", |_, world: &World| {
+            let twice = |entry: &Entry| world.log.iter().filter(|other| *other == entry).count() > 1;
+            world.log.iter().any(|entry| matches!(entry, Entry::Ddl { .. }) && twice(entry))
+        }),
         Property::sometimes("set aside", |_, world: &World| processes(world).any(|process| process.aside != 0)),
         Property::sometimes("crash in step 0", |_, world: &World| may_crash_in(world, Step::AskPeers)),
         Property::sometimes("crash in step 1", |_, world: &World| may_crash_in(world, Step::JoinGroup0)),

@@ -4,7 +4,7 @@
 
 use group0_core::{
     discovery::Discovery,
-    group0::joining::Joining,
+    group0::{joining::Joining, operation::Operation},
     ids::{Generation, GroupId, HostId},
     io::DiscoveryPeer,
     raft::{Configuration, Member},
@@ -107,6 +107,8 @@ pub enum Rule {
     FinalOnesMakeSnapshots,
     /// A stored `recovery` ends the procedure.
     MarkerEndsProcedure,
+    /// That a command had no effect is told to whom it is of.
+    LostIsNoticed,
     /// How far a node had come is stored apart from the state that a person may remove.
     ReachedIsKept,
 }
@@ -192,7 +194,7 @@ pub struct Process {
     /// What each watch has said last.
     pub told: Vec<Stage>,
     /// A statement through the log.
-    pub proposal: Option<Proposal>,
+    pub statement: Option<Statement>,
     /// It was started in recovery, without the group.
     pub recovers: bool,
     /// It has founded a group and has not stored its bootstrap snapshot.
@@ -244,12 +246,14 @@ pub struct Samples(pub u64);
 pub type Sample = Option<(Stage, Bits)>;
 
 /// A statement through the log on its way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Proposal {
-    /// The guard is taken, at this last state.
-    Guarded(usize),
-    /// It is the log's entry of that index.
-    Logged(usize),
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Statement {
+    /// The real machine.
+    pub operation: Operation,
+    /// The last state when it took the guard.
+    pub upon: usize,
+    /// Whether its command was submitted.
+    pub is_submitted: bool,
 }
 
 /// An entry of the log.
@@ -262,7 +266,12 @@ pub enum Entry {
     /// A `merge` command.
     Merge(Bits),
     /// The statement through the log, effective only upon that last state.
-    Ddl(usize),
+    Ddl {
+        /// That state.
+        upon: usize,
+        /// Whose it is.
+        by: Place,
+    },
 }
 
 const SILENT: u32 = 63;
@@ -304,6 +313,13 @@ pub fn peer(at: Place) -> DiscoveryPeer {
 /// The nodes of a set.
 pub fn places(bits: Bits) -> impl Iterator<Item = Place> {
     (0..8).filter(move |place| bits & 1 << place != 0)
+}
+
+impl Statement {
+    /// Its command, of that node.
+    pub const fn entry(&self, by: Place) -> Entry {
+        Entry::Ddl { upon: self.upon, by }
+    }
 }
 
 impl Setup {
@@ -367,7 +383,7 @@ impl Process {
             backoff: false,
             join_backoff: false,
             told: vec![Stage::UsePreRaft; nodes],
-            proposal: None,
+            statement: None,
             recovers: node.stage == Stage::Recovery,
             is_founding: false,
         }
@@ -409,7 +425,7 @@ impl World {
     pub fn members(&self, applied: usize) -> Bits {
         self.log[..applied].iter().fold(0, |members, entry| match entry {
             Entry::Add(at) | Entry::AddLearner(at) => members | 1 << at,
-            Entry::Merge(_) | Entry::Ddl(_) => members,
+            Entry::Merge(_) | Entry::Ddl { .. } => members,
         })
     }
 
@@ -441,8 +457,8 @@ impl World {
     pub fn rows(&self, index: usize) -> Bits {
         match self.log[index] {
             Entry::Merge(rows) => rows,
-            Entry::Ddl(last) if last == self.last_state(index) => LOGGED_DDL,
-            Entry::Add(_) | Entry::AddLearner(_) | Entry::Ddl(_) => 0,
+            Entry::Ddl { upon, .. } if upon == self.last_state(index) => LOGGED_DDL,
+            Entry::Add(_) | Entry::AddLearner(_) | Entry::Ddl { .. } => 0,
         }
     }
 
