@@ -20,7 +20,7 @@ pub enum AdminRequest {
     Proceed(Order),
     /// Start a failed upgrade procedure again.
     RetryUpgrade(Order),
-    /// End this start of the process and begin another. [`Apply::Restart`] follows.
+    /// End this start of the process and begin another. [`crate::io::Apply::Restart`] follows.
     Restart {
         /// Who orders it.
         order: Order,
