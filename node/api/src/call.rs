@@ -156,7 +156,7 @@ mod tests {
             passed(call.deadline).await;
             call.abort.cancel();
         };
-        let ((), outcome) = tokio::join!(abort, call.run(never()));
+        let ((), outcome) = tokio::join!(biased; abort, call.run(never()));
         assert!(matches!(outcome, Err(CallError::Aborted { sent: true })));
         assert!(matches!(call.run(never()).await, Err(CallError::Aborted { sent: false })));
     }
