@@ -1,31 +1,21 @@
 //! One rule a test, where a whole run would seldom show that it is broken. `tests/mutants` breaks each.
 
-use super::{is_final, report, ring, upgrade, world::World};
+use super::{KEYSPACE, has_table, is_final, report, ring, upgrade, upgraded, world::World};
 use crate::{
     cql,
     ids::{GroupId, HostId, Incarnation, Now},
     io::{
-        AdminReply, AdminRequest, ClientReply, ClientRequest, CqlError, Effects, Input, Message, Migration, PeerRequest, Point,
-        Reply, RequestId, Send, StateReply, Table,
+        AdminReply, AdminRequest, ClientRequest, Effects, Input, Message, Migration, PeerRequest, Point, Reply, RequestId, Send,
+        StateReply, Table,
     },
     node::{Node, boot::Boot, local::key},
     raft::{Member, MessageKind, RaftMessage, Snapshot},
-    schema::{RowKey, Rows, SchemaTable},
-    upgrade::{Stage, Step, WaitingOn},
+    schema::Rows,
+    upgrade::{Stage, Step},
 };
-use std::{cell::Cell, time::Duration};
+use std::time::Duration;
 
-const KEYSPACE: &str = "CREATE KEYSPACE ks WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}";
 const LIMIT: Duration = Duration::from_secs(30);
-
-fn final_ring(hosts: u8) -> World {
-    let mut world = ring(hosts);
-    world.execute(0, KEYSPACE);
-    upgrade(&mut world);
-    assert!(world.run_until(LIMIT, is_final), "{}", report(&world));
-    world.run(Duration::from_secs(2));
-    world
-}
 
 /// Of three, the first is in `synchronize` and waits for the third, which has died.
 fn waiting_for_the_third() -> World {
@@ -48,11 +38,8 @@ fn step(world: &mut World, host: usize, input: Input) -> Effects {
 }
 
 fn client(text: &str) -> Input {
-    Input::Client { id: RequestId(u64::MAX / 2), request: statement(text) }
-}
-
-fn statement(text: &str) -> ClientRequest {
-    ClientRequest { statement: cql::parse::parse(text).unwrap(), text: text.into(), keyspace: None }
+    let request = ClientRequest { statement: cql::parse::parse(text).unwrap(), text: text.into(), keyspace: None };
+    Input::Client { id: RequestId(u64::MAX / 2), request }
 }
 
 /// What a host asks another one.
@@ -71,10 +58,6 @@ fn raft_messages(effects: Effects, kind: u8) -> Vec<RaftMessage> {
         _ => None,
     };
     effects.send.into_iter().filter_map(raft).collect()
-}
-
-fn has_table(node: &Node, name: &str) -> bool {
-    node.schema.rows().is_live(&RowKey::new(SchemaTable::Tables, ["ks", name]))
 }
 
 /// Rows that nobody has.
@@ -122,7 +105,7 @@ fn who_is_of_another_group_or_an_older_incarnation_is_not_believed() {
 #[test]
 fn a_read_barrier_waits_until_this_member_has_applied() {
     for (ahead, passes) in [(5, false), (0, true)] {
-        let mut world = final_ring(3);
+        let mut world = upgraded(3);
         let leader = leader(&world);
         let host = (leader + 1) % 3;
         let effects = step(&mut world, host, client("CREATE TABLE ks.t (a int PRIMARY KEY)"));
@@ -139,7 +122,7 @@ fn a_read_barrier_waits_until_this_member_has_applied() {
 
 #[test]
 fn a_change_of_the_members_is_reported_when_it_is_applied() {
-    let mut world = final_ring(2);
+    let mut world = upgraded(2);
     let leader = leader(&world);
     let (group, raft) = world.node(leader).group.as_ref().unwrap();
     let (group, commit) = (*group, raft.status().commit);
@@ -183,39 +166,23 @@ fn upgrade_two(world: &mut World) {
 
 #[test]
 fn a_final_node_proposes_rows_that_did_not_come_through_the_log() {
-    let mut world = final_ring(3);
+    let mut world = upgraded(3);
     let rows = foreign_rows();
     node(&mut world, 0).take_foreign_rows(&rows);
-    assert!(!has_table(world.node(0), "foreign"));
+    assert!(!has_table(&world, 0, "foreign"));
     world.run(Duration::from_secs(2));
-    assert!(world.all(|node| has_table(node, "foreign")), "{}", report(&world));
-}
-
-#[test]
-fn rows_that_arrive_during_the_comparison_are_set_aside_until_the_node_is_final() {
-    let mut world = ring(3);
-    upgrade(&mut world);
-    assert!(world.run_until(LIMIT, |world| world.node(0).upgrade.step() == Some(Step::SynchronizeSchema)));
-    let rows = foreign_rows();
-    node(&mut world, 0).take_foreign_rows(&rows);
-    let not_before = |world: &World| {
-        assert!(world.node(0).stage() == Stage::UsePostRaft || !has_table(world.node(0), "foreign"));
-        is_final(world)
-    };
-    assert!(world.run_until(LIMIT, not_before), "{}", report(&world));
-    world.run(Duration::from_secs(2));
-    assert!(world.all(|node| has_table(node, "foreign")), "{}", report(&world));
+    assert!((0..3).all(|host| has_table(&world, host, "foreign")), "{}", report(&world));
 }
 
 #[test]
 fn a_final_member_takes_a_snapshot_of_a_final_one_only() {
     for (stage, taken) in [(Stage::Synchronize, false), (Stage::UsePostRaft, true)] {
-        let mut world = final_ring(2);
+        let mut world = upgraded(2);
         let host = 1 - leader(&world);
         let (id, message, migration) = snapshot_of(world.node(1 - host), world.node(host), stage);
         node(&mut world, host).snapshot_pulled(id, message, migration);
         drop(step(&mut world, host, Input::Wake));
-        assert_eq!(has_table(world.node(host), "foreign"), taken, "{stage}");
+        assert_eq!(has_table(&world, host, "foreign"), taken, "{stage}");
     }
 }
 
@@ -253,37 +220,6 @@ fn snapshot_of(leader: &Node, to: &Node, stage: Stage) -> (GroupId, RaftMessage,
 }
 
 #[test]
-fn a_drop_wins_over_the_rows_of_a_clock_that_was_fast() {
-    let mut world = ring(1);
-    world.execute(0, KEYSPACE);
-    node(&mut world, 0).now.wall.0 += 600_000_000;
-    let create = statement("CREATE TABLE ks.early (a int PRIMARY KEY)");
-    node(&mut world, 0).schema_change(RequestId(u64::MAX / 2), &create);
-    world.run(Duration::from_secs(1));
-    upgrade(&mut world);
-    assert!(world.run_until(LIMIT, is_final) && has_table(world.node(0), "early"));
-    world.execute(0, "DROP TABLE ks.early");
-    assert!(!has_table(world.node(0), "early"));
-}
-
-#[test]
-fn the_waits_of_a_pass_that_fails_again_and_again_grow() {
-    let mut world = ring(3);
-    upgrade(&mut world);
-    assert!(world.run_until(LIMIT, |world| world.node(0).upgrade.step() == Some(Step::AskPeers)));
-    world.crash(2);
-    let (tries, waited) = (Cell::new(0), Cell::new(false));
-    let waits = |world: &World| matches!(world.node(0).procedure_waits_on().last(), Some(WaitingOn::Retry(_)));
-    let until = world.now + Duration::from_mins(1);
-    world.run_until(LIMIT * 3, |world| {
-        let (before, now) = (waited.replace(waits(world)), waits(world));
-        tries.set(tries.get() + u32::from(now && !before));
-        world.now >= until
-    });
-    assert!((3..=7).contains(&tries.get()), "1, 2, 4, 8 and then every 16 seconds: {} tries in a minute", tries.get());
-}
-
-#[test]
 fn a_final_host_does_not_leave_before_another_one_is_final() {
     let mut world = ring(2);
     upgrade(&mut world);
@@ -294,22 +230,10 @@ fn a_final_host_does_not_leave_before_another_one_is_final() {
     assert!(matches!(&world.admin_replies[&id], AdminReply::Refused(why) if why.contains("would be the last one that is whole")));
 }
 
-#[test]
-fn a_change_that_is_too_large_is_refused_at_once_and_others_go_on() {
-    let mut world = final_ring(1);
-    let comment = "x".repeat(1 << 20);
-    let id = world.client(0, &format!("CREATE TABLE ks.large (a int PRIMARY KEY) WITH comment = '{comment}'"));
-    world.run(Duration::from_millis(10));
-    let refused =
-        |reply: &ClientReply| matches!(reply, ClientReply::Error(CqlError::Invalid(why)) if why.contains("bytes as a command"));
-    assert!(world.replies.get(&id).is_some_and(refused));
-    world.execute(0, "CREATE TABLE ks.small (a int PRIMARY KEY)");
-}
-
 /// A person sets `recovery` on one node of a final cluster, DDL is acknowledged there, and the marker is removed.
 #[test]
 fn a_surplus_over_the_bound_of_a_command_is_committed_before_its_node_is_final() {
-    let mut world = final_ring(3);
+    let mut world = upgraded(3);
     restart_in(&mut world, Some(Stage::Recovery));
     world.loses_pushes = true;
     let comment = "x".repeat(300_000);
@@ -318,12 +242,12 @@ fn a_surplus_over_the_bound_of_a_command_is_committed_before_its_node_is_final()
     }
     world.loses_pushes = false;
     restart_in(&mut world, None);
-    assert!(world.node(2).stage() == Stage::Synchronize && !has_table(world.node(0), "one"));
+    assert!(world.node(2).stage() == Stage::Synchronize && !has_table(&world, 0, "one"));
     assert!(world.run_until(LIMIT, is_final), "{}", report(&world));
     world.crash(2);
     world.run(Duration::from_secs(5));
     for name in ["one", "two", "three"] {
-        assert!((0..2).all(|host| has_table(world.node(host), name)), "{name} is lost");
+        assert!((0..2).all(|host| has_table(&world, host, name)), "{name} is lost");
     }
 }
 
