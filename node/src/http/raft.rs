@@ -11,7 +11,6 @@ use group0_core::{ids::GroupId, io::AdminRequest};
 use serde::Deserialize;
 use serde_json::json;
 use std::time::Duration;
-use tokio::time::timeout;
 
 pub(super) fn routes() -> Router<Sources> {
     Router::new()
@@ -35,9 +34,7 @@ struct Limit {
 
 async fn read_barrier(State(sources): State<Sources>, query: Result<Query<Limit>, QueryRejection>) -> Result<(), Failed> {
     let Query(limit) = query.map_err(|rejection| Failed(StatusCode::BAD_REQUEST, rejection.body_text()))?;
-    let limit = limit.timeout.map_or(Duration::MAX, Duration::from_secs);
-    let late = |_| Failed(StatusCode::REQUEST_TIMEOUT, format!("group 0 did not answer within {limit:?}"));
-    timeout(limit, change(&sources, AdminRequest::ReadBarrier)).await.map_err(late)?
+    change(&sources, AdminRequest::ReadBarrier { within: limit.timeout.map(Duration::from_secs) }).await
 }
 
 async fn step_down(State(sources): State<Sources>, _: FromHere) -> Result<(), Failed> {

@@ -5,7 +5,7 @@ use crate::{
     schema::Rows,
     status::Status,
 };
-use std::num::NonZeroU64;
+use std::{num::NonZeroU64, time::Duration};
 
 /// What the operator asks through the Admin service.
 #[derive(Clone, Debug)]
@@ -44,7 +44,10 @@ pub enum AdminRequest {
         order: Option<Order>,
     },
     /// Answered once all that group 0 had committed when this was asked is applied here, or refused.
-    ReadBarrier,
+    ReadBarrier {
+        /// After which it is refused; absent: `group0_raft_op_timeout_in_ms`.
+        within: Option<Duration>,
+    },
     /// Let another voter that is up lead group 0, if this node does.
     StepDown,
     /// Cut the log of that group after what is applied.

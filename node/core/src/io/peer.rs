@@ -207,6 +207,8 @@ pub enum JoinReply {
     Final {
         /// The group.
         group: GroupId,
+        /// Of that group.
+        incarnation: Incarnation,
     },
     /// The replier is not bootstrapped itself.
     NotInRing,

@@ -11,7 +11,7 @@ use crate::{
         machine::{Event, Phase},
     },
 };
-use std::{cmp::Ordering, collections::BTreeSet, num::NonZeroU64};
+use std::{cmp::Ordering, collections::BTreeSet, num::NonZeroU64, time::Duration};
 
 /// The release of this program.
 pub const RELEASE: &str = env!("CARGO_PKG_VERSION");
@@ -65,7 +65,7 @@ impl Node {
                 self.ordered("RemoveNode", order.as_ref(), |node| node.remove_node(id, *host, ignore))
             }
             AdminRequest::Decommission { order } => self.ordered("Decommission", order.as_ref(), |node| node.decommission(id)),
-            AdminRequest::ReadBarrier => self.read_barrier(id),
+            AdminRequest::ReadBarrier { within } => self.read_barrier(id, *within),
             AdminRequest::StepDown => Some(self.step_down()),
             AdminRequest::TriggerSnapshot(group) => Some(self.trigger_snapshot(*group)),
             AdminRequest::GetSchema => Some(AdminReply::Schema(self.schema.rows().clone())),
@@ -122,11 +122,11 @@ impl Node {
         reply
     }
 
-    fn read_barrier(&mut self, id: RequestId) -> Option<AdminReply> {
+    fn read_barrier(&mut self, id: RequestId, within: Option<Duration>) -> Option<AdminReply> {
         if self.group.is_none() {
             return Some(AdminReply::Refused("this node has no group 0: there is nothing to wait for".into()));
         }
-        self.barrier(Waiter::Asked(id));
+        self.barrier_within(Waiter::Asked(id), within.unwrap_or(self.settings.raft_operation_timeout));
         None
     }
 

@@ -42,6 +42,7 @@ pub struct Barriers {
 #[derive(Debug)]
 struct Waiting {
     since: Duration,
+    limit: Duration,
     is_to_ask: bool,
     /// Questions since then.
     asked: BTreeSet<u64>,
@@ -52,7 +53,12 @@ struct Waiting {
 impl Node {
     /// From here on the waiter waits, whatever it waited for before.
     pub(super) fn barrier(&mut self, waiter: Waiter) {
-        let waiting = Waiting { since: self.now.elapsed, is_to_ask: true, asked: BTreeSet::new(), reached: None };
+        self.barrier_within(waiter, self.settings.raft_operation_timeout);
+    }
+
+    /// The same, for so long at most.
+    pub(super) fn barrier_within(&mut self, waiter: Waiter, limit: Duration) {
+        let waiting = Waiting { since: self.now.elapsed, limit, is_to_ask: true, asked: BTreeSet::new(), reached: None };
         self.barriers.waiting.insert(waiter, waiting);
         if !self.timers.is_set(Timer::BarrierRetry) {
             self.timers.set(Timer::BarrierRetry, self.now.elapsed + RETRY);
@@ -79,16 +85,16 @@ impl Node {
 
     /// What is not answered is asked for again; what waited too long fails.
     pub(super) fn barrier_retry(&mut self) {
-        let (now, limit) = (self.now.elapsed, self.settings.raft_operation_timeout);
+        let now = self.now.elapsed;
         let mut expired = Vec::new();
         for (waiter, waiting) in self.barriers.waiting.iter_mut().filter(|(_, waiting)| waiting.reached.is_none()) {
             waiting.is_to_ask = true;
-            if now.saturating_sub(waiting.since) >= limit {
-                expired.push(*waiter);
+            if now.saturating_sub(waiting.since) >= waiting.limit {
+                expired.push((*waiter, waiting.limit));
             }
         }
-        for waiter in expired {
-            let cause = self.quorum_report();
+        for (waiter, limit) in expired {
+            let cause = self.silence_of(limit);
             self.end_barrier(waiter, Err(cause));
         }
         if self.barriers.waiting.values().any(|waiting| waiting.reached.is_none()) {

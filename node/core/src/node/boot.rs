@@ -7,7 +7,7 @@ use super::{
 use crate::{
     gossip::{Endpoint, RingStatus},
     group0::joining,
-    ids::GroupId,
+    ids::{GroupId, Incarnation},
     io::{Apply, CallError, JoinReply, Migration, PeerRequest, Point},
     raft::Configuration,
     upgrade::{Stage, feature::FeatureWithdrawn},
@@ -31,8 +31,8 @@ pub enum Boot {
     },
     /// Leave was given: pulling the schema the old way.
     Pulling,
-    /// The upgrade is done: becoming a non-voter, then final, then a voter, of this group.
-    Joining(GroupId, Through),
+    /// The upgrade is done: becoming a non-voter, then final, then a voter, of this group. What has hindered that last, if anything has.
+    Joining(GroupId, Through, Option<String>),
     /// All but in the ring: waiting until its hosts see this one up, at most until then.
     Meeting {
         /// What gossip says of it meanwhile.
@@ -88,20 +88,22 @@ impl Boot {
             Self::Pulling => Some("joining the ring: waiting for the schema of a member".into()),
             Self::Meeting { .. } => Some("waiting until the hosts of the ring see this one up".into()),
             Self::Asking { heard, .. } => Some(format!("waiting for leave to join the ring: {heard}")),
-            Self::Joining(group, Through::Learner) => {
-                Some(format!("waiting to be added to group 0 {group}, and for its snapshot"))
+            Self::Joining(group, through, hindrance) => {
+                let goal = match through {
+                    Through::Learner => format!("to be added to group 0 {group}, and for its snapshot"),
+                    Through::Barrier => format!("for a read barrier of group 0 {group}"),
+                    Through::Voter => format!("to become a voter of group 0 {group}"),
+                };
+                let hindrance = hindrance.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+                Some(format!("waiting {goal}{hindrance}"))
             }
-            Self::Joining(group, Through::Barrier) => Some(format!("waiting for a read barrier of group 0 {group}")),
-            Self::Joining(group, Through::Voter) => Some(format!("waiting to become a voter of group 0 {group}")),
         }
     }
 }
 
 impl Node {
     pub(super) fn boot_begin(&mut self) {
-        if self.boot.is_completed() {
-            self.effects.apply.push(Apply::Ready(Ok(())));
-        } else {
+        if !self.boot.is_completed() {
             self.ask_to_join();
         }
     }
@@ -112,14 +114,11 @@ impl Node {
             if *heard != what {
                 tracing::info!(target: "raft_group0", "first boot: {what}");
                 *heard = what;
-                self.effects.apply.push(Apply::Ready(Err(self.boot.waiting().unwrap_or_default())));
-                self.watchers.touch();
             }
         }
     }
 
     fn ask_to_join(&mut self) {
-        self.effects.apply.push(Apply::Ready(Err(self.boot.waiting().unwrap_or_default())));
         let known = self.gossip.endpoints().values().map(|endpoint| endpoint.address);
         let mut addresses: Vec<SocketAddr> = self.settings.seeds.iter().copied().chain(known).collect();
         addresses.sort_unstable();
@@ -150,9 +149,9 @@ impl Node {
                 self.boot = Boot::new(false);
                 self.ask_to_join();
             }
-            Boot::Joining(group, Through::Learner) => self.boot_into_group(group, false),
-            Boot::Joining(_, Through::Barrier) => self.barrier(super::barrier::Waiter::Boot),
-            Boot::Joining(group, Through::Voter) => self.boot_into_group(group, true),
+            Boot::Joining(group, Through::Learner, _) => self.boot_into_group(group, false),
+            Boot::Joining(_, Through::Barrier, _) => self.barrier(super::barrier::Waiter::Boot),
+            Boot::Joining(group, Through::Voter, _) => self.boot_into_group(group, true),
             Boot::Meeting { .. } | Boot::Completed | Boot::Left => {}
         }
     }
@@ -178,7 +177,9 @@ impl Node {
                     "{address} answers upgrading: wait. The cluster moves to group 0, and then takes this node in"
                 ));
             }
-            Ok(JoinReply::Final { group }) if self.may_have_the_feature() => self.enter_through_final_member(group, address),
+            Ok(JoinReply::Final { group, incarnation }) if self.may_have_the_feature() => {
+                self.enter_through_final_member(group, incarnation);
+            }
             Ok(JoinReply::Refused(cause)) => self.heard(format!("{address} refuses: {cause}")),
             Ok(JoinReply::NotInRing) if is_in_none => self.found_ring_or_wait(format!("{address} is not in the ring itself")),
             Err(error) if is_in_none => self.found_ring_or_wait(format!("{address} does not answer ({error})")),
@@ -230,8 +231,16 @@ impl Node {
         let until = self.now.elapsed + self.settings.failure_detector_timeout;
         self.boot = Boot::Meeting { status: self.boot.ring_status(), until };
         self.timers.set(Timer::BootRetry, until);
-        self.effects.apply.push(Apply::Ready(Err(self.boot.waiting().unwrap_or_default())));
-        self.watchers.touch();
+    }
+
+    /// Whoever asks whether this node can be used is told what it waits for now.
+    pub(super) fn settle_readiness(&mut self) {
+        let ready = self.boot.waiting().map_or(Ok(()), Err);
+        if self.told_ready.as_ref() != Some(&ready) {
+            self.told_ready = Some(ready.clone());
+            self.effects.apply.push(Apply::Ready(ready));
+            self.watchers.touch();
+        }
     }
 
     /// Ends the wait for the others.
@@ -250,8 +259,6 @@ impl Node {
         self.forget_calls(|purpose| matches!(purpose, Purpose::JoinRing(_)));
         self.local.set(&mut self.effects.persist, key::BOOTSTRAPPED, BootstrapState::Completed.name());
         self.effects.persist.points.push(Point::Bootstrapped);
-        self.effects.apply.push(Apply::Ready(Ok(())));
-        self.watchers.touch();
         tracing::info!(target: "raft_group0", host = %self.host, "first boot completed: in the ring");
         let live: Vec<_> = self.gossip.live().collect();
         for host in live {
@@ -261,18 +268,16 @@ impl Node {
         self.try_enable_feature();
     }
 
-    fn enter_through_final_member(&mut self, group: GroupId, address: SocketAddr) {
+    fn enter_through_final_member(&mut self, group: GroupId, incarnation: Incarnation) {
         self.forget_calls(|purpose| matches!(purpose, Purpose::JoinRing(_)));
-        let incarnation = self.gossip.endpoints().values().find(|endpoint| endpoint.address == address).map(|e| e.incarnation);
         if !self.flag().enabled {
             self.enable_feature();
         }
         if self.group.is_none() {
-            self.adopt_group(group, incarnation.unwrap_or_default());
+            self.adopt_group(group, incarnation);
             self.joining_event(joining::Event::Adopted(group));
         }
-        self.boot = Boot::Joining(group, Through::Learner);
-        self.watchers.touch();
+        self.boot = Boot::Joining(group, Through::Learner, None);
         self.boot_into_group(group, false);
     }
 
@@ -287,6 +292,7 @@ impl Node {
             .live()
             .find(|host| self.gossip.endpoints().get(host).is_some_and(|e| e.is_final && e.group == Some(group)));
         let Some(host) = member else {
+            self.boot_hindered("none of its final members is up, as far as gossip knows".into());
             // All whom gossip knew may have moved meanwhile.
             return self.effects.send.push(crate::io::Send::Resolve);
         };
@@ -297,8 +303,8 @@ impl Node {
     /// The applied configuration contains us.
     pub(super) fn boot_in_configuration(&mut self, configuration: &Configuration) {
         match self.boot {
-            Boot::Joining(group, Through::Learner) => {
-                self.boot = Boot::Joining(group, Through::Barrier);
+            Boot::Joining(group, Through::Learner, _) => {
+                self.boot = Boot::Joining(group, Through::Barrier, None);
                 if self.stage() < Stage::Synchronize {
                     self.local.set_stage(&mut self.effects.persist, Stage::Synchronize);
                     self.stage_entered(Stage::Synchronize);
@@ -306,21 +312,29 @@ impl Node {
                 self.timers.unset(Timer::BootRetry);
                 self.barrier(super::barrier::Waiter::Boot);
             }
-            Boot::Joining(_, Through::Voter) if configuration.voters.contains(&self.host) => self.meet_others(),
+            Boot::Joining(_, Through::Voter, _) if configuration.voters.contains(&self.host) => self.meet_others(),
             _ => {}
         }
     }
 
+    /// The next step towards the group did not come about, and is tried again.
+    pub(super) fn boot_hindered(&mut self, why: String) {
+        if let Boot::Joining(_, _, hindrance) = &mut self.boot {
+            *hindrance = Some(why);
+        }
+    }
+
     pub(super) fn boot_barrier(&mut self, outcome: &Result<(), String>) {
-        if let (Boot::Joining(group, Through::Barrier), Ok(())) = (&self.boot, outcome) {
+        if let (Boot::Joining(group, Through::Barrier, _), Ok(())) = (&self.boot, outcome) {
             let group = *group;
             if self.stage() < Stage::UsePostRaft {
                 self.local.set_stage(&mut self.effects.persist, Stage::UsePostRaft);
                 self.stage_entered(Stage::UsePostRaft);
             }
-            self.boot = Boot::Joining(group, Through::Voter);
+            self.boot = Boot::Joining(group, Through::Voter, None);
             self.boot_into_group(group, true);
-        } else if outcome.is_err() {
+        } else if let Err(why) = outcome {
+            self.boot_hindered(why.clone());
             self.timers.set(Timer::BootRetry, self.now.elapsed + RETRY);
         }
     }

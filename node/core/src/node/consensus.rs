@@ -192,20 +192,24 @@ impl Node {
         self.command_applied(command.state, event);
     }
 
-    /// Why a call to the group does not succeed: how many voters there are, and which seem dead.
+    /// Why a call to the group does not succeed.
     pub(super) fn quorum_report(&self) -> String {
+        self.silence_of(self.settings.raft_operation_timeout)
+    }
+
+    /// The same, for a call that waited so long.
+    pub(super) fn silence_of(&self, limit: Duration) -> String {
+        format!("group 0 did not answer in {limit:?}: {}", self.voters_report())
+    }
+
+    /// How many voters there are, and which seem dead.
+    fn voters_report(&self) -> String {
         let Some((_, group)) = &self.group else { return "this node has no group 0".into() };
         let voters = &group.configuration().voters;
         let dead: Vec<_> = voters.iter().filter(|host| **host != self.host && !self.gossip.is_up(**host)).collect();
         let names: Vec<_> = dead.iter().map(ToString::to_string).collect();
         let leader = group.status().leader.map_or("no leader is known".into(), |host| format!("the leader is {host}"));
-        format!(
-            "group 0 did not answer in {:?}: {} voters, {} alive, {leader}; seem dead: [{}]",
-            self.settings.raft_operation_timeout,
-            voters.len(),
-            voters.len() - dead.len(),
-            names.join(", ")
-        )
+        format!("{} voters, {} alive, {leader}; seem dead: [{}]", voters.len(), voters.len() - dead.len(), names.join(", "))
     }
 
     // Membership changes.
@@ -227,7 +231,7 @@ impl Node {
                     let request = PeerRequest::Group0ModifyConfig { group, add, remove };
                     self.call(leader, request, Purpose::ForwardModify(id));
                 }
-                None => self.effects.reply.push(refuse(Refusal::NotNow("group 0 has no leader at the moment".into()))),
+                None => self.effects.reply.push(refuse(Refusal::NotNow(self.voters_report()))),
             }
         } else if self.consensus.modifications.len() >= MODIFICATIONS_MAX {
             self.effects.reply.push(refuse(Refusal::NotNow("too many membership changes are waiting".into())));
@@ -290,7 +294,7 @@ impl Node {
     }
 
     pub(super) fn modify_expired(&mut self, id: RequestId) {
-        let cause = self.quorum_report();
+        let cause = self.silence_of(super::RPC_LIMIT);
         self.end_modification(id, Err(Refusal::NotNow(cause)));
     }
 
@@ -316,7 +320,9 @@ impl Node {
     }
 
     pub(super) fn boot_into_group_answered(&mut self, outcome: &Result<PeerReply, CallError>) {
-        if let (Ok(_), Some((_, group))) = (outcome, &self.group) {
+        if let Err(why) = outcome {
+            self.boot_hindered(why.to_string());
+        } else if let Some((_, group)) = &self.group {
             let configuration = group.configuration().clone();
             if configuration.members().contains(&self.host) {
                 self.boot_in_configuration(&configuration);

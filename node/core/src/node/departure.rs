@@ -404,8 +404,6 @@ impl Node {
         self.boot = Boot::Left;
         self.group = None;
         self.end_operations(LEFT);
-        self.effects.apply.push(Apply::Ready(Err(LEFT.into())));
-        self.watchers.touch();
     }
 
     fn end_departure(&mut self, outcome: &Result<(), String>) {

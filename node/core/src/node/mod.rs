@@ -80,6 +80,8 @@ pub struct Node {
     upgrade: Upgrade,
     joining: Joining,
     boot: boot::Boot,
+    /// What the driver was told last of whether the node can be used.
+    told_ready: Option<Result<(), String>>,
     departure: Option<departure::Departure>,
     recovery: recovery::Mode,
     procedure: procedure::Context,
@@ -156,6 +158,7 @@ impl Node {
         self.fire_timers();
         self.settle_boot();
         while self.settle_group() || self.settle_view() || self.settle_operations() {}
+        self.settle_readiness();
         self.settle_endpoint();
         self.settle_watchers();
     }

@@ -230,6 +230,7 @@ impl Node {
     /// A host's word on its stage counts only from our own group and incarnation, where both have one.
     pub(super) fn told_stage(&mut self, host: HostId, reply: StateReply) {
         if let Some(cause) = self.is_foreign(&reply) {
+            tracing::warn!(target: "raft_group0_upgrade", %host, stage = %reply.stage, "its word does not count: {cause}");
             self.upgrade_event(Event::Silent(host, cause));
         } else {
             self.upgrade_event(Event::Told(host, reply.stage));

@@ -172,7 +172,7 @@ impl Node {
         let reply = match (self.boot.is_completed(), self.flag().enabled, self.stage()) {
             (false, ..) => JoinReply::NotInRing,
             (_, _, Stage::UsePostRaft) => match self.joining.group() {
-                Some(group) => JoinReply::Final { group },
+                Some(group) => JoinReply::Final { group, incarnation: self.local.incarnation() },
                 None => JoinReply::Upgrading,
             },
             // Whom we recorded before, our own step 0 waits for: it may come in although the feature is enabled meanwhile.

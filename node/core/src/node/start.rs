@@ -108,6 +108,7 @@ impl Node {
             upgrade: Upgrade::default(),
             joining,
             boot: boot::Boot::new(local.is_bootstrapped()),
+            told_ready: None,
             departure: None,
             recovery: if local.stage() == Stage::Recovery { recovery::Mode::Yes } else { recovery::Mode::No },
             procedure: procedure::Context::default(),

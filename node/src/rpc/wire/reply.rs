@@ -75,7 +75,7 @@ pub fn join_to(reply: JoinReply, path: Path) -> v1::JoinRingResponse {
     let answer = match reply {
         JoinReply::Welcome => Answer::Welcome(Welcome {}),
         JoinReply::Upgrading => Answer::Upgrading(Upgrading {}),
-        JoinReply::Final { group } => Answer::Final(Final { group: group_bytes(group) }),
+        JoinReply::Final { group, incarnation } => Answer::Final(Final { group: group_bytes(group), incarnation: incarnation.0 }),
         JoinReply::NotInRing => Answer::NotInRing(NotInRing {}),
         JoinReply::Refused(reason) => Answer::Refused(Refused { reason }),
     };
@@ -88,7 +88,7 @@ pub fn join_from(response: v1::JoinRingResponse) -> Answered {
     let reply = match response.answer.ok_or(WireError::Missing("the answer"))? {
         Answer::Welcome(_) => JoinReply::Welcome,
         Answer::Upgrading(_) => JoinReply::Upgrading,
-        Answer::Final(last) => JoinReply::Final { group: group(&last.group)? },
+        Answer::Final(last) => JoinReply::Final { group: group(&last.group)?, incarnation: Incarnation(last.incarnation) },
         Answer::NotInRing(_) => JoinReply::NotInRing,
         Answer::Refused(refused) => JoinReply::Refused(refused.reason),
     };

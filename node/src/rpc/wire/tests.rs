@@ -92,7 +92,7 @@ fn exchanges_and_joins() {
     let replies = [
         JoinReply::Welcome,
         JoinReply::Upgrading,
-        JoinReply::Final { group: GroupId::of(3) },
+        JoinReply::Final { group: GroupId::of(3), incarnation: Incarnation(2) },
         JoinReply::NotInRing,
         JoinReply::Refused("no".into()),
     ];

@@ -220,6 +220,8 @@ fn a_new_node_comes_in_through_a_final_member() {
     let joined = world.run_until(Duration::from_secs(30), |world| world.all(|node| node.boot.is_completed()));
     assert!(joined, "{:?} {}", world.hosts[3].ready, report(&world));
     assert_eq!(world.node(3).stage(), Stage::UsePostRaft);
+    let incarnation = world.node(0).local.incarnation();
+    assert!(world.all(|node| node.local.incarnation() == incarnation), "the word of whoever has an older one does not count");
     world.execute(3, "CREATE TABLE ks.t (a int PRIMARY KEY)");
     world.run(Duration::from_secs(2));
     let rows = world.node(0).schema.rows().clone();

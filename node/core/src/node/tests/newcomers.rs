@@ -1,7 +1,7 @@
 //! Hosts on their first boot: when they may come in, what they get, and whom they hold up if they die.
 
 use super::{
-    KEYSPACE, agree, has_table, proceed, report,
+    KEYSPACE, agree, has_table, proceed, report, upgraded,
     world::{Host, World},
 };
 use crate::{
@@ -308,4 +308,18 @@ fn a_member_that_restarts_while_another_host_joins_changes_nothing() {
         world.start(restarts);
         ends_with_four(&mut world, &[]);
     }
+}
+
+/// It says what it waits for, whatever that is at the time.
+#[test]
+fn a_newcomer_of_a_group_without_quorum_says_who_seems_dead() {
+    let mut world = upgraded(2);
+    world.crash(1);
+    let dead =
+        world.node(0).group.as_ref().unwrap().1.configuration().voters.iter().copied().find(|host| *host != world.node(0).host);
+    world.hosts.push(Host::new(3));
+    world.start(2);
+    world.run(Duration::from_secs(30));
+    let waits = world.hosts[2].ready.clone().unwrap_err();
+    assert!(waits.contains("2 voters, 1 alive") && waits.contains(&dead.unwrap().to_string()), "{waits}");
 }

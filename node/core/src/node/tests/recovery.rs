@@ -145,3 +145,20 @@ fn no_other_write_is_taken() {
     assert!(why.contains("no recovery was ordered"), "{why}");
     world.execute(0, "CREATE TABLE ks.t (a int PRIMARY KEY)");
 }
+
+/// Whoever is final already ends its wait as soon as there is a majority, not with the next back-off.
+#[test]
+fn it_comes_back_alone_and_finishes_with_the_first_that_follows() {
+    let mut world = upgraded(3);
+    world.execute(0, ENTER);
+    restart(&mut world, 0);
+    world.crash(1);
+    world.crash(2);
+    world.execute(0, LEAVE);
+    restart(&mut world, 0);
+    world.run(Duration::from_mins(1));
+    assert_eq!(world.node(0).stage(), Stage::Synchronize);
+    world.start(1);
+    let is_done = |world: &World| world.node(0).stage() == Stage::UsePostRaft;
+    assert!(world.run_until(Duration::from_secs(4), is_done), "{}", report(&world));
+}

@@ -95,7 +95,7 @@ pub fn settings(number: u8) -> Settings {
 }
 
 impl Host {
-    fn new(number: u8) -> Self {
+    pub fn new(number: u8) -> Self {
         Self {
             settings: settings(number),
             node: None,
