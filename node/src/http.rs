@@ -136,6 +136,7 @@ fn upgrade_json(status: &Status) -> Value {
         "feature_enabled": status.feature_enabled,
         "held": status.held,
         "operator_epoch": status.operator_epoch,
+        "recovery": status.recovery,
         "group_id": status.group.as_ref().map(|group| group.group.to_string()),
     });
     let (phase, step) = match &status.procedure {

@@ -53,6 +53,8 @@ pub struct Status {
     pub cost: Cost,
     /// The highest epoch that an operator has claimed; 0 if none has.
     pub operator_epoch: u64,
+    /// What is left for people to do, once they have ordered recovery.
+    pub recovery: Option<&'static str>,
 }
 
 /// How far the first boot has come.

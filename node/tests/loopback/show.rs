@@ -40,6 +40,7 @@ fn status() -> Status {
         upgrade_figures: None,
         cost: Cost::default(),
         operator_epoch: 7,
+        recovery: None,
     }
 }
 

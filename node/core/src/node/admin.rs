@@ -230,6 +230,7 @@ impl Node {
             upgrade_figures: self.figures_are_complete.then_some(self.figures),
             cost: self.cost,
             operator_epoch: self.operator_epoch(),
+            recovery: self.recovery_advice(),
         }
     }
 

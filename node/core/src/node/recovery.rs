@@ -42,6 +42,17 @@ impl Node {
         if self.recovery == Mode::No { self.local.stage() } else { Stage::Recovery }
     }
 
+    /// What is left for people to do, once they have ordered recovery here.
+    pub(super) fn recovery_advice(&self) -> Option<&'static str> {
+        let has_marker = self.local.stage() == Stage::Recovery;
+        match (self.recovery, has_marker) {
+            (Mode::No, _) => None,
+            (Mode::Requested, true) => Some("requested: it begins with the next start of this node; restart it"),
+            (Mode::Yes, true) => Some("in recovery: to end it, remove the marker and restart this node"),
+            (_, false) => Some("the marker is removed: restart this node, which goes on where it was"),
+        }
+    }
+
     /// A write to `system.scylla_local`.
     pub(super) fn write_by_hand(&mut self, change: &Modification) -> Result<ClientReply, CqlError> {
         match by_hand(change) {

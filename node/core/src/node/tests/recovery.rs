@@ -17,6 +17,10 @@ fn restart(world: &mut World, host: usize) {
     world.start(host);
 }
 
+fn advice(world: &World, host: usize) -> Option<&'static str> {
+    world.node(host).status().recovery
+}
+
 fn refusal(world: &mut World, host: usize, text: &str) -> CqlError {
     let id = world.client(host, text);
     assert!(world.run_until(LIMIT, |world| world.replies.contains_key(&id)), "no reply to {text}");
@@ -46,15 +50,19 @@ fn one_of_a_final_cluster_goes_into_recovery_and_comes_back_with_what_it_did_the
     world.execute(1, ENTER);
     let refused = refusal(&mut world, 1, "CREATE TABLE ks.too_early (a int PRIMARY KEY)");
     assert_eq!(refused, CqlError::Server(RESTART_FIRST.into()));
+    assert!(advice(&world, 1).unwrap().contains("restart it"));
     restart(&mut world, 1);
     assert_eq!((world.node(1).stage(), world.node(1).group.is_none()), (Stage::Recovery, true));
+    assert!(advice(&world, 1).unwrap().contains("remove the marker"));
     world.loses_pushes = true;
     world.execute(1, "CREATE TABLE ks.alone (a int PRIMARY KEY)");
     world.loses_pushes = false;
     world.execute(0, "CREATE TABLE ks.others (a int PRIMARY KEY)");
     world.execute(1, LEAVE);
     assert_eq!(world.node(1).stage(), Stage::Recovery, "until the restart");
+    assert!(advice(&world, 1).unwrap().contains("the marker is removed"));
     restart(&mut world, 1);
+    assert_eq!(advice(&world, 1), None);
     assert_eq!(world.node(1).stage(), Stage::Synchronize);
     ends_final_with(&mut world, &["alone", "others"]);
 }
