@@ -1,6 +1,10 @@
 //! The client of a node's Admin service: one connection and the verbs. Which verb when, it does not decide.
 
-use crate::act::{Failure, Order};
+use crate::{
+    act::{Failure, Order},
+    observe::HostId,
+    plan::RecoveryVerb,
+};
 use group0_api::{
     tls::Client,
     v1::{self, admin_client::AdminClient},
@@ -61,23 +65,56 @@ impl Admin {
 
     /// Lifts the hold.
     pub async fn proceed(&self, order: &Order) -> Result<(), Failure> {
-        let Order { run_id, epoch } = order.clone();
+        let Order { run_id, epoch, .. } = order.clone();
         let mut client = self.client.clone();
         self.confirmed(client.proceed(Request::new(v1::ProceedRequest { epoch, run_id }))).await
     }
 
     /// Starts a failed procedure again.
     pub async fn retry_upgrade(&self, order: &Order) -> Result<(), Failure> {
-        let Order { run_id, epoch } = order.clone();
+        let Order { run_id, epoch, .. } = order.clone();
         let mut client = self.client.clone();
         self.confirmed(client.retry_upgrade(Request::new(v1::RetryUpgradeRequest { epoch, run_id }))).await
     }
 
     /// Ends the start of the process that has this generation; it begins anew by itself.
     pub async fn restart(&self, order: &Order, generation: u64) -> Result<(), Failure> {
-        let Order { run_id, epoch } = order.clone();
+        let Order { run_id, epoch, .. } = order.clone();
         let mut client = self.client.clone();
         self.confirmed(client.restart(Request::new(v1::RestartRequest { epoch, run_id, generation }))).await
+    }
+
+    /// Removes a dead host for good; `ignore` names others that need not agree.
+    pub async fn remove_host(&self, order: &Order, host: HostId, ignore: &[HostId]) -> Result<(), Failure> {
+        let Order { run_id, epoch, .. } = order.clone();
+        let ignore_host_ids = ignore.iter().map(ToString::to_string).collect();
+        let request = v1::RemoveNodeRequest { epoch, run_id, host_id: host.to_string(), ignore_host_ids };
+        let mut client = self.client.clone();
+        self.confirmed(client.remove_node(Request::new(request))).await
+    }
+
+    /// A step of the recovery by the plan with this number.
+    pub async fn recover(&self, order: &Order, plan: u64, verb: RecoveryVerb) -> Result<(), Failure> {
+        let Order { run_id, epoch, .. } = order.clone();
+        let mut client = self.client.clone();
+        let by = Request::new(v1::RecoveryOrder { epoch, run_id: run_id.clone(), plan });
+        match verb {
+            RecoveryVerb::PrepareFence => {
+                let plan = Some(frozen(order, plan)?);
+                let request = v1::PrepareFenceRequest { epoch, run_id, plan };
+                self.confirmed(client.prepare_fence(Request::new(request))).await
+            }
+            RecoveryVerb::RollForward { donor } => {
+                let request = v1::RollForwardRequest { epoch, run_id, plan, donor_host_id: donor.to_string() };
+                self.confirmed(client.roll_forward(Request::new(request))).await
+            }
+            RecoveryVerb::Fence => self.confirmed(client.fence(by)).await,
+            RecoveryVerb::LiftFence => self.confirmed(client.lift_fence(by)).await,
+            RecoveryVerb::EnterRecovery => self.confirmed(client.enter_recovery(by)).await,
+            RecoveryVerb::ResetGroup0 => self.confirmed(client.reset_group0(by)).await,
+            RecoveryVerb::LeaveRecovery => self.confirmed(client.leave_recovery(by)).await,
+            RecoveryVerb::CloseRecovery => self.confirmed(client.close_recovery(by)).await,
+        }
     }
 
     /// Every row of the schema, one line each.
@@ -109,6 +146,13 @@ impl Admin {
     fn no_answer(&self) -> Why {
         format!("no answer within {} ms", self.limit.as_millis())
     }
+}
+
+fn frozen(order: &Order, number: u64) -> Result<v1::RecoveryPlan, Failure> {
+    let plan = order.plan.as_ref().filter(|plan| plan.number == number);
+    let plan = plan.ok_or_else(|| Failure::Refused(format!("plan {number} is not the one that is being carried out")))?;
+    let texts = |hosts: &std::collections::BTreeSet<HostId>| hosts.iter().map(ToString::to_string).collect();
+    Ok(v1::RecoveryPlan { number, survivors: texts(&plan.survivors), excluded: texts(&plan.excluded), text: plan.text.clone() })
 }
 
 fn in_words(status: &Status) -> Why {

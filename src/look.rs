@@ -98,7 +98,7 @@ pub fn decide(object: &Group0Upgrade, seen: &Observation, journal: &Journal, run
     if plan.new_run {
         plan.journal = plan.journal.next(run_id.into(), now);
     }
-    let order = Order { run_id: plan.journal.run_id.clone(), epoch: plan.journal.epoch };
+    let order = Order { run_id: plan.journal.run_id.clone(), epoch: plan.journal.epoch, plan: None };
     let intend = |action: &Action| Intent { action: action.clone(), epoch: order.epoch, at: now };
     plan.journal.intents.extend(plan.actions.iter().map(intend));
     let before = object.status.clone().unwrap_or_default();

@@ -47,7 +47,7 @@ async fn restart(node: &Node, epoch: u64, generation: u64) -> Result<(), Failure
     for _ in 0..TRIES {
         node.until("to answer", |_| true).await;
         let answer = match connect(node).await {
-            Ok(admin) => admin.restart(&Order { run_id: "test".to_owned(), epoch }, generation).await,
+            Ok(admin) => admin.restart(&Order { run_id: "test".to_owned(), epoch, plan: None }, generation).await,
             Err(why) => Err(Failure::Unknown(why)),
         };
         match answer {

@@ -12,10 +12,11 @@ use group0_api::{
 };
 use group0_core::{
     ids::{Generation, HostId},
-    io::{AdminReply, AdminRequest, Order},
+    io::{AdminReply, AdminRequest, Order, RecoveryPlan, RecoveryStep},
     schema::{Cell, RowKey, Rows},
 };
 use std::{
+    collections::BTreeSet,
     net::IpAddr,
     num::NonZeroU64,
     path::{Path, PathBuf},
@@ -25,6 +26,8 @@ use tonic::{Request, Response, Status, transport::Server};
 
 /// Lines of one message of `GetSchema`: some hundred KiB.
 const LINES: usize = 1000;
+/// Of the text of a plan of recovery, in bytes: it is stored on every survivor.
+const PLAN_TEXT: usize = 64 << 10;
 /// Characters of the name of a run, as in the operator's own object: it goes to the log.
 const RUN_ID: usize = 64;
 
@@ -50,6 +53,11 @@ impl Admin {
             AdminReply::Refused(reason) => Err(Status::failed_precondition(reason)),
             reply => Ok(reply),
         }
+    }
+
+    async fn step(&self, request: Request<v1::RecoveryOrder>, step: RecoveryStep) -> Result<Response<v1::RecoveryDone>, Status> {
+        self.change(request, |asked| recover(asked.epoch, asked.run_id, asked.plan, step)).await?;
+        Ok(Response::new(v1::RecoveryDone {}))
     }
 
     /// A verb that changes something.
@@ -97,6 +105,25 @@ fn host(asked: &str) -> Result<HostId, Status> {
 fn epoch(asked: u64) -> Result<NonZeroU64, Status> {
     NonZeroU64::new(asked)
         .ok_or_else(|| Status::invalid_argument("epoch 0 cannot be claimed; nothing was changed. Epochs begin at 1"))
+}
+
+fn hosts(asked: &[String]) -> Result<BTreeSet<HostId>, Status> {
+    asked.iter().map(|id| host(id)).collect()
+}
+
+fn recover(epoch: u64, run_id: String, plan: u64, step: RecoveryStep) -> Result<AdminRequest, Status> {
+    let forgotten = || Status::invalid_argument("the number of the plan is missing; nothing was changed");
+    Ok(AdminRequest::Recover { order: order(epoch, run_id)?, plan: NonZeroU64::new(plan).ok_or_else(forgotten)?, step })
+}
+
+fn recovery_plan(asked: v1::RecoveryPlan) -> Result<RecoveryPlan, Status> {
+    if asked.text.len() > PLAN_TEXT {
+        return Err(Status::invalid_argument(format!(
+            "the text of the plan has more than {PLAN_TEXT} bytes; nothing was changed"
+        )));
+    }
+    let (survivors, excluded) = (hosts(&asked.survivors)?, hosts(&asked.excluded)?);
+    Ok(RecoveryPlan { number: asked.number, survivors, excluded, text: asked.text })
 }
 
 fn status(reply: AdminReply, workdir: &Path) -> Result<v1::Status, Status> {
@@ -154,7 +181,7 @@ impl admin_server::Admin for Admin {
     async fn remove_node(&self, request: Request<v1::RemoveNodeRequest>) -> Result<Response<v1::RemoveNodeResponse>, Status> {
         let verb = |asked: v1::RemoveNodeRequest| {
             let order = Some(order(asked.epoch, asked.run_id)?);
-            let ignore = asked.ignore_host_ids.iter().map(|id| host(id)).collect::<Result<_, _>>()?;
+            let ignore = hosts(&asked.ignore_host_ids)?.into_iter().collect();
             Ok(AdminRequest::RemoveNode { order, host: host(&asked.host_id)?, ignore })
         };
         self.change(request, verb).await?;
@@ -178,6 +205,53 @@ impl admin_server::Admin for Admin {
         let lines = lines(&rows);
         let messages: Vec<_> = lines.chunks(LINES).map(|lines| Ok(v1::SchemaRows { rows: lines.to_vec() })).collect();
         Ok(Response::new(stream::iter(messages).boxed()))
+    }
+
+    async fn get_evidence(&self, _: Request<v1::GetEvidenceRequest>) -> Result<Response<v1::Evidence>, Status> {
+        let AdminReply::Evidence(evidence) = self.ask(AdminRequest::GetEvidence).await? else { return Err(unexpected()) };
+        Ok(Response::new(report::evidence(&evidence)))
+    }
+
+    async fn prepare_fence(&self, request: Request<v1::PrepareFenceRequest>) -> Result<Response<v1::RecoveryDone>, Status> {
+        let verb = |asked: v1::PrepareFenceRequest| {
+            let plan = recovery_plan(asked.plan.unwrap_or_default())?;
+            recover(asked.epoch, asked.run_id, plan.number, RecoveryStep::PrepareFence(plan))
+        };
+        self.change(request, verb).await?;
+        Ok(Response::new(v1::RecoveryDone {}))
+    }
+
+    async fn fence(&self, request: Request<v1::RecoveryOrder>) -> Result<Response<v1::RecoveryDone>, Status> {
+        self.step(request, RecoveryStep::Fence).await
+    }
+
+    async fn lift_fence(&self, request: Request<v1::RecoveryOrder>) -> Result<Response<v1::RecoveryDone>, Status> {
+        self.step(request, RecoveryStep::LiftFence).await
+    }
+
+    async fn enter_recovery(&self, request: Request<v1::RecoveryOrder>) -> Result<Response<v1::RecoveryDone>, Status> {
+        self.step(request, RecoveryStep::EnterRecovery).await
+    }
+
+    async fn roll_forward(&self, request: Request<v1::RollForwardRequest>) -> Result<Response<v1::RecoveryDone>, Status> {
+        let verb = |asked: v1::RollForwardRequest| {
+            let step = RecoveryStep::RollForward { donor: host(&asked.donor_host_id)? };
+            recover(asked.epoch, asked.run_id, asked.plan, step)
+        };
+        self.change(request, verb).await?;
+        Ok(Response::new(v1::RecoveryDone {}))
+    }
+
+    async fn reset_group0(&self, request: Request<v1::RecoveryOrder>) -> Result<Response<v1::RecoveryDone>, Status> {
+        self.step(request, RecoveryStep::ResetGroup0).await
+    }
+
+    async fn leave_recovery(&self, request: Request<v1::RecoveryOrder>) -> Result<Response<v1::RecoveryDone>, Status> {
+        self.step(request, RecoveryStep::LeaveRecovery).await
+    }
+
+    async fn close_recovery(&self, request: Request<v1::RecoveryOrder>) -> Result<Response<v1::RecoveryDone>, Status> {
+        self.step(request, RecoveryStep::CloseRecovery).await
     }
 }
 

@@ -2,7 +2,7 @@
 
 use group0_api::v1;
 use group0_core::{
-    status::{Boot, GroupStatus, PeerStatus, Procedure, Status, UpgradeFigures},
+    status::{Boot, Evidence, GroupStatus, PeerStatus, PlanState, Procedure, Status, StoredPlan, UpgradeFigures},
     upgrade::{Step, WaitingOn},
 };
 use std::time::Duration;
@@ -67,6 +67,47 @@ pub fn status(status: &Status, disk_free_bytes: Option<u64>) -> v1::Status {
         fsync_nanos: nanos(status.cost.fsync),
         operator_epoch: status.operator_epoch,
         disk_free_bytes: disk_free_bytes.unwrap_or_default(),
+        evidence: Some(evidence(&status.evidence)),
+    }
+}
+
+/// What a recovery is planned from.
+pub fn evidence(evidence: &Evidence) -> v1::Evidence {
+    let heard = evidence.heard.iter().map(|(host, ago)| v1::HostHeard {
+        host_id: host.to_string(),
+        millis_ago: u64::try_from(ago.as_millis()).unwrap_or(u64::MAX),
+    });
+    v1::Evidence {
+        group_id: evidence.group.map(|group| group.to_string()).unwrap_or_default(),
+        incarnation: evidence.incarnation.0,
+        last_term: evidence.last.term,
+        last_index: evidence.last.index,
+        commit_index: evidence.commit,
+        recovery_stored: evidence.recovery_stored,
+        heard: heard.collect(),
+        removed_host_ids: evidence.removed.iter().map(ToString::to_string).collect(),
+        plan: evidence.plan.as_ref().map(plan),
+        plan_state: evidence.plan.as_ref().map_or(v1::evidence::PlanState::Unspecified, |plan| plan_state(plan.state)).into(),
+        rolled_forward: evidence.plan.as_ref().is_some_and(|plan| plan.rolled_forward),
+    }
+}
+
+fn plan(StoredPlan { plan, .. }: &StoredPlan) -> v1::RecoveryPlan {
+    v1::RecoveryPlan {
+        number: plan.number,
+        survivors: plan.survivors.iter().map(ToString::to_string).collect(),
+        excluded: plan.excluded.iter().map(ToString::to_string).collect(),
+        text: plan.text.clone(),
+    }
+}
+
+const fn plan_state(state: PlanState) -> v1::evidence::PlanState {
+    match state {
+        PlanState::Prepared => v1::evidence::PlanState::Prepared,
+        PlanState::Fenced => v1::evidence::PlanState::Fenced,
+        PlanState::Resetting => v1::evidence::PlanState::Resetting,
+        PlanState::Done => v1::evidence::PlanState::Done,
+        PlanState::Withdrawn => v1::evidence::PlanState::Withdrawn,
     }
 }
 

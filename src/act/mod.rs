@@ -5,7 +5,7 @@
 use crate::{
     crd::{Group0Upgrade, Group0UpgradeStatus},
     observe::Observation,
-    plan::Action,
+    plan::{Action, FrozenPlan},
 };
 use k8s_openapi::jiff::Timestamp;
 use std::fmt;
@@ -17,6 +17,8 @@ pub struct Order {
     pub run_id: String,
     /// The epoch of whoever acts.
     pub epoch: u64,
+    /// The plan of recovery, if there is one.
+    pub plan: Option<FrozenPlan>,
 }
 
 /// Why something was not done.

@@ -16,9 +16,11 @@ use k8s_openapi::{
 };
 use kube::{
     Api, Error,
-    api::{ObjectMeta, Patch, PatchParams, PostParams},
+    api::{DeleteParams, ObjectMeta, Patch, PatchParams, PostParams},
 };
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use std::fmt::Debug;
 
 /// The annotation whose change makes every older version of an object unusable.
 const TOUCHED: &str = "group0.dev/epoch";
@@ -91,6 +93,19 @@ pub async fn evict(pods: &Api<Pod>, name: &str, uid: &str, version: u64) -> Resu
         done(pods.create_subresource::<_, Value>("eviction", name, &parameters, &eviction).await)?;
     }
     Ok(())
+}
+
+/// Deletes the object with this UID. That it is gone already is as good.
+pub async fn delete<K>(objects: &Api<K>, name: &str, uid: Option<&str>) -> Result<(), Failure>
+where
+    K: Clone + DeserializeOwned + Debug,
+{
+    let preconditions = kube::api::Preconditions { uid: uid.map(Into::into), ..kube::api::Preconditions::default() };
+    let parameters = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
+    match objects.delete(name, &parameters).await {
+        Err(Error::Api(status)) if status.code == 404 => Ok(()),
+        result => done(result),
+    }
 }
 
 /// Makes a ConfigMap so, whatever it was.

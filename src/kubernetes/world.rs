@@ -17,7 +17,7 @@ use crate::{
 use k8s_openapi::{
     api::{
         apps::v1::StatefulSet,
-        core::v1::{ConfigMap, Node, ObjectReference, Pod as ApiPod},
+        core::v1::{ConfigMap, Node, ObjectReference, PersistentVolumeClaim, Pod as ApiPod},
     },
     jiff::{SignedDuration, Timestamp},
 };
@@ -286,9 +286,7 @@ impl KubeWorld {
     }
 
     fn has_lost_its_volume(&self, pod: &ApiPod) -> bool {
-        let volumes = pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());
-        let mut claims = volumes.filter_map(|volume| volume.persistent_volume_claim.as_ref());
-        claims.any(|claim| match self.caches.claims.get(Some(&self.namespace), &claim.claim_name) {
+        claims_of(pod).any(|name| match self.caches.claims.get(Some(&self.namespace), name) {
             Ok(Some(claim)) => claim.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Lost"),
             Ok(None) => true,
             Err(_) => false,
@@ -318,6 +316,25 @@ impl KubeWorld {
         }
         Ok(())
     }
+
+    /// Deletes the claims of a lost pod, then the pod, which holds them: its StatefulSet makes both anew.
+    async fn replace(&self, node: &PodName, uid: &str) -> Result<(), Failure> {
+        let pod = self.caches.pods.get(Some(&self.namespace), &node.name).map_err(Failure::Refused)?;
+        let pod = pod.filter(|pod| pod.metadata.uid.as_deref() == Some(uid));
+        let pod = pod.ok_or_else(|| Failure::Refused(format!("there is no pod {node} with UID {uid}")))?;
+        let claims: Api<PersistentVolumeClaim> = Api::namespaced(self.client.clone(), &self.namespace);
+        for name in claims_of(&pod) {
+            if let Some(claim) = self.caches.claims.get(Some(&self.namespace), name).map_err(Failure::Refused)? {
+                verbs::delete(&claims, name, claim.metadata.uid.as_deref()).await?;
+            }
+        }
+        verbs::delete(&self.pods(), &node.name, Some(uid)).await
+    }
+}
+
+fn claims_of(pod: &ApiPod) -> impl Iterator<Item = &str> {
+    let volumes = pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());
+    volumes.filter_map(|volume| volume.persistent_volume_claim.as_ref()).map(|claim| claim.claim_name.as_str())
 }
 
 fn address(pod: &ApiPod, port: u16) -> Option<SocketAddr> {
@@ -382,6 +399,9 @@ impl World for KubeWorld {
             Action::Backup { node } => self.back_up(node, &order.run_id).await,
             Action::Proceed { node } => self.admin(node).await?.proceed(order).await,
             Action::RetryUpgrade { node } => self.admin(node).await?.retry_upgrade(order).await,
+            Action::Recover { node, plan, verb } => self.admin(node).await?.recover(order, *plan, *verb).await,
+            Action::RemoveHost { node, host, ignore } => self.admin(node).await?.remove_host(order, *host, ignore).await,
+            Action::Replace { node, uid } => self.replace(node, uid).await,
         }
     }
 

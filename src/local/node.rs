@@ -25,6 +25,9 @@ use tokio::sync::Notify;
 /// A process that ends by itself after having answered is started again so often, as a kubelet would.
 const MAX_RESTARTS: u32 = 5;
 
+/// In a node's folder: all that makes it the host that it is.
+const DATA: &str = "data";
+
 /// What all nodes of a cluster share.
 #[derive(Clone, Debug)]
 pub struct Cluster {
@@ -73,9 +76,17 @@ struct Config<'a> {
 
 /// The process that runs in this node's folder, if one does.
 pub fn running(folder: &Path) -> Result<Option<Identity>, Error> {
-    let recorded = folder::read(&folder.join("pid"))?;
-    let recorded = recorded.and_then(|text| text.parse::<Identity>().ok()).filter(|identity| identity.is_alive());
+    let recorded = recorded(folder)?.filter(|identity| identity.is_alive());
     Ok(recorded.or_else(|| Identity::of_config(&folder.join("node.yaml"))))
+}
+
+/// The process that ran there last.
+fn recorded(folder: &Path) -> Result<Option<Identity>, Error> {
+    Ok(folder::read(&folder.join("pid"))?.and_then(|text| text.parse().ok()))
+}
+
+fn is_without_data(folder: &Path) -> bool {
+    matches!(folder.join(DATA).try_exists(), Ok(false))
 }
 
 impl Cluster {
@@ -92,6 +103,7 @@ impl Node {
         let changed = cluster.changed.clone();
         let process = match running(&folder)? {
             Some(identity) => Process::attach(identity, move || changed.notify_one()),
+            None if is_without_data(&folder) => Process::ended_before(recorded(&folder)?.unwrap_or_default()),
             None => start(&folder, &cluster)?,
         };
         let follow = Follow::start(address, cluster.limit, None, cluster.changed.clone());
@@ -141,9 +153,14 @@ impl Node {
             hold,
             template_hash: self.cluster.program.display().to_string().replace(' ', "_"),
             machine: Machine::There,
-            volume_gone: false,
+            volume_gone: self.has_lost_its_data(),
         };
         Part::Known { value: pod, age: SignedDuration::ZERO }
+    }
+
+    /// Somebody has taken its data away, and its process has ended: the host that it was is gone for good.
+    fn has_lost_its_data(&self) -> bool {
+        self.process.ended().is_some() && is_without_data(&self.folder)
     }
 
     fn next_version(&mut self) -> Result<(), Error> {
@@ -177,18 +194,38 @@ impl Node {
         self.replace_process(flag).await.map_err(|error| Failure::Unknown(error.to_string()))
     }
 
-    async fn replace_process(&mut self, flag: bool) -> Result<(), Error> {
+    /// Starts a fresh member where a host was lost with its data, if it still is that one.
+    pub fn replace(&mut self, uid: &str, flag: bool) -> Result<(), Failure> {
+        let present = self.process.identity().to_string();
+        if present != uid || !self.has_lost_its_data() {
+            return Err(Failure::Refused(format!("the pod has UID {present}, not {uid}, or it still has its data")));
+        }
+        self.boot_afresh(flag).map_err(|error| Failure::Unknown(error.to_string()))
+    }
+
+    fn boot_afresh(&mut self, flag: bool) -> Result<(), Error> {
+        self.write_environment(flag)?;
+        make_data(&self.folder)?;
+        self.restart()
+    }
+
+    fn write_environment(&self, flag: bool) -> Result<(), Error> {
         let environment = if flag { format!("{FLAG}=true\n{HOLD}=true\n") } else { String::new() };
-        folder::replace(&self.folder.join("env"), &environment)?;
+        folder::replace(&self.folder.join("env"), &environment)
+    }
+
+    async fn replace_process(&mut self, flag: bool) -> Result<(), Error> {
+        self.write_environment(flag)?;
         self.process.terminate();
         self.process.gone(&self.name.name).await?;
         self.restart()
     }
 
     /// Plays the kubelet: a process that has ended by itself is started again. One of ours that never answered is not: it would
-    /// end for the same reason. One that an earlier operator started may have been ended by it.
+    /// end for the same reason. One that an earlier operator started may have been ended by it. One whose data is gone waits for what
+    /// becomes of it, as a pod does without its volume.
     pub fn tend(&mut self) -> Result<(), Error> {
-        let Some(how) = self.process.ended() else { return Ok(()) };
+        let Some(how) = self.process.ended().filter(|_| !self.has_lost_its_data()) else { return Ok(()) };
         let never_ran = self.process.ours && !self.follow.ever_answered();
         if never_ran || self.restarts >= MAX_RESTARTS {
             return Err(self.does_not_run(&how));
@@ -232,11 +269,10 @@ impl Node {
 
 fn write_config(folder: &Path, cluster: &Cluster, index: u32) -> Result<(), Error> {
     let path = folder.join("node.yaml");
-    let data = folder.join("data");
-    fs::create_dir_all(&data).map_err(|error| Error::failure(format!("{}: cannot be made: {error}", data.display())))?;
     if path.exists() {
         return Ok(());
     }
+    let data = make_data(folder)?;
     let own = cluster.subnet.address(index);
     let config = Config {
         cluster_name: &cluster.name,
@@ -251,6 +287,12 @@ fn write_config(folder: &Path, cluster: &Cluster, index: u32) -> Result<(), Erro
     };
     let text = serde_saphyr::to_string(&config).map_err(|error| Error::failure(format!("{}: {error}", path.display())))?;
     folder::replace(&path, &text)
+}
+
+fn make_data(folder: &Path) -> Result<PathBuf, Error> {
+    let data = folder.join(DATA);
+    fs::create_dir_all(&data).map_err(|error| Error::failure(format!("{}: cannot be made: {error}", data.display())))?;
+    Ok(data)
 }
 
 fn start(folder: &Path, cluster: &Cluster) -> Result<Process, Error> {

@@ -24,7 +24,7 @@ const DEATH: Duration = Duration::from_secs(5);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Pid and start time (in ticks since the machine was started).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Identity {
     pid: i32,
     started: u64,
@@ -141,6 +141,12 @@ impl Process {
             sender.send_replace(Some("it is gone".into()));
             on_end();
         });
+        Self { identity, ended, ours: false }
+    }
+
+    /// One that ended before this run and is not started again.
+    pub fn ended_before(identity: Identity) -> Self {
+        let (_, ended) = watch::channel(Some("it is gone".into()));
         Self { identity, ended, ours: false }
     }
 

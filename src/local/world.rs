@@ -154,6 +154,12 @@ impl World for LocalWorld {
             Action::Backup { node } => self.back_up(node, &order.run_id).await,
             Action::Proceed { node } => self.admin(node).await?.proceed(order).await,
             Action::RetryUpgrade { node } => self.admin(node).await?.retry_upgrade(order).await,
+            Action::Recover { node, plan, verb } => self.admin(node).await?.recover(order, *plan, *verb).await,
+            Action::RemoveHost { node, host, ignore } => self.admin(node).await?.remove_host(order, *host, ignore).await,
+            Action::Replace { node, uid } => {
+                let flag = self.set.flag;
+                self.node(node)?.replace(uid, flag)
+            }
         }
     }
 

@@ -1,8 +1,8 @@
 //! The border to the nodes: the answer of the Admin service → [`NodeSeen`]. What cannot be parsed is a reason, not a guess.
 
-use super::{Figures, Group, HostId, NodeSeen, Peer, Procedure, UpgradeState};
+use super::{Evidence, Figures, Group, HostId, NodeSeen, Peer, PlanState, Position, Procedure, StoredPlan, UpgradeState};
 use group0_api::v1::{self, procedure::Phase};
-use k8s_openapi::jiff::Timestamp;
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
@@ -28,6 +28,44 @@ pub fn node_seen(status: &v1::Status, now: Timestamp) -> Result<NodeSeen, String
         figures: status.upgrade_figures.as_ref().map(figures).transpose()?,
         epoch: status.operator_epoch,
         disk_free: Some(status.disk_free_bytes).filter(|bytes| *bytes != 0),
+        evidence: status.evidence.as_ref().map(evidence).transpose()?.unwrap_or_default(),
+    })
+}
+
+fn evidence(evidence: &v1::Evidence) -> Result<Evidence, String> {
+    let heard = |heard: &v1::HostHeard| {
+        let ago = i64::try_from(heard.millis_ago).map_or(SignedDuration::MAX, SignedDuration::from_millis);
+        Ok::<_, String>((host(&heard.host_id)?, ago))
+    };
+    Ok(Evidence {
+        group: if evidence.group_id.is_empty() { None } else { Some(uuid(&evidence.group_id)?) },
+        incarnation: evidence.incarnation,
+        last: Position { term: evidence.last_term, index: evidence.last_index },
+        commit: evidence.commit_index,
+        recovery_stored: evidence.recovery_stored,
+        heard: evidence.heard.iter().map(heard).collect::<Result<_, _>>()?,
+        removed: hosts(&evidence.removed_host_ids)?,
+        plan: evidence.plan.as_ref().map(|plan| stored_plan(plan, evidence)).transpose()?,
+    })
+}
+
+fn stored_plan(plan: &v1::RecoveryPlan, evidence: &v1::Evidence) -> Result<StoredPlan, String> {
+    use v1::evidence::PlanState as Wire;
+    let state = match evidence.plan_state() {
+        Wire::Prepared => PlanState::Prepared,
+        Wire::Fenced => PlanState::Fenced,
+        Wire::Resetting => PlanState::Resetting,
+        Wire::Done => PlanState::Done,
+        Wire::Withdrawn => PlanState::Withdrawn,
+        Wire::Unspecified => return Err("its plan of recovery is in a state that is not known".into()),
+    };
+    Ok(StoredPlan {
+        number: plan.number,
+        survivors: hosts(&plan.survivors)?,
+        excluded: hosts(&plan.excluded)?,
+        text: plan.text.clone(),
+        state,
+        rolled_forward: evidence.rolled_forward,
     })
 }
 

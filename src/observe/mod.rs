@@ -8,7 +8,9 @@ pub mod follow;
 mod node;
 mod set;
 
-pub use node::{Figures, Group, Machine, NodeSeen, Peer, Pod, PodState, Procedure, UpgradeState};
+pub use node::{
+    Evidence, Figures, Group, Machine, NodeSeen, Peer, PlanState, Pod, PodState, Position, Procedure, StoredPlan, UpgradeState,
+};
 pub use set::{Owner, Set};
 
 use k8s_openapi::jiff::SignedDuration;

@@ -94,6 +94,70 @@ pub struct NodeSeen {
     pub epoch: u64,
     /// Bytes that it may still write, if it can tell.
     pub disk_free: Option<u64>,
+    /// What a recovery would be planned from.
+    pub evidence: Evidence,
+}
+
+/// What a recovery is planned from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Evidence {
+    /// The stored group, whether the node takes part in it or not.
+    pub group: Option<Uuid>,
+    /// The highest incarnation that it knows of.
+    pub incarnation: u32,
+    /// The last entry of its log, or its snapshot if the log is empty; zero if there is neither.
+    pub last: Position,
+    /// The commit index.
+    pub commit: u64,
+    /// Whether its next start is in recovery.
+    pub recovery_stored: bool,
+    /// How long ago each other host was heard, itself and not by hearsay, when the answer came.
+    pub heard: BTreeMap<HostId, SignedDuration>,
+    /// Hosts that are removed for ever.
+    pub removed: BTreeSet<HostId>,
+    /// The plan that was stored last.
+    pub plan: Option<StoredPlan>,
+}
+
+/// A place in the log; ordered as Raft elects.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Position {
+    /// The term of the entry.
+    pub term: u64,
+    /// Its index.
+    pub index: u64,
+}
+
+/// A plan of recovery as a survivor keeps it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredPlan {
+    /// Its number.
+    pub number: u64,
+    /// All that are left.
+    pub survivors: BTreeSet<HostId>,
+    /// All that are given up.
+    pub excluded: BTreeSet<HostId>,
+    /// The plan as it was approved.
+    pub text: String,
+    /// How far it has come there.
+    pub state: PlanState,
+    /// Whether the log, or what the donor has of it, is in the schema.
+    pub rolled_forward: bool,
+}
+
+/// How far a plan has come on one survivor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PlanState {
+    /// Stored, without effect.
+    Prepared,
+    /// The excluded are not heard; that can be lifted.
+    Fenced,
+    /// From `ResetGroup0` on: only forward.
+    Resetting,
+    /// Over.
+    Done,
+    /// Given up before it had come to `Resetting`.
+    Withdrawn,
 }
 
 impl NodeSeen {

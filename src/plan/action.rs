@@ -1,6 +1,6 @@
 //! What can be done: each idempotent, each with the precondition that makes a late performer fail.
 
-use crate::observe::PodName;
+use crate::observe::{HostId, PodName};
 use std::fmt;
 
 /// One thing to do.
@@ -72,6 +72,31 @@ pub enum Action {
         /// The node.
         node: PodName,
     },
+    /// A step of a recovery on this node. What the plan says is in [`crate::act::Order`].
+    Recover {
+        /// The node, a survivor.
+        node: PodName,
+        /// The number of the plan.
+        plan: u64,
+        /// The step.
+        verb: RecoveryVerb,
+    },
+    /// Have this node remove a host that is dead, for good.
+    RemoveHost {
+        /// The node that does it.
+        node: PodName,
+        /// The dead host.
+        host: HostId,
+        /// Other dead hosts, which need not agree.
+        ignore: Vec<HostId>,
+    },
+    /// Give up the volume of a lost node, so that a fresh member boots in its place.
+    Replace {
+        /// The lost node.
+        node: PodName,
+        /// The pod with this UID, and no other; empty if there is none.
+        uid: String,
+    },
     /// Take the owner's name out of the StatefulSet.
     Disown {
         /// The StatefulSet.
@@ -79,6 +104,46 @@ pub enum Action {
         /// Only in this version.
         version: u64,
     },
+}
+
+/// The steps of a recovery that take place on a node, in their order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RecoveryVerb {
+    /// Store the plan; nothing else changes.
+    PrepareFence,
+    /// Hear nothing of the excluded hosts.
+    Fence,
+    /// Withdraw the plan, and hear them again.
+    LiftFence,
+    /// Start in recovery the next time.
+    EnterRecovery,
+    /// Apply the log to the end if the donor is this node; else merge what the donor has.
+    RollForward {
+        /// Whose log is the longest.
+        donor: HostId,
+    },
+    /// Forget group, history and discovery, and remove the excluded for ever.
+    ResetGroup0,
+    /// Start outside recovery the next time.
+    LeaveRecovery,
+    /// The plan is done.
+    CloseRecovery,
+}
+
+impl RecoveryVerb {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::PrepareFence => "PrepareFence",
+            Self::Fence => "Fence",
+            Self::LiftFence => "LiftFence",
+            Self::EnterRecovery => "EnterRecovery",
+            Self::RollForward { .. } => "RollForward",
+            Self::ResetGroup0 => "ResetGroup0",
+            Self::LeaveRecovery => "LeaveRecovery",
+            Self::CloseRecovery => "CloseRecovery",
+        }
+    }
 }
 
 impl Action {
@@ -97,6 +162,9 @@ impl Action {
             Self::Backup { .. } => "Backup",
             Self::Proceed { .. } => "Proceed",
             Self::RetryUpgrade { .. } => "RetryUpgrade",
+            Self::Recover { verb, .. } => verb.name(),
+            Self::RemoveHost { .. } => "RemoveHost",
+            Self::Replace { .. } => "Replace",
         }
     }
 
@@ -129,7 +197,7 @@ impl Action {
 
     /// Whether doing it late, when the plan has become another, could do harm.
     pub fn is_harmful_when_late(&self) -> bool {
-        matches!(self, Self::Recreate { .. } | Self::Restart { .. } | Self::SetTemplate { .. })
+        matches!(self, Self::Recreate { .. } | Self::Restart { .. } | Self::SetTemplate { .. } | Self::Replace { .. })
     }
 }
 
@@ -148,6 +216,12 @@ impl fmt::Display for Action {
             Self::Backup { node } => write!(f, "back up the schema of {node}"),
             Self::Proceed { node } => write!(f, "proceed {node}"),
             Self::RetryUpgrade { node } => write!(f, "retry upgrade {node}"),
+            Self::Recover { node, plan, verb: RecoveryVerb::RollForward { donor } } => {
+                write!(f, "RollForward {node} from {donor} by plan {plan}")
+            }
+            Self::Recover { node, plan, verb } => write!(f, "{} {node} by plan {plan}", verb.name()),
+            Self::RemoveHost { node, host, .. } => write!(f, "have {node} remove {host}"),
+            Self::Replace { node, .. } => write!(f, "give up the volume of {node} so that a fresh member boots there"),
         }
     }
 }

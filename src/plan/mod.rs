@@ -17,6 +17,7 @@ mod health;
 mod journal;
 mod outlook;
 mod preflight;
+mod recovery;
 mod remember;
 mod report;
 mod rolling;
@@ -24,8 +25,9 @@ pub mod stall;
 mod terms;
 pub mod window;
 
-pub use action::Action;
+pub use action::{Action, RecoveryVerb};
 pub use journal::{Halt, Intent, Journal, Progress, Remembered};
+pub use recovery::FrozenPlan;
 pub use report::{Report, WaitingFor};
 
 use crate::{

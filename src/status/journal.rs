@@ -3,7 +3,7 @@
 use crate::{
     crd::{Group0UpgradeStatus, HaltStatus, IntentStatus, NodeStatus, SetVersion},
     observe::{HostId, PodName},
-    plan::{Action, Halt, Intent, Journal, Progress, Remembered},
+    plan::{Action, Halt, Intent, Journal, Progress, RecoveryVerb, Remembered},
 };
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 use uuid::Uuid;
@@ -135,6 +135,12 @@ fn fill(written: &mut NodeStatus, node: &Remembered) {
 }
 
 fn write_intent(Intent { action, epoch, at }: &Intent) -> IntentStatus {
+    let host = match action {
+        Action::Recover { verb: RecoveryVerb::RollForward { donor: host }, .. } | Action::RemoveHost { host, .. } => {
+            host.to_string()
+        }
+        _ => String::new(),
+    };
     let (target, uid, version) = match action {
         Action::Own { set, version }
         | Action::Disown { set, version }
@@ -146,6 +152,9 @@ fn write_intent(Intent { action, epoch, at }: &Intent) -> IntentStatus {
         Action::ClaimEpoch { node } | Action::Backup { node } | Action::Proceed { node } | Action::RetryUpgrade { node } => {
             (&node.name, "", 0)
         }
+        Action::Recover { node, plan, .. } => (&node.name, host.as_str(), *plan),
+        Action::RemoveHost { node, .. } => (&node.name, host.as_str(), 0),
+        Action::Replace { node, uid } => (&node.name, uid.as_str(), 0),
     };
     IntentStatus { verb: action.verb().into(), target: target.clone(), uid: uid.into(), version, epoch: *epoch, at: Time(*at) }
 }
@@ -170,9 +179,29 @@ fn read_intent(intent: &IntentStatus, member: &impl Fn(&str) -> Option<PodName>)
                 "Backup" => Action::Backup { node },
                 "Proceed" => Action::Proceed { node },
                 "RetryUpgrade" => Action::RetryUpgrade { node },
-                _ => return None,
+                "Replace" => Action::Replace { node, uid },
+                "RemoveHost" => Action::RemoveHost { node, host: host(&uid)?, ignore: Vec::new() },
+                verb => Action::Recover { node, plan: version, verb: recovery_verb(verb, &uid)? },
             }
         }
     };
     Some(Intent { action, epoch: *epoch, at: at.0 })
+}
+
+fn host(text: &str) -> Option<HostId> {
+    Uuid::parse_str(text).ok().map(HostId)
+}
+
+fn recovery_verb(name: &str, donor: &str) -> Option<RecoveryVerb> {
+    Some(match name {
+        "PrepareFence" => RecoveryVerb::PrepareFence,
+        "Fence" => RecoveryVerb::Fence,
+        "LiftFence" => RecoveryVerb::LiftFence,
+        "EnterRecovery" => RecoveryVerb::EnterRecovery,
+        "RollForward" => RecoveryVerb::RollForward { donor: host(donor)? },
+        "ResetGroup0" => RecoveryVerb::ResetGroup0,
+        "LeaveRecovery" => RecoveryVerb::LeaveRecovery,
+        "CloseRecovery" => RecoveryVerb::CloseRecovery,
+        _ => return None,
+    })
 }

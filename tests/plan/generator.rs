@@ -5,8 +5,8 @@ use crate::world::{host, known, new_node, new_pod, new_set, peer};
 use group0_operator::{
     crd::{Backup, ClusterRef, ConfirmedDead, Deadlines, Group0UpgradeSpec, GuardOverride, Mode, Pacing, Window},
     observe::{
-        Group, HostId, Machine, NodeSeen, NodeView, Object, Observation, Owner, Part, Pod, PodName, PodState, Procedure, Set,
-        UpgradeState,
+        Evidence, Group, HostId, Machine, NodeSeen, NodeView, Object, Observation, Owner, Part, Pod, PodName, PodState,
+        Procedure, Set, UpgradeState,
     },
     plan::{Action, Halt, Intent, Journal, Progress, Remembered},
 };
@@ -277,6 +277,7 @@ impl Choices {
             schema_version: self.or("aaaa".into(), &["bbbb".into(), "z".repeat(99)]),
             epoch: self.or(epoch, &[0, epoch - 1, epoch + 1]),
             disk_free: self.or(Some(1 << 30), &[None, Some(5)]),
+            evidence: Evidence::default(),
             ..new_node(name, peers)
         }
     }

@@ -7,8 +7,8 @@ use crate::{
 use group0_operator::{
     crd::{ClusterRef, Group0UpgradeSpec},
     observe::{
-        Group, HostId, Machine, NodeSeen, NodeView, Object, Observation, Owner, Part, Peer, Pod, PodName, PodState, Procedure,
-        Set, UpgradeState,
+        Evidence, Group, HostId, Machine, NodeSeen, NodeView, Object, Observation, Owner, Part, Peer, Pod, PodName, PodState,
+        Procedure, Set, UpgradeState,
     },
 };
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
@@ -124,6 +124,7 @@ fn node(seen: &Seen, place: Place, view: &View) -> NodeSeen {
         figures: None,
         epoch: view.epoch.into(),
         disk_free: None,
+        evidence: Evidence::default(),
     }
 }
 

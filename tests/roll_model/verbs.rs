@@ -28,7 +28,11 @@ pub fn act(setup: &Setup, world: &mut World, action: &Action, epoch: u64) -> Out
         Action::Proceed { node } => proceed(setup, world, seen::place(node), epoch),
         Action::Backup { node } => world.pods[seen::place(node)].now.answers(),
         // No procedure fails here.
-        Action::Restart { .. } | Action::RetryUpgrade { .. } => false,
+        Action::Restart { .. }
+        | Action::RetryUpgrade { .. }
+        | Action::Recover { .. }
+        | Action::RemoveHost { .. }
+        | Action::Replace { .. } => false,
     };
     if takes_place { Outcome::Done } else { Outcome::Refused }
 }

@@ -6,18 +6,18 @@ use crate::{
     process::{Answer, Ask, Pid},
 };
 use group0_core::{
-    ids::Generation,
-    io::{self, AdminReply, AdminRequest, CallError},
+    ids::{Generation, HostId},
+    io::{self, AdminReply, AdminRequest, CallError, RecoveryPlan, RecoveryStep},
 };
 use group0_operator::{
     act::{Event, Failure, Order, Stored, World},
     crd::Group0UpgradeStatus,
-    observe::{NodeSeen, NodeView, Object, Observation, Part, PodName},
-    plan::Action,
+    observe::{self, NodeSeen, NodeView, Object, Observation, Part, PodName},
+    plan::{Action, RecoveryVerb},
 };
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     future::poll_fn,
     num::NonZeroU64,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -153,7 +153,7 @@ impl SimWorld {
     async fn admin(&self, node: &PodName, request: AdminRequest) -> Result<(), Failure> {
         let pid = self.lock().pid(node).ok_or_else(|| Failure::Refused(format!("{node}: no such node")))?;
         match self.ask(Some(pid), Ask::Admin(request), true).await? {
-            Answer::Admin(AdminReply::Done | AdminReply::Schema(_)) => Ok(()),
+            Answer::Admin(AdminReply::Done | AdminReply::Schema(_) | AdminReply::Evidence(_)) => Ok(()),
             Answer::Admin(AdminReply::Refused(why)) => Err(Failure::Refused(why)),
             other => Err(Failure::Unknown(format!("{other:?} is no answer of a node"))),
         }
@@ -243,10 +243,38 @@ impl World for SimWorld {
             Action::Backup { node } => self.admin(node, AdminRequest::GetSchema).await,
             Action::Proceed { node } => self.admin(node, AdminRequest::Proceed(by())).await,
             Action::RetryUpgrade { node } => self.admin(node, AdminRequest::RetryUpgrade(by())).await,
+            Action::Recover { node, plan, verb } => {
+                let plan = NonZeroU64::new(*plan).ok_or_else(|| Failure::Refused("plan 0".into()))?;
+                let step = recovery_step(*verb, order)?;
+                self.admin(node, AdminRequest::Recover { order: by(), plan, step }).await
+            }
+            Action::RemoveHost { node, host, ignore } => {
+                let ignore = ignore.iter().map(|host| HostId(host.0)).collect();
+                self.admin(node, AdminRequest::RemoveNode { order: Some(by()), host: HostId(host.0), ignore }).await
+            }
+            Action::Replace { .. } => Err(Failure::Refused("nothing is replaced in this world".into())),
         }
     }
 
     async fn event(&mut self, _: &Event) {}
+}
+
+fn recovery_step(verb: RecoveryVerb, order: &Order) -> Result<RecoveryStep, Failure> {
+    Ok(match verb {
+        RecoveryVerb::PrepareFence => {
+            let plan = order.plan.clone().ok_or_else(|| Failure::Refused("there is no plan".into()))?;
+            let hosts = |hosts: &BTreeSet<observe::HostId>| hosts.iter().map(|host| HostId(host.0)).collect();
+            let (survivors, excluded) = (hosts(&plan.survivors), hosts(&plan.excluded));
+            RecoveryStep::PrepareFence(RecoveryPlan { number: plan.number, survivors, excluded, text: plan.text })
+        }
+        RecoveryVerb::Fence => RecoveryStep::Fence,
+        RecoveryVerb::LiftFence => RecoveryStep::LiftFence,
+        RecoveryVerb::EnterRecovery => RecoveryStep::EnterRecovery,
+        RecoveryVerb::RollForward { donor } => RecoveryStep::RollForward { donor: HostId(donor.0) },
+        RecoveryVerb::ResetGroup0 => RecoveryStep::ResetGroup0,
+        RecoveryVerb::LeaveRecovery => RecoveryStep::LeaveRecovery,
+        RecoveryVerb::CloseRecovery => RecoveryStep::CloseRecovery,
+    })
 }
 
 /// What is known while the API server does not answer.

@@ -2,10 +2,14 @@
 
 use crate::{
     ids::{Generation, GroupId, HostId, Incarnation, Micros, TimeUuid},
-    io::Path,
+    io::{Path, RecoveryPlan},
     upgrade::{Stage, Step, WaitingOn},
 };
-use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    time::Duration,
+};
 use uuid::Uuid;
 
 /// All that an operator asks about.
@@ -55,6 +59,64 @@ pub struct Status {
     pub operator_epoch: u64,
     /// What is left for people to do, once they have ordered recovery.
     pub recovery: Option<&'static str>,
+    /// What a recovery would be planned from.
+    pub evidence: Evidence,
+}
+
+/// What a recovery is planned from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Evidence {
+    /// The stored group, whether the node takes part in it or not.
+    pub group: Option<GroupId>,
+    /// The highest that the node knows of.
+    pub incarnation: Incarnation,
+    /// The last entry of the log, or the snapshot if the log is empty.
+    pub last: Position,
+    /// The commit index.
+    pub commit: u64,
+    /// Whether the next start is in recovery.
+    pub recovery_stored: bool,
+    /// How long ago each other host was heard, itself and not by hearsay, whether it was believed or not.
+    pub heard: BTreeMap<HostId, Duration>,
+    /// Hosts that are removed for ever.
+    pub removed: BTreeSet<HostId>,
+    /// The plan that was stored last.
+    pub plan: Option<StoredPlan>,
+}
+
+/// A place in the log; ordered as Raft elects.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Position {
+    /// The term of the entry.
+    pub term: u64,
+    /// Its index.
+    pub index: u64,
+}
+
+/// A plan of recovery as a survivor keeps it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredPlan {
+    /// What was decided.
+    pub plan: RecoveryPlan,
+    /// How far it has come here.
+    pub state: PlanState,
+    /// Whether the log, or what the donor has of it, is in the schema.
+    pub rolled_forward: bool,
+}
+
+/// How far a plan has come on one survivor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PlanState {
+    /// Stored, without effect.
+    Prepared,
+    /// The excluded are not heard; that can be lifted.
+    Fenced,
+    /// From `ResetGroup0` on: only forward.
+    Resetting,
+    /// Over.
+    Done,
+    /// Given up before it had come to `Resetting`.
+    Withdrawn,
 }
 
 /// How far the first boot has come.

@@ -162,6 +162,7 @@ impl World {
                 Action::Restart { node, .. } => self.restart(&node.name),
                 Action::Proceed { node } => self.node(&node.name).proceed = true,
                 Action::RetryUpgrade { node } => self.node(&node.name).procedure = Procedure::Idle,
+                Action::Recover { .. } | Action::RemoveHost { .. } | Action::Replace { .. } => {}
             }
         }
     }

@@ -1,7 +1,7 @@
 //! The parts of a healthy cluster.
 
 use group0_operator::observe::{
-    HostId, Machine, NodeSeen, Owner, Part, Peer, Pod, PodName, PodState, Procedure, Set, UpgradeState,
+    Evidence, HostId, Machine, NodeSeen, Owner, Part, Peer, Pod, PodName, PodState, Procedure, Set, UpgradeState,
 };
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
@@ -52,6 +52,7 @@ pub fn new_node(name: &PodName, peers: BTreeMap<HostId, Peer>) -> NodeSeen {
         sequence: 100,
         epoch: 1,
         disk_free: Some(1 << 30),
+        evidence: Evidence::default(),
         host: host(name),
         generation: 1,
         release: "0.1.0".into(),

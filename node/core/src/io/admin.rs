@@ -3,9 +3,9 @@
 use crate::{
     ids::{Generation, GroupId, HostId},
     schema::Rows,
-    status::Status,
+    status::{Evidence, Status},
 };
-use std::{num::NonZeroU64, time::Duration};
+use std::{collections::BTreeSet, num::NonZeroU64, time::Duration};
 
 /// What the operator asks through the Admin service.
 #[derive(Clone, Debug)]
@@ -52,6 +52,70 @@ pub enum AdminRequest {
     StepDown,
     /// Cut the log of that group after what is applied.
     TriggerSnapshot(GroupId),
+    /// What a recovery would be planned from.
+    GetEvidence,
+    /// A step of a recovery.
+    Recover {
+        /// Who orders it.
+        order: Order,
+        /// The number of the plan that it belongs to.
+        plan: NonZeroU64,
+        /// Which.
+        step: RecoveryStep,
+    },
+}
+
+/// The steps of a recovery, in their order; each takes place on every survivor before the next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RecoveryStep {
+    /// Store the plan; nothing else changes.
+    PrepareFence(RecoveryPlan),
+    /// Hear nothing of the excluded hosts.
+    Fence,
+    /// Withdraw the plan, and hear them again.
+    LiftFence,
+    /// Start in recovery the next time.
+    EnterRecovery,
+    /// Apply the log to the end if the donor is this host; else merge what the donor has.
+    RollForward {
+        /// Whose log is the longest.
+        donor: HostId,
+    },
+    /// Forget group, history and discovery, and remove the excluded hosts for ever.
+    ResetGroup0,
+    /// Start outside recovery the next time.
+    LeaveRecovery,
+    /// The plan is done.
+    CloseRecovery,
+}
+
+impl RecoveryStep {
+    /// Its name, as the Admin service has it.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::PrepareFence(_) => "PrepareFence",
+            Self::Fence => "Fence",
+            Self::LiftFence => "LiftFence",
+            Self::EnterRecovery => "EnterRecovery",
+            Self::RollForward { .. } => "RollForward",
+            Self::ResetGroup0 => "ResetGroup0",
+            Self::LeaveRecovery => "LeaveRecovery",
+            Self::CloseRecovery => "CloseRecovery",
+        }
+    }
+}
+
+/// Who goes on and who is given up.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RecoveryPlan {
+    /// Higher than that of any plan before it.
+    pub number: u64,
+    /// All that are left.
+    pub survivors: BTreeSet<HostId>,
+    /// All that are given up.
+    pub excluded: BTreeSet<HostId>,
+    /// The plan as it was approved.
+    pub text: String,
 }
 
 /// Who orders a change.
@@ -72,6 +136,8 @@ pub enum AdminReply {
     Done,
     /// To `GetSchema`.
     Schema(Rows),
+    /// To `GetEvidence`.
+    Evidence(Box<Evidence>),
     /// Not done, and why.
     Refused(String),
 }

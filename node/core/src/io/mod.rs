@@ -15,7 +15,7 @@ mod peer;
 mod settings;
 mod store;
 
-pub use admin::{AdminReply, AdminRequest, Order};
+pub use admin::{AdminReply, AdminRequest, Order, RecoveryPlan, RecoveryStep};
 pub use client::{ClientReply, ClientRequest, CqlError, ResultSet, SchemaChange, SchemaEvent, SchemaTarget};
 pub use peer::{
     CallError, DiscoveryPeer, ExchangeReply, Header, JoinReply, Message, Migration, PeerReply, PeerRequest, Refusal, Replacement,

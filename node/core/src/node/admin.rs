@@ -68,6 +68,10 @@ impl Node {
             AdminRequest::ReadBarrier { within } => self.read_barrier(id, *within),
             AdminRequest::StepDown => Some(self.step_down()),
             AdminRequest::TriggerSnapshot(group) => Some(self.trigger_snapshot(*group)),
+            AdminRequest::GetEvidence => Some(AdminReply::Evidence(Box::new(self.evidence()))),
+            AdminRequest::Recover { order, plan, step } => {
+                self.ordered(step.name(), Some(order), |node| node.recover(id, plan.get(), step))
+            }
             AdminRequest::GetSchema => Some(AdminReply::Schema(self.schema.rows().clone())),
         };
         if let Some(reply) = reply {
@@ -231,6 +235,7 @@ impl Node {
             cost: self.cost,
             operator_epoch: self.operator_epoch(),
             recovery: self.recovery_advice(),
+            evidence: self.evidence(),
         }
     }
 

@@ -23,6 +23,7 @@ mod calls;
 mod consensus;
 mod departure;
 mod failed;
+mod fence;
 mod inspect;
 mod local;
 mod membership;
