@@ -30,7 +30,7 @@ pub enum Event {
     Prepared,
     /// Validated: nothing would change, or the client was told of an error.
     Answered,
-    /// Its command was applied and took effect.
+    /// Its command was applied and took effect; or one before it, which seemed to have lost.
     Applied,
     /// Its command was applied without effect: another was faster.
     Lost,
@@ -83,13 +83,15 @@ pub fn step(state: &Operation, event: Event) -> (Operation, Option<Action>) {
         (Phase::Barrier, Event::Turn) => with(Phase::Preparing, Action::Prepare),
         (Phase::Preparing, Event::Prepared) | (Phase::Proposed, Event::Silence) => with(Phase::Proposed, Action::Submit),
         (Phase::Preparing, Event::Answered) => (Operation { phase: Phase::Done, ..*state }, None),
-        (Phase::Proposed, Event::Applied) => with(Phase::Done, Action::Succeed),
+        (Phase::Preparing | Phase::Proposed, Event::Applied) => with(Phase::Done, Action::Succeed),
         (Phase::Proposed, Event::Lost) if state.attempts + 1 < MAX_ATTEMPTS => {
             (Operation { attempts: state.attempts + 1, phase: Phase::Barrier }, Some(Action::Barrier))
         }
         (Phase::Proposed, Event::Lost) => with(Phase::Done, Action::GiveUp),
         (Phase::Proposed, Event::Forgotten) => with(Phase::Done, Action::Wonder),
-        (Phase::Barrier | Phase::Preparing, Event::Expired) => with(Phase::Done, Action::TimeOut { submitted: false }),
+        (Phase::Barrier | Phase::Preparing, Event::Expired) => {
+            with(Phase::Done, Action::TimeOut { submitted: state.attempts > 0 })
+        }
         (Phase::Proposed, Event::Expired) => with(Phase::Done, Action::TimeOut { submitted: true }),
         _ => (state.clone(), None),
     }
@@ -113,6 +115,7 @@ mod tests {
         assert_eq!(run(&[Turn, Prepared, Silence]), Some(Action::Submit));
         assert_eq!(run(&[Turn, Prepared, Lost]), Some(Action::Barrier));
         assert_eq!(run(&[Turn, Prepared, Lost, Turn, Prepared, Applied]), Some(Action::Succeed));
+        assert_eq!(run(&[Turn, Prepared, Lost, Turn, Applied]), Some(Action::Succeed));
     }
 
     #[test]
@@ -130,6 +133,8 @@ mod tests {
     fn a_time_out_says_whether_the_outcome_is_unknown() {
         assert_eq!(run(&[Event::Expired]), Some(Action::TimeOut { submitted: false }));
         assert_eq!(run(&[Event::Turn, Event::Prepared, Event::Expired]), Some(Action::TimeOut { submitted: true }));
+        let lost = [Event::Turn, Event::Prepared, Event::Lost, Event::Expired];
+        assert_eq!(run(&lost), Some(Action::TimeOut { submitted: true }), "a second copy may still come");
         assert_eq!(run(&[Event::Turn, Event::Answered, Event::Expired]), None);
     }
 }

@@ -73,6 +73,9 @@ struct Open {
     work: Work,
     submitted: Option<(TimeUuid, Bytes)>,
     reply: ClientReply,
+    /// Commands that lost a race, each with what its success would have been: a second copy of one may have come behind what the first
+    /// was made on, and taken effect.
+    former: Vec<(TimeUuid, ClientReply)>,
 }
 
 #[derive(Debug)]
@@ -164,7 +167,7 @@ impl Node {
 
     fn open_operation(&mut self, id: RequestId, work: Work) {
         let (operation, Action::Barrier) = Operation::new() else { return };
-        self.operations.open.insert(id, Open { operation, work, submitted: None, reply: ClientReply::Void });
+        self.operations.open.insert(id, Open { operation, work, submitted: None, reply: ClientReply::Void, former: vec![] });
         self.timers.set(Timer::OperationExpired(id), self.now.elapsed + self.settings.raft_operation_timeout);
     }
 
@@ -228,6 +231,10 @@ impl Node {
             }
             taken.push(scope);
             self.operation_event(id, Event::Turn);
+            if self.has_taken_effect_before(id) {
+                self.operation_event(id, Event::Applied);
+                continue;
+            }
             let at = self.next_timestamp(after);
             if let Some(state) = self.make_command(id, at, previous) {
                 (previous, after) = (Some(state), Some(at));
@@ -236,6 +243,16 @@ impl Node {
                 self.operation_event(id, Event::Answered);
             }
         }
+    }
+
+    /// Whether a command that seemed to have lost its race is in the history by now. Then that one is the operation's.
+    fn has_taken_effect_before(&mut self, id: RequestId) -> bool {
+        let Some(open) = self.operations.open.get_mut(&id) else { return false };
+        let Some((state, reply)) = open.former.iter().find(|(state, _)| self.history.contains(*state)).cloned() else {
+            return false;
+        };
+        (open.submitted, open.reply) = (Some((state, Bytes::new())), reply);
+        true
     }
 
     /// Validates, and makes the command; or answers the client.
@@ -302,7 +319,9 @@ impl Node {
 
     fn forget_command(&mut self, id: RequestId) {
         self.timers.unset(Timer::OperationSilent(id));
-        if let Some((state, _)) = self.operations.open.get_mut(&id).and_then(|open| open.submitted.take()) {
+        let Some(open) = self.operations.open.get_mut(&id) else { return };
+        if let Some((state, _)) = open.submitted.take() {
+            open.former.push((state, open.reply.clone()));
             self.operations.by_state.remove(&state);
         }
     }
