@@ -27,6 +27,7 @@ pub fn of(config: &Config, own: SocketAddr, seeds: Seeds) -> Settings {
         seeds: seeds.addresses,
         is_first_seed: seeds.is_first,
         replaces: config.replaces.clone(),
+        recovery_leader: config.recovery_leader,
         flag: config.flag,
         hold: config.hold,
         config: config.effective.clone(),

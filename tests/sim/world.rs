@@ -137,6 +137,7 @@ fn template(pid: Pid, address: SocketAddr) -> Settings {
         seeds: Vec::new(),
         is_first_seed: pid == 0,
         replaces: None,
+        recovery_leader: None,
         flag: None,
         hold: false,
         config: BTreeMap::new(),

@@ -94,11 +94,6 @@ impl Keys {
         }
     }
 
-    /// Keys that are known and carried on as text.
-    pub fn carry(&mut self, keys: &[&'static str]) -> Result<(), ConfigError> {
-        keys.iter().try_for_each(|key| self.optional::<String>(key).map(drop))
-    }
-
     /// A key that is a map, in which these keys have a meaning. Without the key it is empty.
     pub fn section(&mut self, key: &'static str, known: &[&str]) -> Result<Section, ConfigError> {
         let map = match self.left.remove(key) {

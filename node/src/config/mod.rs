@@ -14,7 +14,7 @@ pub use keys::ConfigError;
 pub use layers::{Layers, default_path};
 
 use group0_api::tls;
-use group0_core::io::Replacement;
+use group0_core::{ids::HostId, io::Replacement};
 use keys::Keys;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -71,6 +71,8 @@ pub struct Config {
     pub seeds: Vec<String>,
     /// `replace_node_first_boot`, `ignore_dead_nodes_for_replace`
     pub replaces: Option<Replacement>,
+    /// `recovery_leader`: who leads the new group when the old one was forgotten.
+    pub recovery_leader: Option<HostId>,
     /// `consistent_cluster_management`
     pub flag: Option<bool>,
     /// `consistent_cluster_management_hold`
@@ -125,6 +127,7 @@ impl Config {
             prometheus: keys.listener("prometheus_address", "prometheus_port", listen, PROMETHEUS_PORT)?,
             seeds: keys.seeds()?,
             replaces: keys.replaces()?,
+            recovery_leader: keys.optional("recovery_leader")?,
             flag: keys.optional("consistent_cluster_management")?,
             hold: keys.take("consistent_cluster_management_hold", false)?,
             force_schema_commit_log: keys.optional("force_schema_commit_log")?,
@@ -138,7 +141,6 @@ impl Config {
             effective: BTreeMap::new(),
             unknown: Vec::new(),
         };
-        keys.carry(&["recovery_leader"])?;
         let (effective, unknown) = keys.finish();
         Ok(Self { effective, unknown, ..config })
     }

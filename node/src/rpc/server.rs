@@ -107,7 +107,7 @@ impl peer_server::Peer for Peer {
         let request = request.into_inner();
         let exchange = wire::exchange_request_from(&request.peers, request.bootstrapped)?;
         match self.ask(request.header, exchange).await? {
-            (PeerReply::Exchange(reply), path) => Ok(Response::new(wire::exchange_to(reply, path))),
+            (PeerReply::Exchange { reply, incarnation }, path) => Ok(Response::new(wire::exchange_to(reply, incarnation, path))),
             _ => Err(unexpected()),
         }
     }

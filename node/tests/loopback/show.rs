@@ -6,7 +6,7 @@ use group0_core::{
     cql::frame::Event,
     ids::{Generation, HostId, Micros},
     io::{AdminReply, AdminRequest, Apply, ClientReply, Effects, Input, Reply, SchemaChange, SchemaEvent, SchemaTarget},
-    status::{Boot, Cost, Procedure, Status},
+    status::{Boot, Cost, Evidence, Procedure, Status},
     upgrade::{Stage, Step, WaitingOn},
 };
 use group0_node::cql::client::CqlClient;
@@ -41,6 +41,7 @@ fn status() -> Status {
         cost: Cost::default(),
         operator_epoch: 7,
         recovery: None,
+        evidence: Evidence::default(),
     }
 }
 

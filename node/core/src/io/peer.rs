@@ -136,7 +136,12 @@ pub enum PeerReply {
     /// To `GetGroup0UpgradeState` and its watch.
     State(StateReply),
     /// To `Group0PeerExchange`.
-    Exchange(ExchangeReply),
+    Exchange {
+        /// What it says.
+        reply: ExchangeReply,
+        /// Of the group that the replier is or was in: a founder takes a higher one than anybody has had.
+        incarnation: Incarnation,
+    },
     /// To `Group0ModifyConfig`: applied.
     Modified,
     /// To `SchemaCheck`.

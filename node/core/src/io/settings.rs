@@ -1,6 +1,7 @@
 //! What a node is told when it starts.
 
 use super::Replacement;
+use crate::ids::HostId;
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 /// What a node is configured with; the border has checked it.
@@ -24,6 +25,8 @@ pub struct Settings {
     pub is_first_seed: bool,
     /// `replace_node_first_boot`, with `ignore_dead_nodes_for_replace`: whose place the first boot takes.
     pub replaces: Option<Replacement>,
+    /// `recovery_leader`: the host that leads the new group, when the old one was forgotten.
+    pub recovery_leader: Option<HostId>,
     /// `consistent_cluster_management`: absent is off until the feature is enabled.
     pub flag: Option<bool>,
     /// `consistent_cluster_management_hold`

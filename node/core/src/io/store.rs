@@ -105,11 +105,15 @@ points! {
     Left = "left",
     /// A person's marker that orders recovery is set, or removed.
     Recovery = "recovery",
+    /// A plan of recovery is stored, or has come a step further.
+    Plan = "recovery_plan",
+    /// The id of the group is deleted.
+    GroupForgotten = "group0_forgotten",
 }
 
 impl Point {
     /// Whether an undisturbed upgrade passes it.
     pub const fn is_of_upgrade(self) -> bool {
-        !matches!(self, Self::HostRemoved | Self::Left | Self::Recovery)
+        !matches!(self, Self::HostRemoved | Self::Left | Self::Recovery | Self::Plan | Self::GroupForgotten)
     }
 }

@@ -21,6 +21,13 @@ pub enum Purpose {
     JoinGroup,
     /// To be added to the group, by the first boot, with a vote or without.
     BootIntoGroup,
+    /// The schema of the donor, for the operator's plan.
+    RollForward {
+        /// Who waits for it.
+        id: RequestId,
+        /// By which plan.
+        plan: u64,
+    },
     /// To remove a host from the group.
     Departure,
     /// To have this host record the removal of another, the old way.

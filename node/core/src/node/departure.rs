@@ -157,6 +157,12 @@ impl Node {
         self.stage() == Stage::UsePreRaft && is_joining && !self.group.as_ref().is_some_and(is_member)
     }
 
+    /// In the ring and not in the group, once that is final: it was in the group before, which was lost.
+    fn is_outside_group(&self, host: HostId) -> bool {
+        let is_member = |(_, group): &(_, Group)| group.configuration().members().contains(&host);
+        self.stage() == Stage::UsePostRaft && self.group.as_ref().is_some_and(|group| !is_member(group))
+    }
+
     /// A host leaves only while another one is whole, and stays.
     fn somebody_stays(&self, host: HostId, is_whole: impl Fn(&Endpoint) -> bool) -> Result<(), String> {
         let is_normal = |other: &HostId| {
@@ -253,7 +259,7 @@ impl Node {
 
     fn end_old_round(&mut self) {
         let Some(host) = self.departure.as_ref().map(|departure| departure.host) else { return };
-        if !self.goes_the_old_way(host) && self.boot != Boot::Left {
+        if !self.goes_the_old_way(host) && !self.is_outside_group(host) && self.boot != Boot::Left {
             return self.end_departure(&Err("the cluster has begun to move to group 0".into()));
         }
         let others = self.live_peers();
@@ -281,7 +287,7 @@ impl Node {
         if host != from && (host == self.host || self.gossip.is_up(host)) {
             return Err("the node being removed is alive, maybe you should use decommission instead?".into());
         }
-        if !self.goes_the_old_way(host) {
+        if !self.goes_the_old_way(host) && !self.is_outside_group(host) {
             return Err("the cluster moves to group 0".into());
         }
         self.forget_host(host);
@@ -302,14 +308,20 @@ impl Node {
     pub(super) fn departure_barrier(&mut self, outcome: &Result<(), String>) {
         let Some(host) = self.departure.as_ref().map(|departure| departure.host) else { return };
         match outcome.clone().and_then(|()| self.may_depart(host)) {
-            Ok(()) => {
-                if let Some(departure) = &mut self.departure {
-                    departure.way = Way::Group { may_change: true };
-                }
-                self.change_for_departure();
+            Ok(()) if self.is_outside_group(host) => {
+                self.depart_by(Way::Old { round: Round::Record, missing: self.live_peers() });
             }
+            Ok(()) => self.depart_by(Way::Group { may_change: true }),
             Err(why) => self.end_departure(&Err(why)),
         }
+    }
+
+    fn depart_by(&mut self, way: Way) {
+        let is_old = matches!(way, Way::Old { .. });
+        if let Some(departure) = &mut self.departure {
+            departure.way = way;
+        }
+        if is_old { self.begin_departure() } else { self.change_for_departure() }
     }
 
     /// Asks the leader, which may be this node, for the change; again and again, since neither an answer nor its absence says enough.
@@ -360,7 +372,7 @@ impl Node {
     }
 
     /// For good: nothing that it says is heard any more.
-    fn forget_host(&mut self, host: HostId) {
+    pub(super) fn forget_host(&mut self, host: HostId) {
         tracing::info!(target: "raft_group0", %host, "has left the cluster for good");
         self.local.add_removed(&mut self.effects.persist, host);
         self.effects.persist.points.push(Point::HostRemoved);

@@ -39,6 +39,8 @@ pub mod key {
     pub const PROCEED: &str = "proceed";
     /// The highest epoch that an operator has claimed. Nothing lowers or erases it.
     pub const OPERATOR_EPOCH: &str = "operator_epoch";
+    /// The last plan of recovery, and how far it has come here.
+    pub const OPERATOR_PLAN: &str = "operator_plan";
 }
 
 /// Where a host is on its way through the ring, as `system.local` says it.
@@ -107,7 +109,8 @@ impl Local {
         }
     }
 
-    fn parsed<T: std::str::FromStr>(&self, key: &str) -> Result<Option<T>, DamagedSetting> {
+    /// A value that is stored as the text of a type.
+    pub fn parsed<T: std::str::FromStr>(&self, key: &str) -> Result<Option<T>, DamagedSetting> {
         let damaged = |value: &str| DamagedSetting { key: key.into(), value: value.into() };
         self.get(key).map(|value| value.parse().map_err(|_| damaged(value))).transpose()
     }
@@ -160,6 +163,11 @@ impl Local {
             None if self.has_reached_synchronize() => Stage::Synchronize,
             None => Stage::UsePreRaft,
         }
+    }
+
+    /// The group in which this node came furthest last.
+    pub fn reached_group(&self) -> Option<&str> {
+        Some(self.get(key::REACHED)?.split_once(' ')?.0)
     }
 
     fn has_reached_synchronize(&self) -> bool {

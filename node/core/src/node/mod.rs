@@ -4,7 +4,7 @@
 //! another is carried on until nothing moves. The parts:
 //! - [`start`]: from what the store holds to a node; refusals;
 //! - [`membership`]: gossip, `system.peers`, the feature; [`boot`]: the first boot;
-//! - [`departure`]: leaving, and removing others; [`recovery`]: what people order by writing to system tables;
+//! - [`departure`]: leaving, and removing others; [`recovery`]: when hosts that the group needs are lost, by hand or by a plan;
 //! - [`procedure`]: carries out the actions of the upgrade and joining machines;
 //! - [`consensus`]: Raft, membership changes, snapshots, what committed commands do; [`barrier`]: read barriers;
 //! - [`operations`]: schema changes of clients; [`sync`]: pushes and pulls of schema between nodes;
@@ -23,7 +23,6 @@ mod calls;
 mod consensus;
 mod departure;
 mod failed;
-mod fence;
 mod inspect;
 mod local;
 mod membership;
@@ -51,7 +50,7 @@ use crate::{
         Apply, CallId, ClientReply, ClientRequest, Destination, Effects, Header, Input, Path, PeerRequest, Reply, RequestId,
         Send, Settings,
     },
-    raft::Group,
+    raft::{Group, Stored},
     random::Random,
     schema::Schema,
     status::{Cost, UpgradeFigures},
@@ -85,6 +84,10 @@ pub struct Node {
     told_ready: Option<Result<(), String>>,
     departure: Option<departure::Departure>,
     recovery: recovery::Mode,
+    plans: recovery::Plans,
+    life: recovery::Life,
+    /// What is stored of the group while this node takes no part in it, in recovery.
+    dormant: Option<(GroupId, Stored)>,
     procedure: procedure::Context,
     barriers: barrier::Barriers,
     consensus: consensus::Context,

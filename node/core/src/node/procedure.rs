@@ -66,6 +66,37 @@ impl Node {
             self.timers.set(Timer::SlowWarning, self.now.elapsed + WARNING_PERIOD);
         }
         self.upgrade_event(Event::Begin);
+        if self.stage() == Stage::UsePostRaft && self.joining.group().is_none() {
+            self.go_without_group();
+        }
+    }
+
+    /// It was final in a group whose id was deleted: into the group of the leader that the configuration names, or nowhere.
+    fn go_without_group(&mut self) {
+        if self.settings.recovery_leader.is_some() {
+            self.join_group();
+        } else {
+            tracing::error!(
+                target: "raft_group0",
+                "raft_group0_id is missing although this node has finished its upgrade: no schema change is possible here. Set \
+                 recovery_leader to the host that leads the new group and restart, or order recovery"
+            );
+        }
+    }
+
+    /// Whoever is named as the leader of a recovery founds the group; the others look for it, and found none.
+    fn join_group(&mut self) {
+        let founds = self.settings.recovery_leader == Some(self.host) && self.joining.group().is_none();
+        self.joining_event(joining::Event::Begin);
+        if founds {
+            self.found_group();
+        }
+    }
+
+    /// A vote that this node has given there is forgotten: it never comes back into that group.
+    fn is_of_forgotten_group(&self, reply: &ExchangeReply) -> bool {
+        let ExchangeReply::Group { group, .. } = reply else { return false };
+        self.joining.group().is_none() && self.local.reached_group() == Some(group.to_string().as_str())
     }
 
     /// One event, and all that follow from it.
@@ -114,7 +145,7 @@ impl Node {
         match *action {
             Action::Abort => self.forget_procedure(),
             Action::Ask(host) => self.call(host, PeerRequest::GetGroup0UpgradeState, Purpose::AskStage(host)),
-            Action::Join => self.joining_event(joining::Event::Begin),
+            Action::Join => self.join_group(),
             Action::Compare(host) => self.call(host, PeerRequest::SchemaCheck, Purpose::Compare(host)),
             Action::Barrier => self.barrier(super::barrier::Waiter::Procedure),
             Action::Reconcile(host) => {
@@ -359,7 +390,7 @@ impl Node {
     /// Deciding to lead and persisting the group is one transaction; the only voter elects itself within it.
     fn found_group(&mut self) {
         let id = GroupId(self.random.time_uuid(self.now.wall).0);
-        let incarnation = Incarnation(self.local.incarnation().0 + 1);
+        let incarnation = Incarnation(self.highest_incarnation().0 + 1);
         tracing::info!(target: "raft_group0", group = %id, %incarnation, "founding group 0");
         let stored = Group::founding(self.member());
         if self.start_group(id, incarnation, "founder", stored) {
@@ -429,6 +460,9 @@ impl Node {
 
     /// The answer to a discovery request of ours.
     pub(super) fn exchanged(&mut self, address: std::net::SocketAddr, from: HostId, reply: ExchangeReply) {
+        if self.is_of_forgotten_group(&reply) {
+            return self.exchange_unanswered("it is in the group that this node was told to forget");
+        }
         let found = matches!(reply, ExchangeReply::Group { .. });
         self.joining_event(joining::Event::Discovery(discovery::Event::Answered { address, from, reply }));
         if !found {

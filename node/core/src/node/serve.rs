@@ -36,11 +36,24 @@ impl Node {
         if self.local.removed().contains(&header.from) {
             return Err(Refusal::RemovedHost(header.from));
         }
+        if let Some(plan) = self.plans.fences(header.from) {
+            return Err(Refusal::NotNow(format!("host {} is fenced by recovery plan {plan}", header.from)));
+        }
         Ok(())
     }
 
+    /// Whether what comes from there is heard. That something came is a sign of life in any case.
+    fn hear(&mut self, header: &Header) -> Result<(), Refusal> {
+        if header.cluster == self.settings.cluster_name {
+            self.life.heard(header.from, self.now.elapsed);
+        }
+        self.admit(header)?;
+        self.life.told_of(header.incarnation);
+        if self.is_stopping() { Err(Refusal::NotNow("the node is shutting down".into())) } else { Ok(()) }
+    }
+
     pub(super) fn message(&mut self, header: &Header, message: Message) {
-        if self.admit(header).is_err() || self.is_stopping() {
+        if self.hear(header).is_err() {
             return;
         }
         match message {
@@ -57,8 +70,7 @@ impl Node {
 
     pub(super) fn request(&mut self, id: RequestId, header: &Header, request: PeerRequest) {
         self.caused_by(header.path);
-        let stopping = || Refusal::NotNow("the node is shutting down".into());
-        if let Err(refusal) = self.admit(header).and_then(|()| if self.is_stopping() { Err(stopping()) } else { Ok(()) }) {
+        if let Err(refusal) = self.hear(header) {
             return self.effects.reply.push(Reply::Peer { id, outcome: Err(refusal) });
         }
         match request {
@@ -109,18 +121,22 @@ impl Node {
     /// list nor group, and a caller that gives up has had no response.
     fn exchange(&mut self, id: RequestId, from: HostId, peers: Vec<DiscoveryPeer>, bootstrapped: bool) {
         if self.stage() == Stage::Recovery {
-            return self.reply(id, PeerReply::Exchange(ExchangeReply::Nothing));
+            return self.reply(id, self.exchange_answer(ExchangeReply::Nothing));
         }
         if !bootstrapped || !self.boot.is_completed() {
-            return self.reply(id, PeerReply::Exchange(ExchangeReply::Upgrading));
+            return self.reply(id, self.exchange_answer(ExchangeReply::Upgrading));
         }
         self.joining_event(joining::Event::Discovery(crate::discovery::Event::Asked(peers)));
         match self.exchange_reply() {
-            Some(reply) => self.reply(id, PeerReply::Exchange(reply)),
+            Some(reply) => self.reply(id, self.exchange_answer(reply)),
             None => {
                 self.serve.held.insert(id, from);
             }
         }
+    }
+
+    fn exchange_answer(&self, reply: ExchangeReply) -> PeerReply {
+        PeerReply::Exchange { reply, incarnation: self.local.incarnation() }
     }
 
     fn exchange_reply(&self) -> Option<ExchangeReply> {
@@ -141,7 +157,7 @@ impl Node {
     pub(super) fn answer_held_exchanges(&mut self) {
         let Some(reply) = self.exchange_reply() else { return };
         for id in std::mem::take(&mut self.serve.held).into_keys() {
-            self.reply(id, PeerReply::Exchange(reply.clone()));
+            self.reply(id, self.exchange_answer(reply.clone()));
         }
     }
 
@@ -229,7 +245,8 @@ impl Node {
             (Purpose::Reconcile(host), PeerReply::Migration(migration)) => {
                 self.reconcile(host, &migration.rows, migration.state);
             }
-            (Purpose::Exchange(address), PeerReply::Exchange(reply)) => {
+            (Purpose::Exchange(address), PeerReply::Exchange { reply, incarnation }) => {
+                self.life.told_of(incarnation);
                 match replier(address, &reply).or_else(|| self.gossip.host_at(address)) {
                     Some(from) => self.exchanged(address, from, reply),
                     None => self.exchange_unanswered("the answer names nobody at the address"),
@@ -237,6 +254,9 @@ impl Node {
             }
             (Purpose::JoinGroup, reply) => self.group_join_answered(Ok(reply)),
             (Purpose::BootIntoGroup, reply) => self.boot_into_group_answered(&Ok(reply)),
+            (Purpose::RollForward { id, plan }, PeerReply::Migration(migration)) => {
+                self.rolled_forward(id, plan, Ok(&migration));
+            }
             (Purpose::RemoveHost(host), PeerReply::Removed | PeerReply::Merged { .. }) => self.removal_recorded(host, &Ok(())),
             (Purpose::Departure, reply) => self.departure_answered(&Ok(reply)),
             (Purpose::ForwardModify(id), reply) => self.forwarded_modify_answered(id, Ok(reply)),
@@ -283,6 +303,9 @@ impl Node {
             Purpose::RemoveHost(peer) => {
                 let outcome = if error.is_removal_of(self.host) { Ok(()) } else { Err(error.to_string()) };
                 self.removal_recorded(peer, &outcome);
+            }
+            Purpose::RollForward { id, plan } => {
+                self.rolled_forward(id, plan, Err(format!("the donor has not answered: {error}")));
             }
             Purpose::Departure => self.departure_answered(&Err(error.clone())),
             Purpose::AskStage(host) | Purpose::Compare(host) | Purpose::ComparePull(host) | Purpose::Reconcile(host) => {

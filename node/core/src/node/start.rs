@@ -80,17 +80,23 @@ impl Node {
         let host = local.host()?.unwrap_or_else(|| random.host_id());
         let generation = next_generation(local.generation()?, now);
         let peers = Peers::load(rows(Table::Peers));
-        let group = match local.group()?.filter(|_| local.stage() != Stage::Recovery) {
-            Some(id) => {
-                let stored = raft::Stored::load(id, image)?.unwrap_or_default();
-                Some((id, Group::start(id, host, stored, random.fork(), now.elapsed, settings.raft_tick)?))
-            }
+        let stored = match local.group()? {
+            Some(id) => Some((id, raft::Stored::load(id, image)?.unwrap_or_default())),
             None => None,
+        };
+        let (group, dormant) = match stored {
+            Some((id, stored)) if local.stage() != Stage::Recovery => {
+                (Some((id, Group::start(id, host, stored, random.fork(), now.elapsed, settings.raft_tick)?)), None)
+            }
+            dormant => (None, dormant),
         };
         let known: Vec<DiscoveryPeer> =
             rows(Table::Discovery).filter_map(|(_, value)| postcard::from_bytes(value).ok()).collect();
         let me = DiscoveryPeer { host: Some(host), address: settings.broadcast_address, generation };
-        let joining = Joining::new(local.group()?, Discovery::new(me, host, &known));
+        let discovery = Discovery::new(me, host, &known);
+        // Whom the configuration names leads the new group, and nobody else.
+        let discovery = if settings.recovery_leader.is_some() { discovery.seeking_members() } else { discovery };
+        let joining = Joining::new(local.group()?, discovery);
         let endpoint = first_endpoint(&settings, &local, host, generation);
         let contacts = peers.rows().values().map(|peer| (peer.host, peer.address)).collect();
         let timing = Timing::of_failure_timeout(settings.failure_detector_timeout);
@@ -111,6 +117,9 @@ impl Node {
             told_ready: None,
             departure: None,
             recovery: if local.stage() == Stage::Recovery { recovery::Mode::Yes } else { recovery::Mode::No },
+            plans: recovery::Plans::load(&local)?,
+            life: recovery::Life::default(),
+            dormant,
             procedure: procedure::Context::default(),
             barriers: barrier::Barriers::default(),
             consensus: consensus::Context::default(),

@@ -60,7 +60,7 @@ impl Node {
     pub(super) fn modify(&mut self, modify: &Modify, session: Option<&str>) -> Result<ClientReply, CqlError> {
         let table = self.find_table(&modify.table, session)?;
         if recovery::is_open_to_hands(&table.name, &table.keyspace) {
-            return self.write_by_hand(&modify.change);
+            return self.write_by_hand(&table.name, &modify.change);
         }
         let name = format!("{}.{}", table.keyspace, table.name);
         Err(if system::catalog::KEYSPACES.contains(&table.keyspace.as_str()) {

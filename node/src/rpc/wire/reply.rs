@@ -15,7 +15,7 @@ use uuid::Uuid;
 type Answered = Result<(PeerReply, Path), WireError>;
 
 /// To the wire.
-pub fn exchange_to(reply: ExchangeReply, path: Path) -> v1::Group0PeerExchangeResponse {
+pub fn exchange_to(reply: ExchangeReply, incarnation: Incarnation, path: Path) -> v1::Group0PeerExchangeResponse {
     use v1::group0_peer_exchange_response::{Answer, Nothing, Upgrading};
     let answer = match reply {
         ExchangeReply::Nothing => Answer::Nothing(Nothing {}),
@@ -28,7 +28,7 @@ pub fn exchange_to(reply: ExchangeReply, path: Path) -> v1::Group0PeerExchangeRe
         }),
         ExchangeReply::Peers(peers) => Answer::Known(v1::DiscoveryPeers { peers: peers.iter().map(request::peer_to).collect() }),
     };
-    v1::Group0PeerExchangeResponse { path: Some(path_to(path)), answer: Some(answer) }
+    v1::Group0PeerExchangeResponse { path: Some(path_to(path)), answer: Some(answer), incarnation: incarnation.0 }
 }
 
 /// From the wire.
@@ -45,7 +45,7 @@ pub fn exchange_from(response: v1::Group0PeerExchangeResponse) -> Answered {
         },
         Answer::Known(known) => ExchangeReply::Peers(request::peers_from(&known.peers)?),
     };
-    Ok((PeerReply::Exchange(reply), path_from(response.path)))
+    Ok((PeerReply::Exchange { reply, incarnation: Incarnation(response.incarnation) }, path_from(response.path)))
 }
 
 /// To the wire.

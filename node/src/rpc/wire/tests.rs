@@ -86,8 +86,11 @@ fn exchanges_and_joins() {
     let peers = vec![DiscoveryPeer { host: None, address: here(), generation: Generation(8) }];
     let found = ExchangeReply::Group { group: GroupId::of(2), incarnation: Incarnation(1), member: member(), is_final: true };
     for reply in [ExchangeReply::Nothing, ExchangeReply::Upgrading, found, ExchangeReply::Peers(peers)] {
-        let back = exchange_from(exchange_to(reply.clone(), PATH)).expect("it makes sense");
-        assert!(matches!(&back, (PeerReply::Exchange(got), PATH) if *got == reply), "{back:?}");
+        let back = exchange_from(exchange_to(reply.clone(), Incarnation(3), PATH)).expect("it makes sense");
+        assert!(
+            matches!(&back, (PeerReply::Exchange { reply: got, incarnation: Incarnation(3) }, PATH) if *got == reply),
+            "{back:?}"
+        );
     }
     let replies = [
         JoinReply::Welcome,

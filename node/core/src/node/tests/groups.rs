@@ -233,7 +233,7 @@ fn who_may_lead_answers_discovery_only_when_the_group_is_there() {
     assert!(!world.peer_replies.contains_key(&id), "{:?}", world.peer_replies[&id]);
     proceed(&mut world);
     assert!(world.run_until(LIMIT, is_final), "{}", report(&world));
-    let Ok(PeerReply::Exchange(ExchangeReply::Group { group: found, .. })) = &world.peer_replies[&id] else {
+    let Ok(PeerReply::Exchange { reply: ExchangeReply::Group { group: found, .. }, .. }) = &world.peer_replies[&id] else {
         panic!("{:?}", world.peer_replies.get(&id))
     };
     assert_eq!(Some(*found), group(&world, other));

@@ -2,6 +2,7 @@
 //! Whole nodes in one deterministic world: from the first boot to group 0, and through a crash at each persisted step.
 
 mod addresses;
+mod by_hand;
 mod crashes;
 mod departure;
 mod durable;
@@ -9,6 +10,7 @@ mod epochs;
 mod finish;
 mod groups;
 mod newcomers;
+mod plans;
 mod quorum;
 mod recovery;
 mod replacement;

@@ -10,9 +10,9 @@ use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(30);
 pub(super) const ENTER: &str = "UPDATE system.scylla_local SET value = 'recovery' WHERE key = 'group0_upgrade_state'";
-const LEAVE: &str = "DELETE value FROM system.scylla_local WHERE key = 'group0_upgrade_state'";
+pub(super) const LEAVE: &str = "DELETE value FROM system.scylla_local WHERE key = 'group0_upgrade_state'";
 
-fn restart(world: &mut World, host: usize) {
+pub(super) fn restart(world: &mut World, host: usize) {
     world.crash(host);
     world.start(host);
 }
@@ -21,7 +21,7 @@ fn advice(world: &World, host: usize) -> Option<&'static str> {
     world.node(host).status().recovery
 }
 
-fn refusal(world: &mut World, host: usize, text: &str) -> CqlError {
+pub(super) fn refusal(world: &mut World, host: usize, text: &str) -> CqlError {
     let id = world.client(host, text);
     assert!(world.run_until(LIMIT, |world| world.replies.contains_key(&id)), "no reply to {text}");
     match &world.replies[&id] {

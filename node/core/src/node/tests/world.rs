@@ -84,6 +84,7 @@ pub fn settings(number: u8) -> Settings {
         seeds: vec![([127, 0, 0, 1], 7000).into()],
         is_first_seed: number == 1,
         replaces: None,
+        recovery_leader: None,
         flag: None,
         hold: false,
         config: BTreeMap::new(),

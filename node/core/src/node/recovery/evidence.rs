@@ -1,0 +1,73 @@
+//! What a recovery is planned from: how far this node's log goes, and when each other host gave a sign of life.
+
+use super::super::Node;
+use crate::{
+    ids::{HostId, Incarnation},
+    raft::Stored,
+    status::{Evidence, Position},
+};
+use std::{collections::BTreeMap, time::Duration};
+
+/// When each other host was heard last, itself and not by hearsay.
+#[derive(Clone, Debug, Default)]
+pub struct Life {
+    heard: BTreeMap<HostId, Duration>,
+    /// The highest incarnation that anybody has told of.
+    incarnation: Incarnation,
+}
+
+impl Life {
+    /// Something came from that host at that time, whether it is believed or not.
+    pub fn heard(&mut self, host: HostId, at: Duration) {
+        self.heard.insert(host, at);
+    }
+
+    /// Somebody who is believed knows of that one.
+    pub fn told_of(&mut self, incarnation: Incarnation) {
+        self.incarnation = self.incarnation.max(incarnation);
+    }
+}
+
+impl Node {
+    /// The highest incarnation that this node knows of.
+    pub(in crate::node) fn highest_incarnation(&self) -> Incarnation {
+        let gossiped = self.gossip.endpoints().values().map(|endpoint| endpoint.incarnation).max().unwrap_or_default();
+        self.local.incarnation().max(gossiped).max(self.life.incarnation)
+    }
+
+    /// The last entry of the log, or its start if it is empty.
+    pub(super) fn last_position(&self) -> Position {
+        match (&self.group, &self.dormant) {
+            (Some((_, group)), _) => {
+                let status = group.status();
+                Position { term: status.last_term, index: status.last_index }
+            }
+            (None, Some((_, stored))) => end_of(stored),
+            (None, None) => Position::default(),
+        }
+    }
+
+    fn commit_index(&self) -> u64 {
+        let running = self.group.as_ref().map(|(_, group)| group.status().commit);
+        running.or_else(|| self.dormant.as_ref().map(|(_, stored)| stored.hard.commit)).unwrap_or_default()
+    }
+
+    /// All of it.
+    pub(in crate::node) fn evidence(&self) -> Evidence {
+        Evidence {
+            group: self.local.group().ok().flatten(),
+            incarnation: self.highest_incarnation(),
+            last: self.last_position(),
+            commit: self.commit_index(),
+            recovery_stored: self.has_marker(),
+            heard: self.life.heard.iter().map(|(host, at)| (*host, self.now.elapsed.saturating_sub(*at))).collect(),
+            removed: self.local.removed(),
+            plan: self.plans.stored(),
+        }
+    }
+}
+
+fn end_of(stored: &Stored) -> Position {
+    let start = Position { term: stored.snapshot.term, index: stored.snapshot.index };
+    stored.entries.last().map_or(start, |entry| Position { term: entry.term, index: entry.index })
+}

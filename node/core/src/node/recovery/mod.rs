@@ -1,0 +1,132 @@
+//! Recovery: a node that is in it changes its schema the old way and takes part in no group 0.
+//!
+//! It is ordered by people, who write to system tables ([`by_hand`]), or by an operator, whose plan is stored and carried out step by
+//! step ([`plan`]); [`evidence`] is what a plan is made from. Both take effect with the next start.
+//!
+//! A stored `recovery` ends a running procedure at once, and no step ever overwrites it. Until the restart the node answers as one in
+//! recovery and changes no schema; its share of group 0, if it has one, goes on, since others may need its vote. What it stored of how far
+//! its group had come stays, so that without the marker it goes on there, never before, unless the group was forgotten meanwhile.
+
+mod by_hand;
+mod evidence;
+mod plan;
+
+pub use evidence::Life;
+pub use plan::Plans;
+
+pub(super) use by_hand::is_open_to_hands;
+
+use super::{Node, local::key};
+use crate::{
+    discovery::{self, Discovery},
+    group0::joining::{self, Joining},
+    io::{DiscoveryPeer, Point, Table, Write},
+    raft::Stored,
+    upgrade::{Stage, machine::Event},
+};
+
+/// Where this process stands, whatever is stored now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// Nobody has ordered it.
+    #[default]
+    No,
+    /// Ordered since the start: it begins with the next one.
+    Requested,
+    /// Since the start; it ends with a start without the marker.
+    Yes,
+}
+
+/// What schema changes are told until the restart.
+pub(super) const RESTART_FIRST: &str = "recovery was requested on this node and begins with its next start: restart it. No schema change is possible here until then";
+
+impl Node {
+    /// The persisted state of the upgrade, save that recovery begins when it is ordered and ends with a start.
+    pub fn stage(&self) -> Stage {
+        if self.recovery == Mode::No { self.local.stage() } else { Stage::Recovery }
+    }
+
+    /// What is left for people to do, once they have ordered recovery here.
+    pub(super) fn recovery_advice(&self) -> Option<&'static str> {
+        match (self.recovery, self.has_marker()) {
+            (Mode::No, _) if self.has_lost_its_group() => Some(
+                "the id of its group was deleted: set recovery_leader to the host that leads the new one and restart this node, or order recovery",
+            ),
+            (Mode::No, _) => None,
+            (Mode::Requested, true) => Some("requested: it begins with the next start of this node; restart it"),
+            (Mode::Yes, true) => Some("in recovery: to end it, remove the marker and restart this node"),
+            (_, false) => Some("the marker is removed: restart this node, which goes on where it was"),
+        }
+    }
+
+    /// Whether the next start is in recovery.
+    fn has_marker(&self) -> bool {
+        self.local.stage() == Stage::Recovery
+    }
+
+    /// It had come to its end in a group whose id somebody has deleted: no way of its own leads back.
+    fn has_lost_its_group(&self) -> bool {
+        self.joining.group().is_none() && self.local.stage() == Stage::UsePostRaft
+    }
+
+    fn enter_recovery(&mut self) {
+        self.local.set(&mut self.effects.persist, key::UPGRADE_STATE, Stage::Recovery.name());
+        self.effects.persist.points.push(Point::Recovery);
+        if self.recovery == Mode::No {
+            self.recovery = Mode::Requested;
+            let last = self.last_position();
+            tracing::warn!(
+                target: "raft_group0_upgrade", term = last.term, index = last.index,
+                "recovery requested: restart this node. After the restart begin with the node whose last entry has the largest term, then index"
+            );
+            if self.upgrade.step().is_some() {
+                self.upgrade_event(Event::Overruled(Stage::Recovery));
+            }
+            self.tell_watching_peers();
+            self.watchers.touch();
+        }
+    }
+
+    /// The next start is outside recovery.
+    fn remove_marker(&mut self) {
+        if self.has_marker() {
+            self.local.erase(&mut self.effects.persist, key::UPGRADE_STATE);
+            self.effects.persist.points.push(Point::Recovery);
+            self.watchers.touch();
+            tracing::warn!(target: "raft_group0_upgrade", "the recovery marker was removed: restart this node");
+        }
+    }
+
+    /// The id only: whoever starts next takes part in no group.
+    fn forget_group_id(&mut self) {
+        if self.local.get(key::GROUP_ID).is_some() {
+            tracing::warn!(target: "raft_group0", group = self.local.get(key::GROUP_ID), "the id of the group is deleted");
+            self.local.erase(&mut self.effects.persist, key::GROUP_ID);
+            self.effects.persist.points.push(Point::GroupForgotten);
+            self.watchers.touch();
+        }
+    }
+
+    fn forget_history(&mut self) {
+        self.history.restore(&mut self.effects.persist, vec![]);
+    }
+
+    /// Whoever is in the ring is known again at once.
+    fn forget_discovery(&mut self) {
+        self.effects.persist.writes.push(Write::DeleteRange(Table::Discovery, vec![], vec![u8::MAX]));
+        let me = DiscoveryPeer { host: Some(self.host), address: self.settings.broadcast_address, generation: self.generation };
+        self.joining = Joining::new(self.joining.group(), Discovery::new(me, self.host, &[]));
+        self.joining_event(joining::Event::Discovery(discovery::Event::Removed(self.local.removed())));
+    }
+
+    /// Everything that ties this node to the group that it was in. The schema stays.
+    fn forget_group(&mut self) {
+        if let Some((id, _)) = self.dormant.take() {
+            self.effects.persist.writes.extend(Stored::erase(id));
+        }
+        self.forget_group_id();
+        self.forget_history();
+        self.joining = Joining::new(None, self.joining.discovery().clone());
+        self.forget_discovery();
+    }
+}

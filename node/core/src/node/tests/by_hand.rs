@@ -1,0 +1,203 @@
+//! A recovery by hand, as the documentation tells people to: `cqlsh` on every live node, and restarts.
+
+use super::{
+    KEYSPACE, agree, has_table,
+    recovery::{ENTER, LEAVE, refusal, restart},
+    report, upgrade, upgraded, with_keyspace,
+    world::World,
+};
+use crate::{
+    ids::{HostId, Incarnation},
+    io::{AdminReply, AdminRequest, CqlError, Point},
+    upgrade::Stage,
+};
+use std::time::Duration;
+
+const LIMIT: Duration = Duration::from_secs(30);
+const FORGET_DISCOVERY: &str = "TRUNCATE system.discovery";
+const FORGET_HISTORY: &str = "TRUNCATE system.group0_history";
+const FORGET_GROUP: &str = "DELETE value FROM system.scylla_local WHERE key = 'raft_group0_id'";
+
+fn host(world: &World, number: usize) -> HostId {
+    world.hosts[number].stored(crate::node::local::key::HOST_ID).unwrap().parse().unwrap()
+}
+
+fn destroy(world: &mut World, lost: &[usize]) {
+    for number in lost {
+        world.crash(*number);
+    }
+    world.run(Duration::from_secs(4));
+}
+
+/// One survivor asks, the others agree; of several lost each is removed with the others named.
+fn remove(world: &mut World, by: usize, lost: &[usize]) {
+    let hosts: Vec<_> = lost.iter().map(|number| host(world, *number)).collect();
+    for lost in &hosts {
+        let id = world.admin(by, AdminRequest::RemoveNode { order: None, host: *lost, ignore: hosts.clone() });
+        assert!(world.run_until(LIMIT, |world| world.admin_replies.contains_key(&id)), "{lost}: no answer");
+        assert!(matches!(&world.admin_replies[&id], AdminReply::Done), "{:?}", world.admin_replies[&id]);
+    }
+}
+
+fn on_each(world: &mut World, live: &[usize], statements: &[&str]) {
+    for number in live {
+        for statement in statements {
+            world.execute(*number, statement);
+        }
+    }
+}
+
+fn restart_each(world: &mut World, live: &[usize]) {
+    for number in live {
+        restart(world, *number);
+        world.run(Duration::from_secs(3));
+    }
+}
+
+fn by_hand(world: &mut World, live: &[usize], lost: &[usize]) {
+    on_each(world, live, &[ENTER]);
+    restart_each(world, live);
+    remove(world, live[0], lost);
+    on_each(world, live, &[FORGET_DISCOVERY, FORGET_HISTORY, FORGET_GROUP]);
+    on_each(world, live, &[LEAVE]);
+    restart_each(world, live);
+}
+
+fn incarnations(world: &World, live: &[usize]) -> Vec<Incarnation> {
+    live.iter().map(|number| world.node(*number).local.incarnation()).collect()
+}
+
+fn are_final(world: &World, live: &[usize]) -> bool {
+    live.iter().all(|number| world.node(*number).stage() == Stage::UsePostRaft)
+}
+
+/// Scenario 46, and 50: the dead in discovery must not block.
+#[test]
+fn a_stalled_upgrade_goes_on_without_the_node_that_was_lost() {
+    let mut world = with_keyspace(3);
+    world.hosts[2].crash_at = Some((Point::Synchronize, false));
+    upgrade(&mut world);
+    assert!(world.run_until(LIMIT, |world| world.hosts[2].node.is_none()), "{}", report(&world));
+    world.run(Duration::from_secs(4));
+    by_hand(&mut world, &[0, 1], &[2]);
+    assert!(world.run_until(LIMIT, |world| are_final(world, &[0, 1])), "{}", report(&world));
+    assert_eq!(incarnations(&world, &[0, 1]), [Incarnation(2); 2]);
+    world.execute(0, "CREATE TABLE ks.after (a int PRIMARY KEY)");
+    agree(&mut world);
+
+    world.hosts[2].crash_at = None;
+    world.start(2);
+    world.run(Duration::from_secs(10));
+    assert!(!are_final(&world, &[2]) && !has_table(&world, 2, "after"), "a removed host is heard by nobody");
+    assert!(world.node(0).peers.hosts().len() == 1);
+}
+
+/// A majority is lost after the upgrade; of three lost each is removed with the others named (scenario 49).
+#[test]
+fn two_of_five_form_a_new_group() {
+    let mut world = upgraded(5);
+    world.execute(4, "CREATE TABLE ks.before (a int PRIMARY KEY)");
+    world.run(Duration::from_secs(1));
+    destroy(&mut world, &[0, 3, 4]);
+    by_hand(&mut world, &[1, 2], &[0, 3, 4]);
+    assert!(world.run_until(LIMIT, |world| are_final(world, &[1, 2])), "{}", report(&world));
+    world.execute(1, "CREATE TABLE ks.after (a int PRIMARY KEY)");
+    agree(&mut world);
+    assert!(["before", "after"].iter().all(|table| has_table(&world, 2, table)));
+}
+
+/// The newer form: the named host leads, the others roll forward to what it has, and nobody is in recovery for a moment.
+#[test]
+fn the_named_leader_founds_the_group_and_the_others_come_to_it() {
+    let mut world = upgraded(5);
+    let (leader, behind) = (1, 2);
+    let others: Vec<usize> = (0..5).filter(|number| *number != behind).collect();
+    world.cut(behind, &others);
+    world.run(Duration::from_secs(4));
+    world.execute(leader, "CREATE TABLE ks.ahead (a int PRIMARY KEY)");
+    destroy(&mut world, &[0, 3, 4]);
+    world.cuts.clear();
+    world.run(Duration::from_secs(4));
+    assert!(has_table(&world, leader, "ahead") && !has_table(&world, behind, "ahead"));
+    let live = [leader, behind];
+    on_each(&mut world, &live, &[FORGET_DISCOVERY, FORGET_GROUP]);
+    for number in live {
+        world.hosts[number].settings.recovery_leader = Some(host(&world, leader));
+        restart(&mut world, number);
+        world.run(Duration::from_secs(3));
+    }
+    let are_together = |world: &World| {
+        live.iter().all(|number| {
+            let group = world.node(*number).group.as_ref();
+            group.is_some_and(|(_, group)| group.configuration().voters.len() == 2)
+        })
+    };
+    assert!(world.run_until(LIMIT, are_together), "{}", report(&world));
+    world.run(Duration::from_secs(1));
+    assert!(has_table(&world, behind, "ahead"), "it rolls forward to what the leader has");
+    remove(&mut world, leader, &[0, 3, 4]);
+    world.execute(behind, "CREATE TABLE ks.after (a int PRIMARY KEY)");
+    agree(&mut world);
+    assert_eq!(incarnations(&world, &live), [Incarnation(2); 2]);
+    assert!(live.iter().all(|number| world.node(*number).peers.hosts().len() == 1));
+}
+
+#[test]
+fn the_id_of_a_group_that_lives_is_not_deleted() {
+    let mut world = upgraded(3);
+    let CqlError::Invalid(why) = refusal(&mut world, 0, FORGET_GROUP) else { panic!("it is deleted") };
+    assert!(why.contains("group 0 lives: 3 of its 3 voters are up"), "{why}");
+    let CqlError::Invalid(why) = refusal(&mut world, 0, FORGET_HISTORY) else { panic!("it is deleted") };
+    assert!(why.contains("takes part in group 0"), "{why}");
+    let id = world.node(0).joining.group().unwrap();
+    let CqlError::Invalid(why) = refusal(&mut world, 0, &format!("DELETE FROM system.raft WHERE group_id = {id}")) else {
+        panic!("it is deleted")
+    };
+    assert!(why.contains("vote must not be forgotten"), "{why}");
+    world.execute(0, "CREATE TABLE ks.t (a int PRIMARY KEY)");
+}
+
+/// Whoever has lost its group id alone waits for people: into the former group it must not come, since it forgets how it voted.
+#[test]
+fn one_whose_group_id_is_deleted_does_not_come_back_into_that_group() {
+    let mut world = upgraded(3);
+    destroy(&mut world, &[1, 2]);
+    world.execute(0, FORGET_GROUP);
+    for number in [1, 2] {
+        world.start(number);
+    }
+    restart(&mut world, 0);
+    world.run(Duration::from_secs(10));
+    assert!(world.node(0).group.is_none() && world.node(0).status().recovery.unwrap().contains("recovery_leader"));
+    world.hosts[0].settings.recovery_leader = Some(host(&world, 1));
+    restart(&mut world, 0);
+    world.run(Duration::from_secs(10));
+    assert!(world.node(0).group.is_none(), "host 1 is in the former group still");
+}
+
+/// A founder takes one more than anybody remembers, itself or not.
+#[test]
+fn the_incarnation_grows_also_if_the_founder_was_in_no_group() {
+    let mut world = super::ring(3);
+    world.execute(0, KEYSPACE);
+    let mut numbers: Vec<usize> = vec![0, 1, 2];
+    numbers.sort_by_key(|number| host(&world, *number));
+    let (founder, member, outside) = (numbers[0], numbers[1], numbers[2]);
+    for number in [founder, member] {
+        world.hosts[number].crash_at = Some((Point::Synchronize, true));
+    }
+    world.hosts[outside].crash_at = Some((Point::Joining, false));
+    upgrade(&mut world);
+    let all_down = |world: &World| world.hosts.iter().all(|host| host.node.is_none());
+    world.run_until(LIMIT, all_down);
+    for number in [member, outside] {
+        world.hosts[number].crash_at = None;
+        if world.hosts[number].node.is_none() {
+            world.start(number);
+        }
+    }
+    destroy(&mut world, &[founder]);
+    by_hand(&mut world, &[member, outside], &[founder]);
+    assert!(world.run_until(LIMIT, |world| are_final(world, &[member, outside])), "{}", report(&world));
+    assert!(incarnations(&world, &[member, outside]).iter().all(|incarnation| *incarnation >= Incarnation(2)));
+}

@@ -1,0 +1,352 @@
+//! A recovery by an operator's plan: each step on every survivor, ordered again until it is done.
+
+use super::{agree, has_table, recovery::restart, report, upgrade, upgraded, with_keyspace, world::World};
+use crate::{
+    ids::{HostId, Incarnation},
+    io::{AdminReply, AdminRequest, Order, Point, RecoveryPlan, RecoveryStep},
+    status::{Evidence, PlanState},
+    upgrade::Stage,
+};
+use std::{num::NonZeroU64, time::Duration};
+
+const LIMIT: Duration = Duration::from_secs(30);
+/// How often a step is ordered before it is given up.
+const TRIES: usize = 20;
+
+fn host(world: &World, number: usize) -> HostId {
+    world.hosts[number].stored(crate::node::local::key::HOST_ID).unwrap().parse().unwrap()
+}
+
+fn evidence(world: &World, number: usize) -> Evidence {
+    world.node(number).evidence()
+}
+
+fn plan_state(world: &World, number: usize) -> Option<PlanState> {
+    evidence(world, number).plan.map(|plan| plan.state)
+}
+
+/// Who goes on, and who is given up.
+struct Plan {
+    number: u64,
+    live: Vec<usize>,
+    lost: Vec<usize>,
+}
+
+impl Plan {
+    fn prepare(&self, world: &World) -> RecoveryStep {
+        let hosts = |numbers: &[usize]| numbers.iter().map(|number| host(world, *number)).collect();
+        let (survivors, excluded) = (hosts(&self.live), hosts(&self.lost));
+        RecoveryStep::PrepareFence(RecoveryPlan { number: self.number, survivors, excluded, text: "a plan\nof two lines".into() })
+    }
+
+    fn order(&self, world: &mut World, number: usize, step: &RecoveryStep) -> Option<Result<(), String>> {
+        let plan = NonZeroU64::new(self.number).unwrap();
+        let id = world.admin(number, AdminRequest::Recover { order: Order::default(), plan, step: step.clone() });
+        world.run_until(Duration::from_secs(6), |world| {
+            world.admin_replies.contains_key(&id) || world.hosts[number].node.is_none()
+        });
+        match world.admin_replies.get(&id)? {
+            AdminReply::Done => Some(Ok(())),
+            AdminReply::Refused(why) => Some(Err(why.clone())),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Until it is done, over crashes.
+    fn insist(&self, world: &mut World, number: usize, step: &RecoveryStep) {
+        let mut last = None;
+        for _ in 0..TRIES {
+            if world.hosts[number].node.is_none() {
+                world.start(number);
+            }
+            last = self.order(world, number, step);
+            if last == Some(Ok(())) {
+                return;
+            }
+            world.run(Duration::from_secs(1));
+        }
+        panic!("{} on {number}: {last:?}\n{}", step.name(), report(world));
+    }
+
+    fn on_each(&self, world: &mut World, step: &RecoveryStep) {
+        for number in &self.live {
+            self.insist(world, *number, step);
+        }
+    }
+
+    fn revive(&self, world: &mut World) {
+        for number in &self.live {
+            if world.hosts[*number].node.is_none() {
+                world.start(*number);
+            }
+        }
+    }
+
+    fn restart_each(&self, world: &mut World) {
+        for number in &self.live {
+            restart(world, *number);
+            world.run(Duration::from_secs(3));
+        }
+    }
+
+    fn fence(&self, world: &mut World) {
+        let prepare = self.prepare(world);
+        self.on_each(world, &prepare);
+        self.on_each(world, &RecoveryStep::Fence);
+    }
+
+    fn enter(&self, world: &mut World) {
+        self.fence(world);
+        self.on_each(world, &RecoveryStep::EnterRecovery);
+        self.restart_each(world);
+    }
+
+    /// The largest last position, then the largest id.
+    fn donor(&self, world: &mut World) -> usize {
+        self.revive(world);
+        let by = |number: &&usize| (evidence(world, **number).last, host(world, **number));
+        *self.live.iter().max_by_key(by).unwrap()
+    }
+
+    fn roll_forward(&self, world: &mut World) {
+        let donor = self.donor(world);
+        let step = RecoveryStep::RollForward { donor: host(world, donor) };
+        self.insist(world, donor, &step);
+        self.on_each(world, &step);
+    }
+
+    fn reset_and_leave(&self, world: &mut World) {
+        self.on_each(world, &RecoveryStep::ResetGroup0);
+        self.on_each(world, &RecoveryStep::LeaveRecovery);
+        self.restart_each(world);
+    }
+
+    fn carry_out(&self, world: &mut World) {
+        self.enter(world);
+        self.roll_forward(world);
+        self.reset_and_leave(world);
+        self.ends_final(world);
+    }
+
+    fn ends_final(&self, world: &mut World) {
+        let live = &self.live;
+        let is_done = |world: &World| {
+            let running = |number: &usize| world.hosts[*number].node.as_ref();
+            live.iter().all(|number| running(number).is_some_and(|node| node.stage() == Stage::UsePostRaft))
+        };
+        for _ in 0..TRIES {
+            self.revive(world);
+            if world.run_until(LIMIT, is_done) {
+                break;
+            }
+        }
+        assert!(is_done(world), "{}", report(world));
+        self.on_each(world, &RecoveryStep::CloseRecovery);
+    }
+}
+
+/// Trace 62: an entry that three of five have is acknowledged, three are lost at once; of the survivors one has the entry and does not
+/// know that it is committed.
+fn with_an_entry_that_nobody_left_knows_to_be_committed() -> (World, Plan) {
+    let mut world = upgraded(5);
+    let leader = (0..5).find(|number| world.node(*number).group.as_ref().unwrap().1.status().is_leader).unwrap();
+    let others: Vec<usize> = (0..5).filter(|number| *number != leader).collect();
+    let (has_it, behind) = (others[0], others[1]);
+    world.cut(behind, &(0..5).filter(|number| *number != behind).collect::<Vec<_>>());
+    let before = world.node(has_it).group.as_ref().unwrap().1.status().commit;
+    let id = world.client(leader, "CREATE TABLE ks.acknowledged (a int PRIMARY KEY)");
+    let has_entry = |world: &World| {
+        let status = world.node(has_it).group.as_ref().unwrap().1.status();
+        status.last_index > before && status.commit == before
+    };
+    assert!(world.run_until(LIMIT, has_entry), "{}", report(&world));
+    world.cut(has_it, &(0..5).filter(|number| *number != has_it).collect::<Vec<_>>());
+    assert_eq!(world.outcome(id, LIMIT), Ok(()));
+    let lost: Vec<usize> = (0..5).filter(|number| ![has_it, behind].contains(number)).collect();
+    for number in &lost {
+        world.crash(*number);
+    }
+    world.cuts.clear();
+    world.run(Duration::from_secs(4));
+    assert!(!has_table(&world, has_it, "acknowledged") && !has_table(&world, behind, "acknowledged"));
+    (world, Plan { number: 1, live: vec![has_it, behind], lost })
+}
+
+#[test]
+fn what_was_acknowledged_survives_in_the_log_of_one() {
+    let (mut world, plan) = with_an_entry_that_nobody_left_knows_to_be_committed();
+    let (has_it, behind) = (plan.live[0], plan.live[1]);
+    assert_eq!(evidence(&world, has_it).commit, evidence(&world, behind).commit, "the commit index does not tell them apart");
+    plan.enter(&mut world);
+    assert_eq!(plan.donor(&mut world), has_it);
+    plan.roll_forward(&mut world);
+    assert!([has_it, behind].into_iter().all(|number| has_table(&world, number, "acknowledged")));
+    plan.reset_and_leave(&mut world);
+    plan.ends_final(&mut world);
+    for number in &plan.live {
+        let found = evidence(&world, *number);
+        assert_eq!((found.incarnation, found.removed.len()), (Incarnation(2), 3));
+        assert_eq!(found.plan.unwrap().state, PlanState::Done);
+        assert_eq!(world.node(*number).peers.hosts().len(), 1);
+    }
+    world.execute(behind, "CREATE TABLE ks.after (a int PRIMARY KEY)");
+    agree(&mut world);
+
+    for number in &plan.lost {
+        world.start(*number);
+    }
+    world.run(Duration::from_secs(10));
+    assert!(plan.lost.iter().all(|number| !has_table(&world, *number, "after")), "the dead are heard by nobody");
+    world.execute(has_it, "CREATE TABLE ks.alone (a int PRIMARY KEY)");
+    assert_eq!(incarnations(&world, &plan.live), [Incarnation(2); 2]);
+}
+
+fn incarnations(world: &World, live: &[usize]) -> Vec<Incarnation> {
+    live.iter().map(|number| world.node(*number).local.incarnation()).collect()
+}
+
+/// Before the group is forgotten, whoever comes back is welcome (scenario 78): the fence is lifted and all goes on as it was.
+#[test]
+fn a_plan_is_withdrawn_when_the_dead_come_back() {
+    let (mut world, plan) = with_an_entry_that_nobody_left_knows_to_be_committed();
+    plan.enter(&mut world);
+    plan.roll_forward(&mut world);
+    for number in &plan.lost {
+        world.start(*number);
+    }
+    world.run(Duration::from_secs(3));
+    let back = host(&world, plan.lost[0]);
+    assert!(evidence(&world, plan.live[0]).heard[&back] < Duration::from_secs(3), "fenced, and yet a sign of life");
+    assert!(!world.node(plan.live[0]).gossip.is_up(back));
+    plan.on_each(&mut world, &RecoveryStep::LiftFence);
+    assert!(plan.live.iter().all(|number| !evidence(&world, *number).recovery_stored));
+    plan.restart_each(&mut world);
+    let all_final = |world: &World| world.all(|node| node.stage() == Stage::UsePostRaft);
+    assert!(world.run_until(LIMIT, all_final), "{}", report(&world));
+    world.execute(plan.live[0], "CREATE TABLE ks.after (a int PRIMARY KEY)");
+    agree(&mut world);
+    assert!((0..5).all(|number| has_table(&world, number, "acknowledged")));
+    assert!((0..5).all(|number| world.node(number).local.incarnation() == Incarnation(1)));
+    let refused = plan.order(&mut world, plan.live[0], &RecoveryStep::Fence).unwrap().unwrap_err();
+    assert!(refused.contains("withdrawn"), "{refused}");
+}
+
+/// Every transaction of a recovery on each survivor, before and after it is durable.
+#[test]
+fn a_crash_in_each_transaction_of_a_recovery_is_survived() {
+    for victim in 0..2 {
+        for after in [false, true] {
+            let mut number = 1;
+            loop {
+                let (mut world, plan) = with_an_entry_that_nobody_left_knows_to_be_committed();
+                let crashes = plan.live[victim];
+                world.hosts[crashes].crash_in = Some((number, after));
+                plan.carry_out(&mut world);
+                if world.hosts[crashes].crash_in.take().is_some() {
+                    break;
+                }
+                agree(&mut world);
+                let has_all = plan.live.iter().all(|number| has_table(&world, *number, "acknowledged"));
+                assert!(has_all, "transaction {number} of {victim}, after: {after}");
+                assert_eq!(incarnations(&world, &plan.live), [Incarnation(2); 2]);
+                number += 1;
+            }
+            assert!(number > 10, "only {number} transactions");
+        }
+    }
+}
+
+/// A survivor is lost in the middle, at each step: a plan of a higher number goes on with what is left.
+#[test]
+fn another_plan_takes_over_when_a_survivor_is_lost() {
+    type Part = fn(&Plan, &mut World);
+    let [fence, enter, roll, reset, end]: [Part; 5] =
+        [Plan::fence, Plan::enter, Plan::roll_forward, Plan::reset_and_leave, Plan::ends_final];
+    for done in [&[fence][..], &[enter], &[enter, roll], &[enter, roll, reset], &[enter, roll, reset, end]] {
+        let mut world = upgraded(5);
+        world.execute(0, "CREATE TABLE ks.before (a int PRIMARY KEY)");
+        for number in [0, 1] {
+            world.crash(number);
+        }
+        world.crash(2);
+        world.run(Duration::from_secs(4));
+        let plan = Plan { number: 1, live: vec![3, 4], lost: vec![0, 1, 2] };
+        for part in done {
+            part(&plan, &mut world);
+        }
+        world.crash(4);
+        world.run(Duration::from_secs(4));
+        let next = Plan { number: 2, live: vec![3], lost: vec![0, 1, 2, 4] };
+        next.carry_out(&mut world);
+        world.execute(3, "CREATE TABLE ks.after (a int PRIMARY KEY)");
+        assert!(has_table(&world, 3, "before"), "after {} parts", done.len());
+        let old = plan.order(&mut world, 3, &RecoveryStep::ResetGroup0).unwrap().unwrap_err();
+        assert!(old.contains("the plan of this node is 2"), "{old}");
+    }
+}
+
+/// The upgrade stands still because one is lost in the middle of it.
+#[test]
+fn a_stalled_upgrade_is_finished_by_a_plan() {
+    for point in [Point::Founded, Point::Joining, Point::Configuration, Point::Synchronize] {
+        let mut world = with_keyspace(3);
+        for number in 0..3 {
+            world.hosts[number].crash_at = Some((point, true));
+        }
+        upgrade(&mut world);
+        world.run_until(LIMIT, |world| world.hosts.iter().any(|host| host.node.is_none()));
+        let lost = world.hosts.iter().position(|host| host.node.is_none()).expect("one reaches it");
+        let live: Vec<usize> = (0..3).filter(|number| *number != lost).collect();
+        for number in &live {
+            world.hosts[*number].crash_at = None;
+        }
+        world.run(Duration::from_secs(4));
+        for number in &live {
+            if world.hosts[*number].node.is_none() {
+                world.start(*number);
+            }
+        }
+        world.run(Duration::from_secs(4));
+        let plan = Plan { number: 1, live, lost: vec![lost] };
+        plan.carry_out(&mut world);
+        world.execute(plan.live[0], "CREATE TABLE ks.after (a int PRIMARY KEY)");
+        agree(&mut world);
+    }
+}
+
+#[test]
+fn what_is_not_its_turn_is_refused_and_changes_nothing() {
+    let mut world = upgraded(3);
+    let plan = |number, live: &[usize], lost: &[usize]| Plan { number, live: live.into(), lost: lost.into() };
+    let wrong = |world: &mut World, plan: &Plan, step: &RecoveryStep| plan.order(world, 0, step).unwrap().unwrap_err();
+    let alive = plan(1, &[0, 1], &[2]);
+    let prepare = alive.prepare(&world);
+    assert!(wrong(&mut world, &alive, &prepare).contains("is up as this node sees it"));
+    world.crash(2);
+    world.run(Duration::from_secs(4));
+    let other = plan(1, &[1], &[2]);
+    let theirs = other.prepare(&world);
+    assert!(wrong(&mut world, &other, &theirs).contains("does not have this host"));
+    for step in [RecoveryStep::Fence, RecoveryStep::EnterRecovery, RecoveryStep::ResetGroup0, RecoveryStep::LiftFence] {
+        assert!(wrong(&mut world, &alive, &step).contains("no plan was ever prepared"), "{step:?}");
+    }
+    assert_eq!(alive.order(&mut world, 0, &prepare), Some(Ok(())));
+    assert_eq!(alive.order(&mut world, 0, &prepare), Some(Ok(())), "again");
+    let same_number = plan(1, &[0], &[2]);
+    let differs = same_number.prepare(&world);
+    assert!(wrong(&mut world, &same_number, &differs).contains("is another one or older"));
+    let roll = RecoveryStep::RollForward { donor: host(&world, 0) };
+    for step in [RecoveryStep::EnterRecovery, RecoveryStep::ResetGroup0, RecoveryStep::LeaveRecovery, RecoveryStep::CloseRecovery]
+    {
+        assert!(wrong(&mut world, &alive, &step).contains("it is not the turn"), "{step:?}");
+    }
+    assert!(wrong(&mut world, &alive, &roll).contains("not in recovery"));
+    assert_eq!(alive.order(&mut world, 0, &RecoveryStep::Fence), Some(Ok(())));
+    assert!(wrong(&mut world, &alive, &RecoveryStep::ResetGroup0).contains("not in recovery"));
+    restart(&mut world, 0);
+    assert_eq!(plan_state(&world, 0), Some(PlanState::Fenced), "over a restart");
+    assert_eq!(alive.order(&mut world, 0, &RecoveryStep::LiftFence), Some(Ok(())));
+    assert_eq!(plan_state(&world, 0), Some(PlanState::Withdrawn));
+    world.run(Duration::from_secs(3));
+    world.execute(1, "CREATE TABLE ks.t (a int PRIMARY KEY)");
+}
