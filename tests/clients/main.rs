@@ -10,26 +10,49 @@ mod harness;
 mod python;
 
 use cqlsh::Cqlsh;
-use harness::{Cluster, Start};
+use environment::Environments;
+use harness::{Cluster, Start, Subnet, group0_node};
 use python::Driver;
-use std::io::Write as _;
+use std::{io::Write as _, process::Stdio, time::Duration};
+use tokio::{process::Command, time::timeout};
 
 const NODES: usize = 3;
+/// Two recoveries by hand, a dozen restarts in each; on a busy machine each restart takes seconds.
+const HANDS_MAX: Duration = Duration::from_mins(10);
 
 /// The test captures what is printed, but not what goes to standard error directly: a skipped test must say so.
 fn tell(line: &str) {
     writeln!(std::io::stderr(), "clients: {line}").expect("standard error takes text");
 }
 
-#[tokio::test]
-async fn clients_before_during_and_after() {
-    let shells = match environment::set_up() {
-        Ok(environments) => environments,
+/// Where the clients are; without them the test is skipped.
+fn environments() -> Option<Environments> {
+    match environment::set_up() {
+        Ok(environments) => Some(environments),
         Err(reason) => {
             assert!(std::env::var_os("GROUP0_NEED_CLIENTS").is_none(), "{reason}");
-            return tell(&format!("skipped: {reason}"));
+            tell(&format!("skipped: {reason}"));
+            None
         }
-    };
+    }
+}
+
+#[tokio::test]
+async fn a_lost_majority_is_recovered_by_hand() {
+    let Some(environments) = environments() else { return };
+    let subnet = Subnet::take();
+    let mut script = Command::new(environments.apache_python());
+    script.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients/recover_by_hand.py")).arg(group0_node());
+    script.args((0..5).map(|index| subnet.host(index).to_string())).stdin(Stdio::null()).kill_on_drop(true);
+    let output = timeout(HANDS_MAX, script.output()).await.expect("it ends").expect("the virtual environment has a Python");
+    let (told, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{told}{errors}");
+    told.lines().for_each(|line| tell(&format!("by hand: {line}")));
+}
+
+#[tokio::test]
+async fn clients_before_during_and_after() {
+    let Some(shells) = environments() else { return };
     let mut cluster = Cluster::new(NODES);
     for index in 0..NODES {
         cluster.node(index).start(&Start::default());

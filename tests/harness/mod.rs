@@ -15,9 +15,11 @@ mod status;
 mod subnet;
 pub mod workload;
 
+pub use binary::group0_node;
 pub use cluster::Cluster;
 pub use node::{Node, Start};
 pub use status::brief;
+pub use subnet::Subnet;
 
 use std::time::Duration;
 

@@ -350,3 +350,78 @@ fn what_is_not_its_turn_is_refused_and_changes_nothing() {
     world.run(Duration::from_secs(3));
     world.execute(1, "CREATE TABLE ks.t (a int PRIMARY KEY)");
 }
+
+/// Scenario 63: a fence that reaches some of the survivors only parts them from the dead that come back, until it is lifted.
+#[test]
+fn half_a_fence_is_lifted() {
+    let mut world = upgraded(5);
+    let plan = Plan { number: 1, live: vec![1, 2], lost: vec![0, 3, 4] };
+    for number in &plan.lost {
+        world.crash(*number);
+    }
+    world.run(Duration::from_secs(4));
+    let prepare = plan.prepare(&world);
+    plan.on_each(&mut world, &prepare);
+    plan.insist(&mut world, 1, &RecoveryStep::Fence);
+    for number in &plan.lost {
+        world.start(*number);
+    }
+    world.run(Duration::from_secs(4));
+    world.execute(2, "CREATE TABLE ks.meanwhile (a int PRIMARY KEY)");
+    let ago = evidence(&world, 1).heard[&host(&world, 0)];
+    assert!(ago < Duration::from_secs(4), "whom it does not believe it hears all the same");
+    let refused = plan.order(&mut world, 2, &RecoveryStep::Fence).unwrap().unwrap_err();
+    assert!(refused.contains("is up as this node sees it"), "{refused}");
+    plan.on_each(&mut world, &RecoveryStep::LiftFence);
+    world.run(Duration::from_secs(4));
+    assert!(has_table(&world, 1, "meanwhile"));
+    world.execute(1, "CREATE TABLE ks.after (a int PRIMARY KEY)");
+    agree(&mut world);
+}
+
+/// Scenario 64: the dead come back while the survivors have no group, and tell of theirs.
+#[test]
+fn survivors_without_a_group_do_not_go_back_into_the_former_one() {
+    let (mut world, plan) = with_an_entry_that_nobody_left_knows_to_be_committed();
+    plan.enter(&mut world);
+    plan.roll_forward(&mut world);
+    plan.on_each(&mut world, &RecoveryStep::ResetGroup0);
+    for number in &plan.lost {
+        world.start(*number);
+    }
+    world.run(Duration::from_secs(4));
+    plan.on_each(&mut world, &RecoveryStep::LeaveRecovery);
+    plan.restart_each(&mut world);
+    plan.ends_final(&mut world);
+    assert_eq!(incarnations(&world, &plan.live), [Incarnation(2); 2]);
+    let groups = |numbers: &[usize]| -> Vec<_> { numbers.iter().map(|number| world.node(*number).joining.group()).collect() };
+    assert_eq!(groups(&plan.live)[0], groups(&plan.live)[1]);
+    assert!(plan.lost.iter().all(|number| world.node(*number).joining.group() != groups(&plan.live)[0]));
+}
+
+/// Scenario 77: after the plan was made the dead come back, commit with one survivor, and die again.
+#[test]
+fn the_donor_is_chosen_when_no_log_grows_any_more() {
+    let mut world = upgraded(5);
+    let plan = Plan { number: 1, live: vec![1, 2], lost: vec![0, 3, 4] };
+    let die = |world: &mut World| {
+        for number in [0, 3, 4] {
+            world.crash(number);
+        }
+        world.run(Duration::from_secs(4));
+    };
+    die(&mut world);
+    let prepare = plan.prepare(&world);
+    plan.on_each(&mut world, &prepare);
+    for number in &plan.lost {
+        world.start(*number);
+    }
+    world.cut(1, &[0, 2, 3, 4]);
+    world.run(Duration::from_secs(4));
+    world.execute(2, "CREATE TABLE ks.meanwhile (a int PRIMARY KEY)");
+    die(&mut world);
+    world.cuts.clear();
+    world.run(Duration::from_secs(4));
+    plan.carry_out(&mut world);
+    assert!(plan.live.iter().all(|number| has_table(&world, *number, "meanwhile")));
+}
