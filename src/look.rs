@@ -9,7 +9,10 @@ use crate::{
     plan::{Action, Intent, Journal, Plan, check, plan},
     status,
 };
-use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use k8s_openapi::{
+    apimachinery::pkg::apis::meta::v1::Time,
+    jiff::{SignedDuration, Timestamp},
+};
 
 /// Figures that move by themselves are written at most so often.
 const REFRESH_EVERY: SignedDuration = SignedDuration::from_secs(1);
@@ -98,7 +101,8 @@ pub fn decide(object: &Group0Upgrade, seen: &Observation, journal: &Journal, run
     if plan.new_run {
         plan.journal = plan.journal.next(run_id.into(), now);
     }
-    let order = Order { run_id: plan.journal.run_id.clone(), epoch: plan.journal.epoch, plan: None };
+    let frozen = plan.journal.recovery.as_ref().map(|recovery| recovery.plan.clone());
+    let order = Order { run_id: plan.journal.run_id.clone(), epoch: plan.journal.epoch, plan: frozen };
     let intend = |action: &Action| Intent { action: action.clone(), epoch: order.epoch, at: now };
     plan.journal.intents.extend(plan.actions.iter().map(intend));
     let before = object.status.clone().unwrap_or_default();
@@ -148,6 +152,9 @@ fn note_done(journal: &mut Journal, action: &Action) {
         Action::TouchPod { node, .. } => {
             journal.intents.retain(|intent| intent.action != Action::lost_recreate(node));
         }
+        Action::Replace { node, .. } => {
+            journal.recovery.iter_mut().for_each(|recovery| recovery.replaced.extend([node.clone()]));
+        }
         Action::TouchSet { set, .. } => journal.intents.retain(|intent| intent.action != Action::lost_template(set)),
         _ => {}
     }
@@ -161,6 +168,9 @@ fn is_worth_writing(before: &Group0UpgradeStatus, status: &Group0UpgradeStatus, 
         status.progress_marker = None;
         status.deadline_at = None;
         status.sets.clear();
+        status.known_commit = None;
+        // As long as something is heard of a host now and then, it moves.
+        status.silent.iter_mut().for_each(|host| host.since = Time(Timestamp::UNIX_EPOCH));
         for node in &mut status.nodes {
             node.schema_version = None;
             node.status_seq = 0;

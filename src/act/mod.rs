@@ -101,6 +101,9 @@ fn event(action: &Action) -> Option<Event> {
         Action::Recreate { node, .. } => ("Recreate", node),
         Action::Restart { node, .. } => ("Restart", node),
         Action::Proceed { node } => ("Proceed", node),
+        Action::Recover { node, verb, .. } => (verb.name(), node),
+        Action::RemoveHost { node, .. } => ("RemoveHost", node),
+        Action::Replace { node, .. } => ("Replace", node),
         _ => return None,
     };
     Some(Event { reason, pod: Some(pod.name.clone()), message: action.to_string() })

@@ -17,7 +17,10 @@ pub use spec_parts::{
     Weekday, Window,
 };
 pub use status::Group0UpgradeStatus;
-pub use status_parts::{HaltStatus, IntentStatus, NodeRaft, NodeStatus, Phase, RecoveryStatus, Run, SetVersion, Stall};
+pub use status_parts::{
+    ExcludedStatus, FrozenStatus, HaltStatus, IntentStatus, KnownCommit, NodeRaft, NodeStatus, Phase, RecoveryStatus, Run,
+    SetVersion, SilentStatus, Stall,
+};
 
 /// `apiVersion` of the object.
 pub const API_VERSION: &str = "group0.dev/v1alpha1";

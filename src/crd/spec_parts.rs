@@ -145,7 +145,7 @@ fn rpc() -> Duration {
 }
 
 /// The guards that may be overridden, in CEL; a test compares them with the planner's.
-const OVERRIDABLE: &str = "self in ['OnDelete', 'OrderedReady', 'TemplateChanged', 'Scaling', 'OneBudget', 'LeftoverRun', 'ClockOff', 'OneRelease', 'DiskFull', 'ForeignMembers']";
+const OVERRIDABLE: &str = "self in ['OnDelete', 'OrderedReady', 'TemplateChanged', 'Scaling', 'OneBudget', 'LeftoverRun', 'ClockOff', 'OneRelease', 'DiskFull', 'ForeignMembers', 'DonorBehindKnownCommit']";
 
 /// Lets one guard pass.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -153,7 +153,7 @@ const OVERRIDABLE: &str = "self in ['OnDelete', 'OrderedReady', 'TemplateChanged
 pub struct GuardOverride {
     /// The guard, by the name that status gives.
     #[schemars(length(min = 1, max = 63))]
-    #[x_kube(validation = Rule::new(OVERRIDABLE).message("no guard that can be overridden; these can: OnDelete, OrderedReady, TemplateChanged, Scaling, OneBudget, LeftoverRun, ClockOff, OneRelease, DiskFull, ForeignMembers"))]
+    #[x_kube(validation = Rule::new(OVERRIDABLE).message("no guard that can be overridden; these can: OnDelete, OrderedReady, TemplateChanged, Scaling, OneBudget, LeftoverRun, ClockOff, OneRelease, DiskFull, ForeignMembers, DonorBehindKnownCommit"))]
     pub guard: String,
     /// Why it may pass.
     #[schemars(length(min = 1, max = 1024))]

@@ -1,6 +1,8 @@
 //! `status`: what the operator answers, and the journal of what it has begun.
 
-use super::status_parts::{HaltStatus, IntentStatus, NodeStatus, Phase, RecoveryStatus, Run, SetVersion, Stall};
+use super::status_parts::{
+    HaltStatus, IntentStatus, KnownCommit, NodeStatus, Phase, RecoveryStatus, Run, SetVersion, SilentStatus, Stall,
+};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
@@ -121,7 +123,14 @@ pub struct Group0UpgradeStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 160), inner(length(max = 256)))]
     pub plan: Vec<String>,
-    /// A recovery that is prepared or under way.
+    /// The highest index of the group's log that was ever known to be committed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub known_commit: Option<KnownCommit>,
+    /// Known hosts that nobody sees alive, in which pod each was, and what proves that it will not come back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 200))]
+    pub silent: Vec<SilentStatus>,
+    /// A recovery that is refused, prepared or under way; or the last one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recovery: Option<RecoveryStatus>,
     /// The last ten runs and recoveries.

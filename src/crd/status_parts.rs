@@ -100,9 +100,10 @@ pub struct NodeStatus {
     /// The newest word of its own that a decision was made from: an older one counts as unknown.
     #[serde(default)]
     pub status_seq: u64,
-    /// Since when nobody has seen it alive.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub silent_since: Option<Time>,
+    /// The UID of the pod in which that host answered last.
+    #[serde(default, rename = "hostPodUID", skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub host_pod_uid: Option<String>,
     /// Whether its schema was copied in this run.
     #[serde(default)]
     pub backed_up: bool,
@@ -144,27 +145,148 @@ pub struct Stall {
     pub since: Time,
 }
 
-/// A recovery that is prepared or under way.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+/// A recovery that is refused, prepared or under way.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct RecoveryStatus {
     /// The step that is being done.
     #[schemars(length(max = 64))]
     pub step: String,
-    /// The frozen plan, one line a decision.
+    /// What is known, what is decided, what would be lost, and what is waited for, one a line.
     #[serde(default)]
     #[schemars(length(max = 256), inner(length(max = 512)))]
     pub plan: Vec<String>,
     /// Its hash: copy it to spec.recovery.approvedPlanHash to approve.
     #[schemars(length(max = 128))]
     pub plan_hash: String,
-    /// The guards that fail.
+    /// The guards that fail, each with its reason.
     #[serde(default)]
-    #[schemars(length(max = 32), inner(length(max = 256)))]
+    #[schemars(length(max = 32), inner(length(max = 512)))]
     pub blocked_by: Vec<String>,
     /// When it started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Time>,
+    /// What is remembered of the plan: its choices, and when things happened. Absent while none is frozen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frozen: Option<FrozenStatus>,
+}
+
+/// A frozen plan and how far it has come.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct FrozenStatus {
+    /// Its number: higher than that of any plan before it.
+    pub number: u64,
+    /// The class of the stall that it answers.
+    #[schemars(length(max = 64))]
+    pub trigger: String,
+    /// The host ids of all that are left.
+    #[schemars(length(max = 100), inner(length(max = 36)))]
+    pub survivors: Vec<String>,
+    /// All that are given up.
+    #[schemars(length(max = 100))]
+    pub excluded: Vec<ExcludedStatus>,
+    /// The plan as it is approved, and as the survivors store it.
+    #[schemars(length(max = 65536))]
+    pub text: String,
+    /// Since when it is in its step.
+    pub step_since: Time,
+    /// When it was frozen.
+    pub frozen_at: Time,
+    /// When the loss had made schema changes impossible, at the latest.
+    pub lost_at: Time,
+    /// When the last of the excluded counted as dead.
+    pub proven_at: Time,
+    /// Whether a human must approve it, whatever the mode is.
+    #[serde(default)]
+    pub needs_human: bool,
+    /// Whether a plan before it had come to its point of no return.
+    #[serde(default)]
+    pub forward_only: bool,
+    /// Why it follows another plan, if it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub because: Option<String>,
+    /// When it was approved, or needed no approval.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approved_at: Option<Time>,
+    /// The host whose log is rolled forward, chosen once; empty if no survivor has a log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 36))]
+    pub donor: Option<String>,
+    /// When the intent of the first ResetGroup0 was journalled: the point of no return.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reset_at: Option<Time>,
+    /// When the survivors began to leave recovery.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leaving_at: Option<Time>,
+    /// When the new group was seen whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verified_at: Option<Time>,
+    /// Pods that were given up for a fresh member.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100), inner(length(max = 253)))]
+    pub replaced: Vec<String>,
+    /// Why it is taken back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
+    pub withdrawn: Option<String>,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<Time>,
+}
+
+/// An index of a group's log that is committed.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct KnownCommit {
+    /// The group.
+    #[serde(rename = "groupID")]
+    #[schemars(length(max = 36))]
+    pub group_id: String,
+    /// The index.
+    pub index: u64,
+}
+
+/// A host that a plan gives up.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct ExcludedStatus {
+    /// The host.
+    #[serde(rename = "hostID")]
+    #[schemars(length(max = 36))]
+    pub host_id: String,
+    /// The pod that it was in; empty if that is not known.
+    #[serde(default)]
+    #[schemars(length(max = 253))]
+    pub pod_name: String,
+}
+
+/// A known host that nobody sees alive.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct SilentStatus {
+    /// The host.
+    #[serde(rename = "hostID")]
+    #[schemars(length(max = 36))]
+    pub host_id: String,
+    /// The pod that it was in; empty if that is not known.
+    #[serde(default)]
+    #[schemars(length(max = 253))]
+    pub pod_name: String,
+    /// Since when.
+    pub since: Time,
+    /// What proves that it will not come back: Machine (out of service) or Volume (gone with its pod); empty if nothing does.
+    #[serde(default)]
+    #[schemars(length(max = 16))]
+    pub gone: String,
+    /// The UID of the pod that this was seen of.
+    #[serde(default, rename = "gonePodUID")]
+    #[schemars(length(max = 64))]
+    pub gone_pod_uid: String,
+    /// When.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gone_at: Option<Time>,
 }
 
 /// A run or a recovery that has ended.
@@ -194,6 +316,16 @@ pub struct Run {
     #[serde(default)]
     #[schemars(length(max = 128))]
     pub plan_hash: String,
+    /// Of a recovery: the hosts that were given up.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100), inner(length(max = 36)))]
+    pub excluded: Vec<String>,
+    /// Of a recovery: for how long schema changes were impossible, as far as the operator can know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema_changes_off_millis: Option<i64>,
+    /// How much of that was waiting until the lost counted as dead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting_for_proof_millis: Option<i64>,
 }
 
 /// An action that was begun and whose outcome is not known yet.

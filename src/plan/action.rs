@@ -195,6 +195,23 @@ impl Action {
         }
     }
 
+    /// The pod that it is about, if it is about one.
+    pub fn pod(&self) -> Option<&PodName> {
+        match self {
+            Self::Own { .. } | Self::Disown { .. } | Self::TouchSet { .. } | Self::SetTemplate { .. } => None,
+            Self::TouchPod { node, .. }
+            | Self::ClaimEpoch { node }
+            | Self::Recreate { node, .. }
+            | Self::Restart { node, .. }
+            | Self::Backup { node }
+            | Self::Proceed { node }
+            | Self::RetryUpgrade { node }
+            | Self::Recover { node, .. }
+            | Self::RemoveHost { node, .. }
+            | Self::Replace { node, .. } => Some(node),
+        }
+    }
+
     /// Whether doing it late, when the plan has become another, could do harm.
     pub fn is_harmful_when_late(&self) -> bool {
         matches!(self, Self::Recreate { .. } | Self::Restart { .. } | Self::SetTemplate { .. } | Self::Replace { .. })

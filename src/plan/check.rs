@@ -2,7 +2,7 @@
 //!
 //! It looks at what was seen, at the journal and at the actions only. A plan that it refuses is not carried out, whatever made it.
 
-use super::{Action, Journal, Plan};
+use super::{Action, Journal, Plan, recovery};
 use crate::{
     crd::{Group0UpgradeSpec, Mode},
     observe::{NodeView, Observation, Part, PodName, PodState, UpgradeState},
@@ -24,7 +24,7 @@ pub fn audit(spec: &Group0UpgradeSpec, seen: &Observation, before: &Journal, pla
         audit.nothing_while_something_is_open(),
         audit.the_past_stays(),
     ];
-    rules.into_iter().flatten().collect()
+    rules.into_iter().flatten().chain(recovery::check::audit(spec, seen, before, plan)).collect()
 }
 
 struct Audit<'a> {
@@ -56,10 +56,16 @@ impl Audit<'_> {
     }
 
     fn all_others_serve(&self) -> Option<String> {
-        let taken = self.disrupted().next()?;
+        let taken = self.disrupted().next().filter(|taken| !self.is_recovery(taken))?;
         let (other, _) = self.seen.nodes.iter().find(|(name, view)| *name != taken && !serves(view))?;
         let is_correction = self.broken(taken);
         (!is_correction).then(|| format!("it takes {taken} while {other} does not serve"))
+    }
+
+    /// Of a recovery other things are asked: those that are given up do not serve.
+    fn is_recovery(&self, taken: &PodName) -> bool {
+        let in_place = self.plan.actions.iter().any(|action| matches!(action, Action::Restart { .. }));
+        in_place && recovery::check::is_of_recovery(self.seen, self.plan, taken)
     }
 
     /// A pod that cannot run as it is serves nobody anyway.
@@ -143,7 +149,12 @@ impl Audit<'_> {
     fn only_when_followed(&self) -> Option<String> {
         let epoch = self.plan.journal.epoch;
         self.plan.actions.iter().find_map(|action| {
-            let (Action::Restart { node, .. } | Action::Proceed { node } | Action::RetryUpgrade { node }) = action else {
+            let (Action::Restart { node, .. }
+            | Action::Proceed { node }
+            | Action::RetryUpgrade { node }
+            | Action::Recover { node, .. }
+            | Action::RemoveHost { node, .. }) = action
+            else {
                 return None;
             };
             let seen = self.seen.nodes.get(node).and_then(|view| view.node.known());
@@ -152,9 +163,19 @@ impl Audit<'_> {
     }
 
     fn nothing_while_something_is_open(&self) -> Option<String> {
-        let open = self.plan.journal.intents.iter().find(|intent| intent.action.is_harmful_when_late())?;
+        let mut intents = self.plan.journal.intents.iter();
+        let open = intents.find(|intent| intent.action.is_harmful_when_late() && !self.is_of_the_lost(&intent.action))?;
         let harms = self.plan.actions.iter().any(Action::is_harmful_when_late);
         harms.then(|| format!("it acts while this may still take place: {}", open.action))
+    }
+
+    /// What was begun on a pod that is none of a recovery's survivors may never be known to be over: it is what is recovered from.
+    fn is_of_the_lost(&self, action: &Action) -> bool {
+        let recovery = self.plan.journal.recovery.as_ref().filter(|recovery| recovery.is_in_force());
+        let host = |pod: &PodName| self.seen.nodes.get(pod).and_then(|view| view.node.known()).map(|node| node.host);
+        recovery
+            .zip(action.pod())
+            .is_some_and(|(recovery, pod)| host(pod).is_none_or(|it| !recovery.plan.survivors.contains(&it)))
     }
 
     /// The journal does not forget what cannot be undone, and changes neither run nor epoch.

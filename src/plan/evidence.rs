@@ -1,9 +1,13 @@
 //! What tells one kind of stall from another: pure functions of what was seen, in the order in which they are asked.
 
-use super::{Given, Plan, WaitingFor, health::signed, report::names, stall::Class};
+use super::{
+    Given, Plan, WaitingFor,
+    recovery::hosts::{self, Dead},
+    stall::Class,
+};
 use crate::{
     crd::Phase,
-    observe::{HostId, Machine, NodeSeen, NodeView, PodName, Procedure, UpgradeState},
+    observe::{HostId, Machine, NodeSeen, PodName, Procedure, UpgradeState},
 };
 use std::collections::BTreeSet;
 
@@ -29,18 +33,11 @@ pub(super) fn find(given: &Given<'_>, plan: &Plan) -> Option<(Class, String)> {
         .or_else(|| step_refused(given))
 }
 
-/// Nodes that nobody has seen alive for long enough, and whose machine or volume is known to be gone.
-pub(super) fn lost(given: &Given<'_>) -> Vec<PodName> {
-    let dead_after = signed(given.spec.recovery.dead_after.into());
-    let is_lost = |(name, view): &(&PodName, &NodeView)| {
-        let remembered = given.journal.node(name);
-        let is_silent = remembered.silent_since.is_some_and(|since| given.now.duration_since(since) >= dead_after);
-        let host = remembered.host.map(|host| host.to_string());
-        let declared = given.spec.recovery.confirm_dead.iter().any(|dead| Some(&dead.host_id) == host.as_ref());
-        let proven = view.pod.known().is_some_and(|pod| pod.volume_gone || pod.machine == Machine::OutOfService);
-        is_silent && (declared || proven)
-    };
-    given.seen.nodes.iter().filter(is_lost).map(|(name, _)| name.clone()).collect()
+/// The names of those that are lost for good.
+pub(super) fn lost(given: &Given<'_>) -> Vec<String> {
+    let mut names: Vec<_> = hosts::dead(given).iter().map(Dead::name).collect();
+    names.sort();
+    names
 }
 
 /// The voters of the group, if any node tells of one.
@@ -50,13 +47,13 @@ pub(super) fn voters<'a>(given: &Given<'a>) -> Option<&'a BTreeSet<HostId>> {
 
 /// While no node is final all are needed. Afterwards a majority of the voters is, and if it answers, the others need not come back.
 fn losses(given: &Given<'_>, plan: &Plan) -> Option<(Class, String)> {
-    let lost = lost(given);
-    if lost.is_empty() {
+    let dead = hosts::dead(given);
+    if dead.is_empty() {
         return None;
     }
-    let evidence = format!("lost for good: {}", names(&lost));
+    let evidence = format!("lost for good: {}", lost(given).join(", "));
     let Some(voters) = voters(given) else { return Some((Class::NodeLost, format!("{evidence}; no node has a group yet"))) };
-    let lost_voters = lost.iter().filter(|name| given.journal.node(name).host.is_some_and(|host| voters.contains(&host))).count();
+    let lost_voters = dead.iter().filter(|dead| voters.contains(&dead.host)).count();
     let evidence = format!("{evidence}; {lost_voters} of {} voters", voters.len());
     let is_final = plan.report.phase == Phase::Complete || nodes(given).any(|(_, node)| node.state == UpgradeState::PostRaft);
     let answering = nodes(given).filter(|(_, node)| voters.contains(&node.host)).count();

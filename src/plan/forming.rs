@@ -69,7 +69,7 @@ fn phase(members: &[Member<'_>]) -> Phase {
     if members.iter().any(beyond) { Phase::Synchronizing } else { Phase::Forming }
 }
 
-fn not_final(member: &Member<'_>) -> Option<WaitingFor> {
+pub(super) fn not_final(member: &Member<'_>) -> Option<WaitingFor> {
     let node = member.name.clone();
     match (&member.node.state, &member.node.procedure) {
         // Of a state that is not recognized `healthy` has spoken already.
@@ -87,7 +87,7 @@ fn not_final(member: &Member<'_>) -> Option<WaitingFor> {
 }
 
 /// One group for all, and in the configuration of each final node every node a voter.
-fn not_one_group(members: &[Member<'_>]) -> Vec<WaitingFor> {
+pub(super) fn not_one_group(members: &[Member<'_>]) -> Vec<WaitingFor> {
     let first = members.iter().find_map(|m| m.node.group.as_ref().map(|group| (m.name, group.id)));
     members.iter().flat_map(|of| not_in_group(of, members, first)).collect()
 }
@@ -117,7 +117,7 @@ fn needs_proceed(member: &Member<'_>) -> bool {
 }
 
 /// Asks for a failed procedure again, not too often and not for ever.
-fn retry(given: &Given<'_>, plan: &mut Plan, member: &Member<'_>) {
+pub(super) fn retry(given: &Given<'_>, plan: &mut Plan, member: &Member<'_>) {
     if !matches!(member.node.procedure, Procedure::Failed { .. }) || member.node.state == UpgradeState::Recovery {
         return;
     }

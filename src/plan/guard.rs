@@ -2,7 +2,10 @@
 //! can let pass.
 
 use super::{Given, WaitingFor, health::Member};
-use crate::observe::{HostId, Set, UpgradeState};
+use crate::{
+    crd::GuardOverride,
+    observe::{HostId, Set, UpgradeState},
+};
 use k8s_openapi::jiff::SignedDuration;
 use std::collections::BTreeSet;
 
@@ -13,6 +16,9 @@ const MIN_DISK_FREE: u64 = 64 << 20;
 
 /// What is recorded of a guard that was let pass, with its reason: kept for ten runs.
 const MAX_LET_PASS_CHARS: usize = 300;
+
+/// The guard of a recovery: what is known to be committed and in no log that is left, is lost with the dead.
+pub(super) const DONOR_BEHIND: &str = "DonorBehindKnownCommit";
 
 /// One thing that must hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -79,6 +85,12 @@ impl Guard {
     }
 }
 
+/// The guards that a human may let pass, by name: those of a roll, and those of a recovery.
+pub fn overridable() -> Vec<String> {
+    let of_a_roll = Guard::ALL.iter().filter(|guard| guard.may_be_overridden()).map(|guard| guard.name());
+    of_a_roll.chain([DONOR_BEHIND.into()]).collect()
+}
+
 /// What a guard says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
@@ -122,8 +134,13 @@ pub(super) fn let_pass(verdicts: &[Verdict]) -> impl Iterator<Item = String> {
 }
 
 fn overridden(given: &Given<'_>, guard: Guard) -> Option<String> {
-    let valid = given.spec.overrides.iter().find(|entry| entry.guard == guard.name() && entry.expires_at.0 > given.now);
+    let valid = valid_override(given, &guard.name());
     valid.filter(|_| guard.may_be_overridden()).map(|entry| entry.reason.clone())
+}
+
+/// What a human says of the guard with this name, as long as it holds.
+pub(super) fn valid_override<'a>(given: &Given<'a>, name: &str) -> Option<&'a GuardOverride> {
+    given.spec.overrides.iter().find(|entry| entry.guard == name && entry.expires_at.0 > given.now)
 }
 
 fn refused_by(given: &Given<'_>, guard: Guard) -> Vec<WaitingFor> {

@@ -1,9 +1,13 @@
 //! What must be remembered from one plan to the next. It is kept in status: intents before anything is done, outcomes after.
 
-use super::Action;
+use super::{
+    Action,
+    recovery::{Recovery, Silent},
+};
 use crate::observe::{HostId, PodName};
 use k8s_openapi::jiff::Timestamp;
 use std::collections::BTreeMap;
+use uuid::Uuid;
 
 /// When things began, choices that must not change, and what is being done.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -46,6 +50,21 @@ pub struct Journal {
     pub progress: Option<Progress>,
     /// Guards that were let pass, each with its reason.
     pub overridden: Vec<String>,
+    /// The highest index that was ever known to be committed, and in which group.
+    pub commit: Option<Commit>,
+    /// Known hosts that nobody sees alive.
+    pub silent: BTreeMap<HostId, Silent>,
+    /// The recovery that is under way, or the last one.
+    pub recovery: Option<Recovery>,
+}
+
+/// An index that is committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Commit {
+    /// Of this group's log.
+    pub group: Uuid,
+    /// The index.
+    pub index: u64,
 }
 
 /// An action that was begun.
@@ -68,8 +87,8 @@ pub struct Remembered {
     pub pod_version: u64,
     /// The newest word of its own that a plan was made from.
     pub sequence: u64,
-    /// Since when nobody has seen it alive.
-    pub silent_since: Option<Timestamp>,
+    /// The pod, by its UID, in which that host answered last.
+    pub host_pod: Option<String>,
     /// When its schema was copied.
     pub backed_up: bool,
     /// How often its procedure was started again.
@@ -106,18 +125,22 @@ impl Journal {
         Self { run_id, started_at: Some(now), ..Self::default() }
     }
 
-    /// The run after this one. Kept is only the epoch, what nodes and StatefulSets are known by, and a restart that is not seen yet.
+    /// The run after this one. Kept is only the epoch, what nodes and StatefulSets are known by, who is
+    /// silent, the last recovery, and a restart that is not seen yet.
     #[must_use]
     pub fn next(self, run_id: String, now: Timestamp) -> Self {
         let known_by = |node: Remembered| Remembered { backed_up: false, retries: 0, restarts: 0, last_attempt_at: None, ..node };
         let nodes = self.nodes.into_iter().map(|(name, node)| (name, known_by(node))).collect();
-        Self { epoch: self.epoch, taken: self.taken, nodes, sets: self.sets, ..Self::begin(run_id, now) }
+        let Self { epoch, taken, sets, commit, silent, recovery, .. } = self;
+        Self { epoch, taken, nodes, sets, commit, silent, recovery, ..Self::begin(run_id, now) }
     }
 
     /// Timers that began after `now` were set by a clock that has been set back since: they begin now, so that nothing waits
     /// until that clock's time comes again. When something happened stays as it was written down.
     pub(super) fn begin_timers_by(&mut self, now: Timestamp) {
-        let of_nodes = self.nodes.values_mut().flat_map(|node| [&mut node.silent_since, &mut node.last_attempt_at]);
+        self.silent.values_mut().for_each(|host| host.since = host.since.min(now));
+        self.recovery.iter_mut().for_each(|recovery| recovery.begin_timers_by(now));
+        let of_nodes = self.nodes.values_mut().map(|node| &mut node.last_attempt_at);
         for timer in of_nodes.chain([&mut self.last_restart_at, &mut self.gate_held_since]) {
             *timer = timer.map(|at| at.min(now));
         }

@@ -26,8 +26,8 @@ mod terms;
 pub mod window;
 
 pub use action::{Action, RecoveryVerb};
-pub use journal::{Halt, Intent, Journal, Progress, Remembered};
-pub use recovery::FrozenPlan;
+pub use journal::{Commit, Halt, Intent, Journal, Progress, Remembered};
+pub use recovery::{Donor, FrozenPlan, Gone, Proof, Recovery, Silent, Step, Why};
 pub use report::{Report, WaitingFor};
 
 use crate::{
@@ -108,14 +108,22 @@ fn restrained(given: &Given<'_>, plan: Plan) -> Plan {
 
 /// What would be done if nothing were in the way.
 fn decide(given: &Given<'_>) -> Plan {
-    let has_begun = forming::has_begun(given);
     if let Some(taken) = guard::ask(given, |guard| guard == guard::Guard::ClusterTaken)
         .into_iter()
         .find(|v| v.refused.iter().any(|why| matches!(why, WaitingFor::ClusterTaken { .. })))
     {
         return given.wait(Phase::Failed, taken.refused);
     }
-    if has_begun {
+    match recovery::follow(given) {
+        Some(plan) if recovery::is_under_way(&plan.journal) || !plan.actions.is_empty() => plan,
+        Some(ended) => undisturbed(&Given { journal: &ended.journal, ..*given }),
+        None => undisturbed(given),
+    }
+}
+
+/// What is done while nothing is lost that group 0 needs.
+fn undisturbed(given: &Given<'_>) -> Plan {
+    if forming::has_begun(given) {
         let mut plan = forming::follow(given);
         if given.spec.cancel && plan.report.phase != Phase::Complete {
             plan.report.waiting.insert(0, WaitingFor::CancelRefused);

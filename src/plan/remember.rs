@@ -1,10 +1,10 @@
 //! What each look adds to the journal: who is who, how new what was seen is, since when a node is silent, when anything moved.
 
-use super::{Action, Given, Journal, Plan, Progress, WaitingFor, terms};
+use super::{Action, Commit, Given, Journal, Plan, Progress, WaitingFor, recovery::hosts, terms};
 use crate::observe::{HostId, NodeView, Observation, Part, PodName, PodState, Procedure};
 use k8s_openapi::jiff::Timestamp;
 use std::{
-    collections::BTreeSet,
+    collections::BTreeMap,
     fmt::Write as _,
     hash::{DefaultHasher, Hash as _, Hasher as _},
 };
@@ -18,22 +18,10 @@ pub(super) fn all(seen: &Observation, journal: &Journal, now: Timestamp) -> Jour
         let newest = journal.sets.entry(set.name.clone()).or_default();
         *newest = set.version.max(*newest);
     }
-    for (name, view) in &seen.nodes {
-        let node = journal.nodes.entry(name.clone()).or_default();
-        if let Some(pod) = view.pod.known() {
-            node.pod_version = node.pod_version.max(pod.version);
-        }
-        if let Some(said) = view.node.known() {
-            node.sequence = node.sequence.max(said.sequence);
-            node.host = Some(said.host);
-        }
-    }
-    let up = seen_up(seen);
-    for (name, view) in &seen.nodes {
-        let node = journal.nodes.entry(name.clone()).or_default();
-        let is_alive = view.node.known().is_some() || node.host.is_some_and(|host| up.contains(&host));
-        node.silent_since = if is_alive { None } else { node.silent_since.or(Some(now)) };
-    }
+    let moved: BTreeMap<_, _> =
+        seen.nodes.iter().filter_map(|(name, view)| Some((of_node(&mut journal, name, view)?, name.clone()))).collect();
+    hosts::remember(seen, &mut journal, &moved, now);
+    journal.commit = commit(seen, journal.commit);
     journal.taken = journal.taken.filter(|taken| !terms::is_over(seen, taken));
     journal
 }
@@ -46,10 +34,31 @@ pub(super) fn progress(given: &Given<'_>, plan: &mut Plan) {
     plan.journal.progress = Some(before.unwrap_or(Progress { marker, since: given.now }));
 }
 
-/// Hosts that some node sees up.
-fn seen_up(seen: &Observation) -> BTreeSet<HostId> {
-    let peers = seen.nodes.values().filter_map(|view| view.node.known()).flat_map(|node| &node.peers);
-    peers.filter(|(_, peer)| peer.up).map(|(host, _)| *host).collect()
+/// The highest known of the same group as before; of another group once nobody tells of that one any more.
+fn commit(seen: &Observation, before: Option<Commit>) -> Option<Commit> {
+    let nodes = seen.nodes.values().filter_map(|view| view.node.known());
+    let told: Vec<_> =
+        nodes.filter_map(|node| Some(Commit { group: node.evidence.group?, index: node.evidence.commit })).collect();
+    let of = |group| told.iter().filter(move |commit| commit.group == group).max().copied();
+    match before {
+        Some(before) if told.is_empty() || of(before.group).is_some() => {
+            Some(of(before.group).map_or(before, |it| it.max(before)))
+        }
+        _ => told.iter().max().copied(),
+    }
+}
+
+/// What is new of one node. Returns the host whose pod it was until now, if another one answers there.
+fn of_node(journal: &mut Journal, name: &PodName, view: &NodeView) -> Option<HostId> {
+    let node = journal.nodes.entry(name.clone()).or_default();
+    let pod = view.pod.known();
+    node.pod_version = pod.map_or(node.pod_version, |pod| node.pod_version.max(pod.version));
+    let said = view.node.known()?;
+    let former = node.host.replace(said.host).filter(|former| *former != said.host);
+    // Another host counts its own words.
+    node.sequence = if former.is_some() { said.sequence } else { node.sequence.max(said.sequence) };
+    node.host_pod = pod.map(|pod| pod.uid.clone()).or(node.host_pod.take());
+    former
 }
 
 /// States, steps, indexes, versions and readiness: whatever moves when the upgrade moves.
@@ -64,6 +73,9 @@ fn marker(seen: &Observation, plan: &Plan) -> String {
     // That a failed procedure is started again is no progress, nor that something is asked for a second time.
     for action in plan.actions.iter().filter(|action| !matches!(action, Action::RetryUpgrade { .. })) {
         let _ = write!(text, "{action};");
+    }
+    if let Some(recovery) = &plan.journal.recovery {
+        let _ = write!(text, "{} {};", recovery.plan.number, recovery.step.name());
     }
     for why in &plan.report.waiting {
         let _ = match why {
@@ -96,13 +108,14 @@ fn mark(text: &mut String, name: &PodName, view: &NodeView) {
         let commit = node.group.as_ref().map(|group| group.commit);
         let _ = write!(
             text,
-            "{} {} {step} {commit:?} {} {} {} {};",
+            "{} {} {step} {commit:?} {} {} {} {} {:?};",
             node.generation,
             node.state,
             node.schema_version,
             node.ready.is_ok(),
             node.bootstrapped.is_ok(),
-            node.feature_enabled
+            node.feature_enabled,
+            node.evidence.plan.as_ref().map(|plan| (plan.number, plan.state, plan.rolled_forward))
         );
     }
 }

@@ -1,6 +1,6 @@
 //! Why nothing is being done: one enum for conditions, status, events, the table and the transcripts.
 
-use super::{Action, stall::Stall};
+use super::{Action, recovery::Why, stall::Stall};
 use crate::{
     crd::Phase,
     observe::{HostId, PodName, UpgradeState},
@@ -95,11 +95,11 @@ pub enum WaitingFor {
     /// A copy of a node's schema.
     BackupPending { node: PodName },
     /// What ends a stall needs a recovery.
-    RecoveryRequired { lost: Vec<PodName> },
+    RecoveryRequired { lost: Vec<String> },
     /// Lost nodes of a cluster that has no group yet.
-    RemoveLost { lost: Vec<PodName> },
+    RemoveLost { lost: Vec<String> },
     /// Lost nodes that the others can do without.
-    ReplaceLost { lost: Vec<PodName> },
+    ReplaceLost { lost: Vec<String> },
     /// A pod that cannot run as it is.
     PodBroken { node: PodName, why: String },
     /// A pod that does not run.
@@ -142,6 +142,10 @@ pub enum WaitingFor {
     NotVoter { node: PodName, of: PodName },
     /// Two nodes with different groups.
     GroupsDiffer { node: PodName, other: PodName },
+    /// A host that answers in no pod.
+    HostMissing { host: HostId },
+    /// What a recovery waits for, or is refused for.
+    Recovery(Why),
 }
 
 impl WaitingFor {
@@ -196,6 +200,8 @@ impl WaitingFor {
             Self::UpgradeFiberFailed { .. } => "UpgradeFiberFailed",
             Self::NotVoter { .. } => "NotVoter",
             Self::GroupsDiffer { .. } => "GroupsDiffer",
+            Self::HostMissing { .. } => "HostMissing",
+            Self::Recovery(why) => why.reason(),
         }
     }
 
@@ -225,7 +231,9 @@ impl WaitingFor {
             | Self::Cancelled
             | Self::RecoveryRequired { .. }
             | Self::RemoveLost { .. }
+            | Self::HostMissing { .. }
             | Self::ReplaceLost { .. } => None,
+            Self::Recovery(why) => why.node(),
             Self::NewerOperator { node, .. }
             | Self::DiskFull { node, .. }
             | Self::LeftoverRun { node }
@@ -255,6 +263,9 @@ impl WaitingFor {
 
     /// Whether somebody asked for the wait, or must: hours, pauses and approval are no stall.
     pub fn is_on_purpose(&self) -> bool {
+        if let Self::Recovery(why) = self {
+            return matches!(why, Why::AwaitingApproval { .. });
+        }
         matches!(
             self,
             Self::Unpause
@@ -273,6 +284,9 @@ impl WaitingFor {
 
     /// Whether only a human can end the wait.
     pub fn needs_human(&self) -> bool {
+        if let Self::Recovery(why) = self {
+            return why.needs_human();
+        }
         matches!(
             self,
             Self::Unpause
@@ -402,16 +416,13 @@ impl fmt::Display for WaitingFor {
             Self::UpgradeFiberFailed { node, cause } => write!(f, "the upgrade procedure of {node} has failed: {cause}"),
             Self::NotVoter { node, of } => write!(f, "{node} is no voter in the configuration that {of} has applied"),
             Self::GroupsDiffer { node, other } => write!(f, "{node} and {other} are in different groups"),
+            Self::HostMissing { host } => write!(f, "host {host}, which is needed, answers in no pod"),
+            Self::Recovery(why) => why.fmt(f),
         }
     }
 }
 
 /// `db-1 is`, or `db-1, db-2 are`.
-fn are(nodes: &[PodName]) -> String {
-    format!("{} {}", names(nodes), if nodes.len() == 1 { "is" } else { "are" })
-}
-
-/// The names of pods, one after the other.
-pub(super) fn names(nodes: &[PodName]) -> String {
-    nodes.iter().map(|node| node.name.as_str()).collect::<Vec<_>>().join(", ")
+fn are(names: &[String]) -> String {
+    format!("{} {}", names.join(", "), if names.len() == 1 { "is" } else { "are" })
 }

@@ -4,7 +4,7 @@
 //! by a restart in place, once for each node and never two at a time; the rest is said, and waited for. How the classes are told
 //! from each other is in [`super::evidence`].
 
-use super::{Action, Given, Intent, Plan, Progress, WaitingFor, evidence, health::after, window};
+use super::{Action, Given, Intent, Plan, Progress, WaitingFor, evidence, health::after, recovery, window};
 use crate::{
     crd::Phase,
     observe::{PodName, Procedure},
@@ -24,7 +24,7 @@ pub struct Stall {
 }
 
 /// The kinds of stalls.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Class {
     /// A node reports a state that this release does not know.
     UnknownNodeState,
@@ -73,6 +73,13 @@ impl Class {
     ];
 }
 
+impl Class {
+    /// The class with this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|class| class.to_string() == name)
+    }
+}
+
 impl fmt::Display for Class {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(self, f)
@@ -88,13 +95,19 @@ pub(super) fn classify(given: &Given<'_>, plan: &mut Plan) {
     let Some(Progress { since, .. }) = plan.journal.progress.clone() else { return };
     let stalled_at = after(since, given.spec.deadlines.no_progress.into());
     plan.report.deadline = Some(stalled_at);
-    let found = evidence::find(given, plan);
-    let is_at_once = matches!(found, Some((Class::UnknownNodeState, _)));
+    let is_recovery = recovery::is_under_way(&plan.journal);
+    let found = if is_recovery { None } else { evidence::find(given, plan) };
+    // A loss has been waited for already, for all of `recovery.deadAfter`; schema changes may go on meanwhile, the old way.
+    let is_at_once = matches!(found, Some((Class::UnknownNodeState | Class::NodeLost | Class::QuorumLost, _)));
     if given.now < stalled_at && !is_at_once {
         plan.next_look = plan.next_look.min(stalled_at);
         return;
     }
     let (class, evidence) = found.unwrap_or_else(|| (Class::Unclassified, unclassified(plan)));
+    if is_recovery {
+        plan.report.stall.get_or_insert(Stall { class, evidence, since });
+        return;
+    }
     let after_it = plan.report.phase == Phase::Complete;
     plan.report.stall = Some(Stall { class, evidence, since });
     if !after_it || matches!(class, Class::QuorumLost) {
@@ -113,10 +126,8 @@ fn unclassified(plan: &Plan) -> String {
 fn answer(given: &Given<'_>, plan: &mut Plan, class: Class, after_it: bool) {
     let lost = || evidence::lost(given);
     match class {
-        Class::QuorumLost => plan.report.waiting.insert(0, WaitingFor::RecoveryRequired { lost: lost() }),
-        Class::NodeLost if evidence::voters(given).is_some() => {
-            plan.report.waiting.insert(0, WaitingFor::RecoveryRequired { lost: lost() });
-        }
+        Class::QuorumLost => require(given, plan, class),
+        Class::NodeLost if evidence::voters(given).is_some() => require(given, plan, class),
         Class::NodeLost => plan.report.waiting.insert(0, WaitingFor::RemoveLost { lost: lost() }),
         Class::MinorityLost => plan.report.waiting.insert(0, WaitingFor::ReplaceLost { lost: lost() }),
         Class::UpgradeFiberFailed if !after_it => {
@@ -130,6 +141,11 @@ fn answer(given: &Given<'_>, plan: &mut Plan, class: Class, after_it: bool) {
         }
         _ => {}
     }
+}
+
+fn require(given: &Given<'_>, plan: &mut Plan, class: Class) {
+    plan.report.waiting.insert(0, WaitingFor::RecoveryRequired { lost: evidence::lost(given) });
+    recovery::begin(given, plan, class);
 }
 
 /// Restarts in place the first of these that was not restarted before, if all serve, the window is open, and nothing that was

@@ -24,19 +24,29 @@ pub(super) fn settle(given: &Given<'_>, plan: Plan) -> Plan {
     let new_term = open.iter().any(begun_by_us);
     let actions = first.into_iter().chain(open.iter().filter_map(|intent| ending(given, intent))).collect();
     let plan = waiting_for(given, plan, oldest.action.clone());
-    Plan { actions, journal: Journal { intents: open, ..plan.journal }, new_term, ..plan }
+    let ignored = given.journal.intents.iter().filter(|intent| !is_over(given.seen, intent) && !matters(given, intent));
+    let intents = open.into_iter().chain(ignored.cloned()).collect();
+    Plan { actions, journal: Journal { intents, ..plan.journal }, new_term, ..plan }
 }
 
 /// What was begun and may still take place: by its intent, or because it was the last to take a node down and another one is to
 /// be taken now.
 fn open(given: &Given<'_>, plan: &Plan) -> Vec<Intent> {
-    let intents = given.journal.intents.iter().filter(|intent| !is_over(given.seen, intent));
+    let intents = given.journal.intents.iter().filter(|intent| !is_over(given.seen, intent) && matters(given, intent));
     let is_another = |taken: &&Intent| plan.actions.iter().any(|action| action.disrupts().is_some() && *action != taken.action);
     let mut open: Vec<_> = intents.cloned().collect();
-    let taken =
-        given.journal.taken.iter().filter(is_another).find(|taken| open.iter().all(|intent| intent.action != taken.action));
+    let taken = given.journal.taken.iter().filter(is_another).filter(|taken| matters(given, taken));
+    let taken = taken.filter(|taken| open.iter().all(|intent| intent.action != taken.action)).next();
     open.extend(taken.cloned());
     open
+}
+
+/// Whether it must be over before anything else is done. To a recovery only survivors matter: of the others, what was begun may
+/// never be known to be over, and they are what it is about.
+fn matters(given: &Given<'_>, intent: &Intent) -> bool {
+    let Some(recovery) = given.journal.recovery.as_ref().filter(|recovery| recovery.is_in_force()) else { return true };
+    let is_survivor = |node: &PodName| given.node(node).is_some_and(|node| recovery.plan.survivors.contains(&node.host));
+    intent.action.pod().is_none_or(is_survivor)
 }
 
 /// Nothing is in the way. The same node is not asked for twice at once: the first time may only not be seen yet.
@@ -47,12 +57,14 @@ fn at_last(given: &Given<'_>, mut plan: Plan) -> Plan {
             return Plan { next_look: until, ..waiting_for(given, plan, taken.action.clone()) };
         }
     }
-    plan.journal.intents.clear();
+    plan.journal.intents.retain(|intent| !is_over(given.seen, intent) && !matters(given, intent));
     plan
 }
 
 fn before(given: &Given<'_>, plan: Plan, first: Vec<Action>) -> Plan {
-    Plan { actions: first, journal: Journal { intents: Vec::new(), ..given.journal.clone() }, new_run: false, ..plan }
+    let mut journal = given.journal.clone();
+    journal.intents.retain(|intent| !is_over(given.seen, intent) && !matters(given, intent));
+    Plan { actions: first, journal, new_run: false, ..plan }
 }
 
 /// Nothing of the plan is done before this is known to be over. What it would have written down has not happened.

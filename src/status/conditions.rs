@@ -4,7 +4,7 @@ use super::{bounded, message};
 use crate::{
     crd::{Group0UpgradeStatus, Phase},
     observe::{NodeSeen, Observation, PodState, UpgradeState},
-    plan::{Plan, WaitingFor},
+    plan::{Plan, WaitingFor, Why},
 };
 use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::{Condition, Time},
@@ -100,14 +100,23 @@ fn verdicts(plan: &Plan, seen: &Observation) -> [(&'static str, Verdict); 15] {
         ("Group0Formed", every(seen, |node| node.group.is_some())),
         ("SchemaSynchronized", every(seen, |node| node.state == UpgradeState::PostRaft)),
         ("Complete", complete.into()),
-        ("AwaitingApproval", waits(|why| matches!(why, WaitingFor::AwaitingApproval { .. })).into()),
+        ("AwaitingApproval", waits(awaits_approval).into()),
         ("Paused", paused.into()),
         ("QuorumHealthy", quorum(seen)),
-        ("RecoveryRequired", waits(|why| matches!(why, WaitingFor::RecoveryRequired { .. })).into()),
-        ("RecoveryBlocked", Verdict::False),
+        ("RecoveryRequired", (waits(|why| matches!(why, WaitingFor::RecoveryRequired { .. })) || is_recovering(plan)).into()),
+        ("RecoveryBlocked", waits(|why| matches!(why, WaitingFor::Recovery(why) if why.is_refusal())).into()),
         ("Recovering", (phase == Phase::Recovering).into()),
         ("Degraded", degraded(seen).into()),
     ]
+}
+
+fn awaits_approval(why: &WaitingFor) -> bool {
+    matches!(why, WaitingFor::AwaitingApproval { .. } | WaitingFor::Recovery(Why::AwaitingApproval { .. }))
+}
+
+/// Whether a plan is in force that has not brought the group back yet.
+fn is_recovering(plan: &Plan) -> bool {
+    plan.journal.recovery.as_ref().is_some_and(|recovery| recovery.is_in_force() && recovery.verified_at.is_none())
 }
 
 /// True if all nodes are known to be so, False if one is known not to be.

@@ -1,9 +1,10 @@
 //! The journal's place in status, both ways.
 
+use super::recovery;
 use crate::{
-    crd::{Group0UpgradeStatus, HaltStatus, IntentStatus, NodeStatus, SetVersion},
+    crd::{Group0UpgradeStatus, HaltStatus, IntentStatus, KnownCommit, NodeStatus, SetVersion},
     observe::{HostId, PodName},
-    plan::{Action, Halt, Intent, Journal, Progress, RecoveryVerb, Remembered},
+    plan::{Action, Commit, Halt, Intent, Journal, Progress, RecoveryVerb, Remembered},
 };
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 use uuid::Uuid;
@@ -36,10 +37,16 @@ pub fn journal<'a>(status: &Group0UpgradeStatus, members: impl IntoIterator<Item
         nodes: status.nodes.iter().filter_map(|node| Some((member(&node.pod_name)?, remembered(node)))).collect(),
         progress: progress.map(|(marker, since)| Progress { marker, since }),
         overridden: status.overridden.clone(),
+        commit: status
+            .known_commit
+            .as_ref()
+            .and_then(|commit| Some(Commit { group: Uuid::parse_str(&commit.group_id).ok()?, index: commit.index })),
+        silent: status.silent.iter().filter_map(|host| recovery::read_silent(host, &member)).collect(),
+        recovery: status.recovery.as_ref().and_then(|recovery| recovery::read(recovery, &member)),
     }
 }
 
-fn at(time: Option<&Time>) -> Option<Timestamp> {
+pub(super) fn at(time: Option<&Time>) -> Option<Timestamp> {
     time.map(|time| time.0)
 }
 
@@ -48,7 +55,7 @@ fn remembered(node: &NodeStatus) -> Remembered {
         host: node.host_id.as_ref().and_then(|host| Uuid::parse_str(host).ok()).map(HostId),
         pod_version: node.pod_version,
         sequence: node.status_seq,
-        silent_since: at(node.silent_since.as_ref()),
+        host_pod: node.host_pod_uid.clone(),
         backed_up: node.backed_up,
         retries: node.attempts,
         restarts: node.restarts,
@@ -78,6 +85,9 @@ pub fn write(journal: &Journal, status: &mut Group0UpgradeStatus) {
         sets,
         progress,
         overridden,
+        commit,
+        silent,
+        recovery,
     } = journal;
     status.run_id.clone_from(run_id);
     status.epoch = i64::try_from(*epoch).unwrap_or(i64::MAX);
@@ -102,6 +112,9 @@ pub fn write(journal: &Journal, status: &mut Group0UpgradeStatus) {
     status.progress_marker = progress.as_ref().map(|progress| progress.marker.clone());
     status.last_progress_at = progress.as_ref().map(|progress| Time(progress.since));
     status.overridden.clone_from(overridden);
+    status.known_commit = commit.map(|commit| KnownCommit { group_id: commit.group.to_string(), index: commit.index });
+    status.silent = silent.iter().map(recovery::write_silent).collect();
+    status.recovery = recovery::write(recovery.as_ref(), status.recovery.take());
     let is_forgotten = |node: &&mut NodeStatus| !nodes.keys().any(|name| name.name == node.pod_name);
     for node in status.nodes.iter_mut().filter(is_forgotten) {
         fill(node, &Remembered::default());
@@ -121,13 +134,13 @@ fn write_node(name: &PodName, node: &Remembered, status: &mut Group0UpgradeStatu
 
 /// The host id of a node that has none in the journal stays: people read it.
 fn fill(written: &mut NodeStatus, node: &Remembered) {
-    let Remembered { host, pod_version, sequence, silent_since, backed_up, retries, restarts, last_attempt_at } = node;
+    let Remembered { host, pod_version, sequence, host_pod, backed_up, retries, restarts, last_attempt_at } = node;
     if let Some(host) = host {
         written.host_id = Some(host.to_string());
     }
     written.pod_version = *pod_version;
     written.status_seq = *sequence;
-    written.silent_since = silent_since.map(Time);
+    written.host_pod_uid.clone_from(host_pod);
     written.backed_up = *backed_up;
     written.attempts = *retries;
     written.restarts = *restarts;
@@ -188,7 +201,7 @@ fn read_intent(intent: &IntentStatus, member: &impl Fn(&str) -> Option<PodName>)
     Some(Intent { action, epoch: *epoch, at: at.0 })
 }
 
-fn host(text: &str) -> Option<HostId> {
+pub(super) fn host(text: &str) -> Option<HostId> {
     Uuid::parse_str(text).ok().map(HostId)
 }
 

@@ -4,6 +4,8 @@ mod conditions;
 mod journal;
 mod nodes;
 mod pace;
+mod recovery;
+mod story;
 
 pub use journal::{journal, write as write_journal};
 
@@ -41,6 +43,7 @@ pub fn render(plan: &Plan, seen: &Observation, before: &Group0UpgradeStatus, now
         deadline_at: plan.report.deadline.map(Time),
         eta: pace::eta(plan, seen, now).map(Time),
         plan: plan.report.outlook.iter().take(MAX_LINES).map(|line| cut(line, MAX_LINE_CHARS)).collect(),
+        recovery: recovery::shown(plan, seen),
         history: history(plan, before, now),
         ..Group0UpgradeStatus::default()
     };
@@ -53,19 +56,29 @@ fn stall(stall: &crate::plan::stall::Stall) -> Stall {
     Stall { class: stall.class.to_string(), evidence: bounded(&stall.evidence), since: Time(stall.since) }
 }
 
-/// A run that has just ended is added, once.
+/// A run or a recovery that has just ended is added, once.
 fn history(plan: &Plan, before: &Group0UpgradeStatus, now: Timestamp) -> Vec<Run> {
     let mut history = before.history.clone();
+    let ended = [plan.journal.recovery.as_ref().and_then(|it| recovery::ended(&plan.journal.run_id, it)), run(plan, now)];
+    for run in ended.into_iter().flatten() {
+        if history.iter().all(|known| known.run_id != run.run_id) {
+            history.push(run);
+        }
+    }
+    let surplus = history.len().saturating_sub(MAX_RUNS);
+    history.drain(..surplus);
+    history
+}
+
+/// The run, if it has ended.
+fn run(plan: &Plan, now: Timestamp) -> Option<Run> {
     let journal = &plan.journal;
     let result = match plan.report.phase {
         Phase::Complete => "Complete",
         Phase::Cancelled => "Cancelled",
-        _ => return history,
+        _ => return None,
     };
-    if history.iter().any(|run| run.run_id == journal.run_id) {
-        return history;
-    }
-    history.push(Run {
+    Some(Run {
         run_id: journal.run_id.clone(),
         started_at: Time(journal.started_at.unwrap_or(now)),
         ended_at: Time(now),
@@ -73,10 +86,10 @@ fn history(plan: &Plan, before: &Group0UpgradeStatus, now: Timestamp) -> Vec<Run
         approved_by: String::new(),
         overridden: journal.overridden.iter().take(MAX_OVERRIDDEN).cloned().collect(),
         plan_hash: String::new(),
-    });
-    let surplus = history.len().saturating_sub(MAX_RUNS);
-    history.drain(..surplus);
-    history
+        excluded: Vec::new(),
+        schema_changes_off_millis: None,
+        waiting_for_proof_millis: None,
+    })
 }
 
 /// Of all nodes: those that carry the flag, and from the point of no return those that are final.

@@ -85,7 +85,7 @@ fn the_journal_survives_status_and_its_yaml() {
         host: Some(crate::observe::HostId(uuid::Uuid::from_u128(5))),
         pod_version: 3,
         sequence: 4,
-        silent_since: Some(at(8)),
+        host_pod: Some("u".into()),
         backed_up: true,
         retries: 2,
         restarts: 1,

@@ -9,7 +9,7 @@ mod tree;
 
 use crate::{
     crd::{API_VERSION, Group0Upgrade, Group0UpgradeSpec, KIND},
-    plan::{guard::Guard, window},
+    plan::{guard, window},
 };
 use serde_saphyr::{Location, SnippetMode, UserMessageFormatter};
 use std::{collections::BTreeSet, fmt, time::Duration};
@@ -94,7 +94,7 @@ fn rules(spec: &Group0UpgradeSpec) -> Result<(), Complaint> {
         return Err(Complaint::anywhere(format!("spec.window.timeZone: '{zone}' is not in the IANA database; Europe/Berlin is")));
     }
     for entry in &spec.overrides {
-        let names = || Guard::ALL.iter().filter(|guard| guard.may_be_overridden()).map(|guard| guard.name()).collect::<Vec<_>>();
+        let names = guard::overridable;
         if !names().contains(&entry.guard) {
             let text = format!(
                 "spec.overrides: '{}' is no guard that can be overridden; these can: {}",

@@ -105,7 +105,7 @@ fn what_no_schema_can_say_is_refused_too() {
     refused(
         &format!("{GOOD}  overrides: [{{guard: NodesReachable, reason: x, expiresAt: 2030-01-01T00:00:00Z}}]\n"),
         &expect![
-            "spec.overrides: 'NodesReachable' is no guard that can be overridden; these can: OnDelete, OrderedReady, TemplateChanged, Scaling, OneBudget, LeftoverRun, ClockOff, OneRelease, DiskFull, ForeignMembers"
+            "spec.overrides: 'NodesReachable' is no guard that can be overridden; these can: OnDelete, OrderedReady, TemplateChanged, Scaling, OneBudget, LeftoverRun, ClockOff, OneRelease, DiskFull, ForeignMembers, DonorBehindKnownCommit"
         ],
     );
 }

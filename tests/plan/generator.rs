@@ -353,7 +353,7 @@ impl Choices {
             host: self.or(Some(host(name)), &[None]),
             pod_version: self.or(version, &[0, version + 1]),
             sequence: self.or(sequence, &[0, sequence + 1]),
-            silent_since: self.maybe_time(false),
+            host_pod: self.or(view.pod.known().map(|pod| pod.uid.clone()), &[None, Some("other".into())]),
             backed_up: self.or(stage >= Stage::Flagged, &[true, false]),
             retries: self.or(0, &[9, 10, 11]),
             restarts: self.or(0, &[1]),

@@ -135,11 +135,11 @@ impl Operators {
         let mut journal = status::journal(status, seen::names());
         journal.progress = None;
         for node in journal.nodes.values_mut() {
-            node.silent_since = None;
             if self.forget_versions {
                 (node.pod_version, node.sequence) = (0, 0);
             }
         }
+        journal.silent.clear();
         journal
     }
 }

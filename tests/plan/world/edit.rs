@@ -2,7 +2,7 @@
 
 use super::{World, grow_old, host};
 use group0_operator::{
-    crd::{ConfirmedDead, GuardOverride, Mode, Weekday, Window},
+    crd::{ConfirmedDead, GuardOverride, Mode, RecoveryMode, Weekday, Window},
     observe::{Owner, Part},
 };
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
@@ -26,6 +26,16 @@ impl World {
             "approve" => self.spec.approved_run_id = Some(value.into()),
             "backup" => self.spec.backup.enabled = value.parse().unwrap(),
             "touch" => {}
+            "recovery" => {
+                self.spec.recovery.mode = match value {
+                    "Disabled" => RecoveryMode::Disabled,
+                    "Approve" => RecoveryMode::Approve,
+                    "Automatic" => RecoveryMode::Automatic,
+                    other => panic!("unknown mode {other}"),
+                }
+            }
+            "approvedPlanHash" => self.spec.recovery.approved_plan_hash = Some(value.into()),
+            "replaceLostNodes" => self.spec.recovery.replace_lost_nodes = value.parse().unwrap(),
             "confirmDead" => {
                 let host_id = host(&self.name(value)).to_string();
                 self.spec.recovery.confirm_dead.push(ConfirmedDead { host_id, reason: "it burnt".into() });

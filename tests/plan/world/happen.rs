@@ -1,7 +1,7 @@
 //! What happens to one node, its pod and its peers.
 
 use super::{GROUP, World, grow_old, host, known, new_node, peer};
-use group0_operator::observe::{Group, Machine, NodeSeen, Part, PodState, Procedure, UpgradeState};
+use group0_operator::observe::{Group, Machine, NodeSeen, Part, Peer, PodState, Position, Procedure, UpgradeState};
 use k8s_openapi::jiff::SignedDuration;
 use std::collections::BTreeMap;
 
@@ -41,6 +41,17 @@ impl World {
             ("out-of-service", []) => self.pod(node).machine = Machine::OutOfService,
             ("machine-there", []) => self.pod(node).machine = Machine::There,
             ("cut-off", []) => self.cut_off(node),
+            ("lost", why) => self.lose(node, &why.join(" ")),
+            ("fresh", []) => self.fresh(node),
+            ("log", [term, index, commit]) => {
+                let evidence = &mut self.node(node).evidence;
+                evidence.last = Position { term: term.parse().unwrap(), index: index.parse().unwrap() };
+                evidence.commit = commit.parse().unwrap();
+            }
+            ("heard", [other, seconds]) => {
+                let other = host(&self.name(other));
+                self.node(node).evidence.heard.insert(other, SignedDuration::from_secs(seconds.parse().unwrap()));
+            }
             ("restarted", []) => self.restart(node),
             ("retried", [times]) => {
                 let name = self.name(node);
@@ -89,6 +100,7 @@ impl World {
         let uid = self.pod(name).uid.parse::<u64>().unwrap() + 1;
         self.pod(name).uid = uid.to_string();
         self.up(name);
+        self.start_as_stored(name);
     }
 
     /// The node answers in its present start, all see it, and all have exchanged schemas with it.
@@ -108,8 +120,13 @@ impl World {
             NodeSeen { generation, sequence: generation * 100, flag: pod.flag, held: pod.hold, epoch, ..new_node(&name, peers) };
         let node = match before {
             Some(before) => {
-                let NodeSeen { state, group, feature_enabled, schema_version, .. } = before;
-                NodeSeen { state, group, feature_enabled, schema_version, ..fresh }
+                let NodeSeen { state, group, feature_enabled, schema_version, evidence, peers, .. } = before;
+                let mut node = NodeSeen { state, group, feature_enabled, schema_version, evidence, ..fresh };
+                let lost =
+                    peers.into_iter().filter(|(host, _)| !node.peers.contains_key(host) && !node.evidence.removed.contains(host));
+                let lost: Vec<_> = lost.map(|(host, peer)| (host, Peer { up: false, ..peer })).collect();
+                node.peers.extend(lost);
+                node
             }
             None => fresh,
         };
@@ -127,7 +144,10 @@ impl World {
     pub fn join(&mut self, name: &str) {
         let voters = self.seen.nodes.keys().map(host).collect();
         let leader = Some(host(self.seen.nodes.keys().next().unwrap()));
-        self.node(name).group = Some(Group { id: GROUP, leader, voters, joint: false, commit: 7, state_id: String::new() });
+        let node = self.node(name);
+        node.group = Some(Group { id: GROUP, leader, voters, joint: false, commit: 7, state_id: String::new() });
+        node.evidence.group = Some(GROUP);
+        (node.evidence.last, node.evidence.commit) = (Position { term: 2, index: 7 }, 7);
     }
 
     /// Only this one is known to lead; the others know nobody.

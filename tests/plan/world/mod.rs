@@ -4,6 +4,7 @@
 mod edit;
 mod happen;
 mod parts;
+mod recover;
 
 pub use parts::{host, known, new_node, new_pod, new_set, peer};
 
@@ -62,6 +63,10 @@ impl World {
             ["status"] => return self.tell(),
             ["roll"] => self.roll(),
             ["form"] => self.form(),
+            ["finish"] => self.finish(),
+            ["reform"] => self.reform(),
+            ["approve"] => self.approve(),
+            ["recovery"] => return self.tell_of_recovery(),
             ["at", time] => self.now = time.parse().unwrap(),
             ["advance", seconds] => self.now += SignedDuration::from_secs(seconds.parse().unwrap()),
             ["spec", field, value @ ..] => self.edit(field, &value.join(" ")),
@@ -96,6 +101,7 @@ impl World {
         let plan = plan(&self.spec, &self.seen, &self.journal, self.now);
         let violations = check::audit(&self.spec, &self.seen, &self.journal, &plan, self.now);
         self.status = status::render(&plan, &self.seen, &self.status, self.now);
+        let before = self.journal.recovery.as_ref().map(|recovery| (recovery.plan.number, recovery.step));
         let Plan { actions, journal, report, next_look, new_term, new_run } = plan;
         let mut text = format!("{}, look again in {} s\n", report.phase, next_look.duration_since(self.now).as_secs());
         if self.journal.point_of_no_return_at != journal.point_of_no_return_at {
@@ -104,6 +110,11 @@ impl World {
         if let Some(stall) = &report.stall {
             writeln!(text, "  stall: {}: {}", stall.class, stall.evidence).unwrap();
         }
+        let after = journal.recovery.as_ref().map(|recovery| (recovery.plan.number, recovery.step));
+        if let Some((number, step)) = after.filter(|_| before != after) {
+            writeln!(text, "  journal: plan {number}: {}", step.name()).unwrap();
+        }
+        text += &recover::news(self.journal.recovery.as_ref(), journal.recovery.as_ref());
         for action in &actions {
             writeln!(text, "  do: {action}").unwrap();
         }
@@ -162,7 +173,9 @@ impl World {
                 Action::Restart { node, .. } => self.restart(&node.name),
                 Action::Proceed { node } => self.node(&node.name).proceed = true,
                 Action::RetryUpgrade { node } => self.node(&node.name).procedure = Procedure::Idle,
-                Action::Recover { .. } | Action::RemoveHost { .. } | Action::Replace { .. } => {}
+                Action::Recover { node, plan, verb } => self.recover(&node.name, plan, verb),
+                Action::RemoveHost { node, host, .. } => drop(self.node(&node.name).peers.remove(&host)),
+                Action::Replace { node, .. } => self.replace(&node),
             }
         }
     }

@@ -1,0 +1,204 @@
+//! Who is gone for good: known hosts that nobody sees alive, in which pod each was, and what proves that it will not come back.
+//!
+//! A host is not its pod: a StatefulSet gives the pod's name to a fresh host while the recovery from the loss of the former one is
+//! still under way, and with the former pod taint and volume vanish from view. Both are remembered here, per host.
+
+use crate::{
+    observe::{HostId, Machine, NodeSeen, NodeView, Observation, Part, Pod, PodName},
+    plan::{Given, Journal, health::signed},
+};
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A host that is known and that shows no sign of life.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Silent {
+    /// The pod that it was in, if that is known.
+    pub pod: Option<PodName>,
+    /// Since when.
+    pub since: Timestamp,
+    /// What proves that it will not come back.
+    pub proof: Option<Proof>,
+}
+
+/// What proves a host dead, as Kubernetes tells it. Not being ready is none, nor is a Node object that is gone.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Proof {
+    /// Which of the two.
+    pub of: Gone,
+    /// The pod that it was seen of.
+    pub uid: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// What is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Gone {
+    /// A human has declared its machine out of service.
+    Machine,
+    /// Its volume is gone, and its pod with it.
+    Volume,
+}
+
+/// A host that counts as dead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::plan) struct Dead {
+    pub host: HostId,
+    pub pod: Option<PodName>,
+    /// When it began to count.
+    pub since: Timestamp,
+    /// Whether Kubernetes proves it; else a human declares it.
+    pub is_proven: bool,
+}
+
+impl Dead {
+    /// What people know it by.
+    pub fn name(&self) -> String {
+        self.pod.as_ref().map_or_else(|| self.host.to_string(), |pod| pod.name.clone())
+    }
+}
+
+/// Brings the journal up to what is seen. `moved` are hosts whose pod another one has taken over since the last look.
+pub(in crate::plan) fn remember(seen: &Observation, journal: &mut Journal, moved: &BTreeMap<HostId, PodName>, now: Timestamp) {
+    let mut silent = std::mem::take(&mut journal.silent);
+    let removed = removed(seen);
+    let last_signs = last_signs(seen, now);
+    for host in known(seen, journal).into_iter().chain(moved.keys().copied()) {
+        let pod = moved.get(&host).cloned().or_else(|| pod_of(journal, host));
+        let record = silent.entry(host).or_insert(Silent { pod: None, since: now, proof: None });
+        record.pod = pod.or(record.pod.take());
+    }
+    let plan = journal.recovery.as_ref().filter(|recovery| recovery.is_in_force());
+    let excluded = plan.map(|recovery| &recovery.plan.excluded);
+    silent.retain(|host, _| !removed.contains(host) || excluded.is_some_and(|excluded| excluded.contains(host)));
+    silent.retain(|host, _| last_signs.get(host).is_none_or(|at| *at < now));
+    for (host, record) in &mut silent {
+        record.since = last_signs.get(host).map_or(record.since, |at| record.since.max(*at)).min(now);
+        prove(seen, journal, *host, record, now);
+    }
+    journal.silent = silent;
+}
+
+fn nodes(seen: &Observation) -> impl Iterator<Item = &NodeSeen> {
+    seen.nodes.values().filter_map(|view| view.node.known())
+}
+
+/// The hosts that some node has removed for ever.
+pub(super) fn removed(seen: &Observation) -> BTreeSet<HostId> {
+    nodes(seen).flat_map(|node| &node.evidence.removed).copied().collect()
+}
+
+/// Every host that a member tells of, and those of pods that do not answer.
+fn known(seen: &Observation, journal: &Journal) -> BTreeSet<HostId> {
+    let of_silent_pods = seen.nodes.iter().filter(|(_, view)| view.node.known().is_none());
+    let remembered = of_silent_pods.filter_map(|(name, _)| journal.node(name).host);
+    let planned = journal.recovery.iter().filter(|recovery| recovery.is_in_force()).flat_map(|recovery| &recovery.plan.excluded);
+    told(nodes(seen)).chain(remembered).chain(planned.copied()).collect()
+}
+
+fn told<'a>(nodes: impl Iterator<Item = &'a NodeSeen>) -> impl Iterator<Item = HostId> {
+    let members = nodes.filter(|node| node.bootstrapped.is_ok());
+    members.flat_map(|node| {
+        let voters = node.group.iter().flat_map(|group| &group.voters);
+        node.peers.keys().chain(voters).copied().chain([node.host])
+    })
+}
+
+/// When each host last showed a sign of life that is known of: now, if it answers or is seen up.
+fn last_signs(seen: &Observation, now: Timestamp) -> BTreeMap<HostId, Timestamp> {
+    let mut signs = BTreeMap::new();
+    let mut sign = |host: HostId, ago: SignedDuration| {
+        let at = now.saturating_sub(ago).unwrap_or(Timestamp::MIN).min(now);
+        let last = signs.entry(host).or_insert(at);
+        *last = at.max(*last);
+    };
+    for view in seen.nodes.values() {
+        let Part::Known { value: node, age } = &view.node else { continue };
+        sign(node.host, SignedDuration::ZERO);
+        node.peers.iter().filter(|(_, peer)| peer.up).for_each(|(host, _)| sign(*host, SignedDuration::ZERO));
+        node.evidence.heard.iter().for_each(|(host, ago)| sign(*host, ago.saturating_add(*age)));
+    }
+    signs
+}
+
+fn pod_of(journal: &Journal, host: HostId) -> Option<PodName> {
+    journal.nodes.iter().find(|(_, node)| node.host == Some(host)).map(|(name, _)| name.clone())
+}
+
+/// A proof is of the pod that the host was in, and holds when that pod is gone. If that pod itself turns out to be well, it is void.
+fn prove(seen: &Observation, journal: &Journal, host: HostId, record: &mut Silent, now: Timestamp) {
+    let Some(pod) = record.pod.as_ref().and_then(|name| seen.nodes.get(name)?.pod.known()) else { return };
+    let of = gone(journal, host, record.pod.as_ref(), pod);
+    let is_same_pod = record.proof.as_ref().is_none_or(|proof| proof.uid == pod.uid);
+    record.proof = match (of, record.proof.take()) {
+        (Some(of), Some(proof)) if proof.of == of => Some(proof),
+        (Some(of), _) => Some(Proof { of, uid: pod.uid.clone(), at: now }),
+        (None, proof) => proof.filter(|_| !is_same_pod),
+    };
+}
+
+/// What is gone of this pod, which the host was in. That of a pod in which another host has answered since says nothing of it; nor
+/// does the machine of a pod that was made since.
+fn gone(journal: &Journal, host: HostId, name: Option<&PodName>, pod: &Pod) -> Option<Gone> {
+    let last = journal.node(name?);
+    let is_its_pod = last.host_pod.as_ref() == Some(&pod.uid);
+    match (last.host == Some(host), pod.machine) {
+        (true, Machine::OutOfService) if is_its_pod => Some(Gone::Machine),
+        (true, _) if pod.volume_gone => Some(Gone::Volume),
+        _ => None,
+    }
+}
+
+/// The hosts that the members who answer know of.
+pub(in crate::plan) fn members(given: &Given<'_>) -> BTreeSet<HostId> {
+    let removed = removed(given.seen);
+    told(nodes(given.seen)).filter(|host| !removed.contains(host)).collect()
+}
+
+/// The members that have been silent for long enough, and of which it is known that they will not come back.
+pub(in crate::plan) fn dead(given: &Given<'_>) -> Vec<Dead> {
+    let members = members(given);
+    let silent = given.journal.silent.iter().filter(|(host, _)| members.is_empty() || members.contains(host));
+    silent.filter_map(|(host, record)| judge(given, *host, record)).collect()
+}
+
+fn judge(given: &Given<'_>, host: HostId, record: &Silent) -> Option<Dead> {
+    let silent_enough = record.since.saturating_add(dead_after(given)).unwrap_or(Timestamp::MAX);
+    let proven_at = record.proof.as_ref().map(|proof| proof.at);
+    let since = proven_at.or_else(|| is_declared(given, host).then_some(silent_enough))?.max(silent_enough);
+    (given.now >= silent_enough).then(|| Dead { host, pod: record.pod.clone(), since, is_proven: proven_at.is_some() })
+}
+
+/// What is missing before this host, which does not answer, counts as dead.
+pub(super) fn not_dead_because(given: &Given<'_>, host: HostId) -> String {
+    let Some(record) = given.journal.silent.get(&host) else { return "others see it alive".into() };
+    let silent_for = given.now.duration_since(record.since);
+    let pod = record.pod.as_ref().and_then(|name| given.pod(name));
+    if record.proof.is_some() || is_declared(given, host) {
+        let dead_after = dead_after(given);
+        return format!(
+            "it has been silent for {} s of the {} s of recovery.deadAfter",
+            silent_for.as_secs(),
+            dead_after.as_secs()
+        );
+    }
+    match pod.map(|pod| pod.machine) {
+        Some(Machine::Gone) => "its machine is gone from Kubernetes, which proves nothing about its containers".into(),
+        Some(_) => "its machine and its volume exist".into(),
+        None => "of its pod nothing is known".into(),
+    }
+}
+
+fn dead_after(given: &Given<'_>) -> SignedDuration {
+    signed(given.spec.recovery.dead_after.into())
+}
+
+fn is_declared(given: &Given<'_>, host: HostId) -> bool {
+    given.spec.recovery.confirm_dead.iter().any(|dead| dead.host_id == host.to_string())
+}
+
+/// The pod in which this host answers, if it does.
+pub(super) fn view_of<'a>(given: &Given<'a>, host: HostId) -> Option<(&'a PodName, &'a NodeView)> {
+    given.seen.nodes.iter().find(|(_, view)| view.node.known().is_some_and(|node| node.host == host))
+}

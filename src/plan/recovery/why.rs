@@ -1,0 +1,152 @@
+//! Why a recovery does not begin or go on: refusals by name, and what is waited for.
+
+use crate::observe::{HostId, PodName};
+use std::fmt;
+
+/// One reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields are named for what `Display` says of them")]
+pub enum Why {
+    /// A human, who approves this plan.
+    AwaitingApproval { number: u64, hash: String, other: Option<String>, needs_human: bool },
+    /// `spec.recovery.mode` says so.
+    Disabled,
+    /// A host that does not answer, and that may be alive.
+    NotProvenDead { host: HostId, name: String, why: String },
+    /// A host that does not answer us, but others.
+    MemberUnreachable { host: HostId, name: String, why: String },
+    /// Nodes with different groups.
+    ForeignGroup { node: PodName, other: PodName },
+    /// A host that is neither a member yet nor none.
+    StillJoining { node: PodName },
+    /// A plan that the survivors would not store.
+    PlanTooLarge { bytes: usize },
+    /// A node that has stored another plan under the same number.
+    OtherPlan { node: PodName, number: u64 },
+    /// A survivor that was lost while the plan was carried out.
+    SurvivorLost { name: String, number: u64 },
+    /// The survivor whose log was to be kept.
+    DonorLost { name: String, number: u64 },
+    /// One that was to be given up, and that is alive.
+    Returned { name: String, host: HostId, number: u64 },
+    /// The longest log that is left lacks what is known to be committed.
+    DonorBehindKnownCommit { donor: PodName, index: u64, commit: u64 },
+    /// A plan that is taken back.
+    Withdrawing { number: u64, why: String },
+    /// A removed host that answers.
+    ExcludedAlive { node: PodName, host: HostId },
+    /// A survivor in an earlier state than the step asks for.
+    NotThereYet { node: PodName, what: &'static str },
+}
+
+impl Why {
+    /// One word, for conditions, columns and metrics.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::AwaitingApproval { .. } => "AwaitingApproval",
+            Self::Disabled => "RecoveryDisabled",
+            Self::NotProvenDead { .. } => "NotProvenDead",
+            Self::MemberUnreachable { .. } => "MemberUnreachable",
+            Self::ForeignGroup { .. } => "ForeignGroup",
+            Self::StillJoining { .. } => "StillJoining",
+            Self::PlanTooLarge { .. } => "PlanTooLarge",
+            Self::OtherPlan { .. } => "OtherPlan",
+            Self::SurvivorLost { .. } => "SurvivorLost",
+            Self::DonorLost { .. } => "DonorLost",
+            Self::Returned { .. } => "Returned",
+            Self::DonorBehindKnownCommit { .. } => "DonorBehindKnownCommit",
+            Self::Withdrawing { .. } => "Withdrawing",
+            Self::ExcludedAlive { .. } => "ExcludedAlive",
+            Self::NotThereYet { .. } => "StepPending",
+        }
+    }
+
+    /// The node that it is about, if it is about one that is a pod.
+    pub fn node(&self) -> Option<&PodName> {
+        match self {
+            Self::ForeignGroup { node, .. }
+            | Self::StillJoining { node }
+            | Self::OtherPlan { node, .. }
+            | Self::DonorBehindKnownCommit { donor: node, .. }
+            | Self::ExcludedAlive { node, .. }
+            | Self::NotThereYet { node, .. } => Some(node),
+            _ => None,
+        }
+    }
+
+    /// Whether it is a guard that refuses: it stands in `status.recovery.blockedBy`.
+    pub fn is_refusal(&self) -> bool {
+        !matches!(
+            self,
+            Self::AwaitingApproval { .. } | Self::Withdrawing { .. } | Self::ExcludedAlive { .. } | Self::NotThereYet { .. }
+        )
+    }
+
+    /// Whether only a human can end the wait.
+    pub fn needs_human(&self) -> bool {
+        matches!(self, Self::AwaitingApproval { .. } | Self::ExcludedAlive { .. })
+            || (self.is_refusal() && !matches!(self, Self::SurvivorLost { .. } | Self::Returned { .. }))
+    }
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AwaitingApproval { number, hash, other, needs_human } => {
+                write!(
+                    f,
+                    "plan {number} is ready: read status.recovery.plan, then set spec.recovery.approvedPlanHash to {hash}"
+                )?;
+                if *needs_human {
+                    write!(f, "; mode Automatic does not suffice, because not every loss is proven by a volume or a taint")?;
+                }
+                other.as_ref().map_or(Ok(()), |other| write!(f, "; what is approved now is another plan: {other}"))
+            }
+            Self::Disabled => write!(f, "spec.recovery.mode is Disabled: set Approve to have a plan made"),
+            Self::NotProvenDead { host, name, why } => write!(
+                f,
+                "{name} (host {host}) does not answer, and nothing proves that it is gone for good: {why}; \
+                 if you know that it is, name it in spec.recovery.confirmDead"
+            ),
+            Self::MemberUnreachable { host, name, why } => {
+                write!(f, "{name} (host {host}) is alive but cannot be asked, and a recovery needs all that are alive: {why}")
+            }
+            Self::ForeignGroup { node, other } => {
+                write!(f, "{node} and {other} have stored different groups: a recovery would have to choose between them")
+            }
+            Self::StillJoining { node } => write!(f, "{node} is a member that has not finished joining: remove it, or wait"),
+            Self::PlanTooLarge { bytes } => write!(f, "the plan has {bytes} bytes, more than nodes store"),
+            Self::OtherPlan { node, number } => write!(
+                f,
+                "{node} has stored another plan {number} than this object has: find out who made it; with spec.recovery.mode Disabled \
+                 this one is taken back, and with Approve again the next is made"
+            ),
+            Self::SurvivorLost { name, number } => {
+                write!(f, "{name} was lost while plan {number} was carried out: the plan after it needs a new approval")
+            }
+            Self::DonorLost { name, number } => write!(
+                f,
+                "{name}, whose log was to be kept, was lost while plan {number} was carried out: no other is picked; \
+                 the plan after it needs a new approval"
+            ),
+            Self::Returned { name, host, number } => {
+                write!(
+                    f,
+                    "{name} (host {host}), which plan {number} gives up, is alive: the plan after it counts it as a survivor"
+                )
+            }
+            Self::DonorBehindKnownCommit { donor, index, commit } => write!(
+                f,
+                "the longest log that is left is that of {donor} and ends at {index}, but {commit} is known to be committed: what lies \
+                 between is lost with the dead; override the guard DonorBehindKnownCommit to go on without it"
+            ),
+            Self::Withdrawing { number, why } => write!(f, "plan {number} is taken back: {why}"),
+            Self::ExcludedAlive { node, host } => write!(
+                f,
+                "{node} is host {host}, which is removed for ever, and answers: nobody hears it; delete its volume and its pod, and a \
+                 fresh member takes its place"
+            ),
+            Self::NotThereYet { node, what } => write!(f, "{node} {what}"),
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! Takes a plan back before its point of no return: fences are lifted and markers removed with the group kept, and whoever has
+//! been restarted into recovery is restarted out of it.
+
+use super::{Recovery, Step, Why, hosts, scene::Scene, steps::Missing};
+use crate::{
+    crd::{Phase, RecoveryMode},
+    observe::{HostId, PlanState},
+    plan::{Action, Given, Plan, RecoveryVerb, WaitingFor, health::signed},
+};
+
+/// What is still to be done if the plan has to be taken back; nothing waits any more once that is all done.
+pub(super) fn look(scene: &mut Scene<'_>) -> Option<Missing> {
+    let recovery = &scene.recovery;
+    if !recovery.may_be_withdrawn() || recovery.ended_at.is_some() {
+        return None;
+    }
+    let why = recovery.withdrawn.clone().or_else(|| reason(scene))?;
+    scene.recovery.withdrawn = Some(why);
+    let missing = missing(scene);
+    if missing.is_none() {
+        scene.recovery.ended_at = Some(scene.given.now);
+    }
+    Some(missing.unwrap_or(Missing::Waits(Vec::new())))
+}
+
+/// What is said of it.
+pub(super) fn said(recovery: &Recovery) -> Option<WaitingFor> {
+    let why = recovery.withdrawn.clone()?;
+    Some(WaitingFor::Recovery(Why::Withdrawing { number: recovery.plan.number, why }))
+}
+
+/// A sign of life of one that was to be excluded; or somebody who does not want it any more.
+fn reason(scene: &Scene<'_>) -> Option<String> {
+    let (given, recovery) = (scene.given, &scene.recovery);
+    if given.spec.recovery.mode == RecoveryMode::Disabled {
+        return Some("spec.recovery.mode is Disabled".into());
+    }
+    if let Some(alive) = alive(given, recovery) {
+        return Some(format!("{} (host {alive}) shows a sign of life", recovery.name_of(alive)));
+    }
+    unreachable(scene)
+}
+
+/// An excluded host that has shown a sign of life since the plan was frozen. What one does that is removed for ever is no matter.
+pub(super) fn alive(given: &Given<'_>, recovery: &Recovery) -> Option<HostId> {
+    let is_alive = |host: &&HostId| given.journal.silent.get(host).is_none_or(|record| record.since > recovery.frozen_at);
+    let removed = hosts::removed(given.seen);
+    recovery.plan.excluded.difference(&removed).find(is_alive).copied()
+}
+
+/// A survivor that could not be asked for too long, before all had stored the plan: nothing is enabled anywhere.
+fn unreachable(scene: &Scene<'_>) -> Option<String> {
+    let no_progress = signed(scene.given.spec.deadlines.no_progress.into());
+    let is_late = scene.given.now.duration_since(scene.recovery.step_since) >= no_progress;
+    let is_enabled = scene.members().any(|member| scene.state(member).is_some_and(|state| state >= PlanState::Fenced));
+    let why = scene.missing.first().filter(|_| scene.recovery.step == Step::Fence && is_late && !is_enabled)?;
+    Some(format!("not every survivor can store it: {why}"))
+}
+
+fn missing(scene: &Scene<'_>) -> Option<Missing> {
+    let stored = scene.without(|member| !matches!(scene.state(member), Some(PlanState::Prepared | PlanState::Fenced)));
+    let lift = scene.order(&stored, RecoveryVerb::LiftFence);
+    if !lift.is_empty() {
+        return Some(Missing::Acts(lift));
+    }
+    let inside = scene.without(|member| !Scene::is_in_recovery(member) || scene.state(member).is_none());
+    scene.restart_one(inside)
+}
+
+/// Lifts fences of plans that nobody carries out any more, on nodes that could not be asked when these were taken back.
+pub(super) fn leftovers(given: &Given<'_>) -> Option<Plan> {
+    let stored = given.seen.nodes.iter().filter_map(|(name, view)| {
+        let plan = given.answering(name, view).ok()?.node.evidence.plan.as_ref()?;
+        matches!(plan.state, PlanState::Prepared | PlanState::Fenced).then(|| (name.clone(), plan.number))
+    });
+    let actions: Vec<_> = stored.map(|(node, plan)| Action::Recover { node, plan, verb: RecoveryVerb::LiftFence }).collect();
+    (!actions.is_empty()).then(|| Plan { actions, ..given.wait(Phase::Recovering, Vec::new()) })
+}

@@ -1,0 +1,223 @@
+//! What a recovery needs of a node, as far as a planner sees it: verbs that refuse when it is not their plan's turn.
+
+use super::{World, host, known, new_node, new_pod};
+use group0_operator::{
+    observe::{Group, Machine, NodeSeen, Part, Peer, PlanState, PodName, PodState, Procedure, StoredPlan, UpgradeState},
+    plan::{Donor, Recovery, RecoveryVerb},
+};
+use std::fmt::Write as _;
+use uuid::Uuid;
+
+/// What the survivors found after a recovery.
+const NEW_GROUP: Uuid = Uuid::from_u128(0x601);
+
+impl World {
+    /// A verb of a recovery. One that a node would refuse has no place in a transcript.
+    pub fn recover(&mut self, name: &str, number: u64, verb: RecoveryVerb) {
+        if verb == RecoveryVerb::PrepareFence {
+            return self.prepare(name, number);
+        }
+        let node = self.node(name);
+        let is_in_recovery = node.state == UpgradeState::Recovery;
+        let evidence = &mut node.evidence;
+        let Some(plan) = evidence.plan.as_mut().filter(|plan| plan.number == number) else {
+            panic!("{name} has stored no plan {number}");
+        };
+        let is =
+            |state: PlanState| assert!(plan.state == state || plan.state == PlanState::Resetting, "{name}: {verb:?} of {plan:?}");
+        match verb {
+            RecoveryVerb::PrepareFence => {}
+            RecoveryVerb::Fence => {
+                is(PlanState::Prepared);
+                plan.state = PlanState::Fenced;
+            }
+            RecoveryVerb::LiftFence => {
+                assert!(plan.state < PlanState::Resetting, "{name} has reset its group");
+                plan.state = PlanState::Withdrawn;
+                evidence.recovery_stored = false;
+            }
+            RecoveryVerb::EnterRecovery => {
+                is(PlanState::Fenced);
+                evidence.recovery_stored = true;
+            }
+            RecoveryVerb::RollForward { .. } => {
+                is(PlanState::Fenced);
+                assert!(is_in_recovery, "{name} is not in recovery");
+                plan.rolled_forward = true;
+            }
+            RecoveryVerb::ResetGroup0 => {
+                is(PlanState::Fenced);
+                assert!(is_in_recovery, "{name} is not in recovery");
+                plan.state = PlanState::Resetting;
+                evidence.group = None;
+                evidence.removed.extend(plan.excluded.iter().copied());
+                let removed = evidence.removed.clone();
+                node.peers.retain(|host, _| !removed.contains(host));
+            }
+            RecoveryVerb::LeaveRecovery => {
+                is(PlanState::Resetting);
+                evidence.recovery_stored = false;
+            }
+            RecoveryVerb::CloseRecovery => {
+                is(PlanState::Resetting);
+                plan.state = PlanState::Done;
+            }
+        }
+    }
+
+    fn prepare(&mut self, name: &str, number: u64) {
+        let plan = self.journal.recovery.as_ref().unwrap().plan.clone();
+        assert_eq!(plan.number, number, "not the plan of the journal");
+        let stored = &mut self.node(name).evidence.plan;
+        assert!(stored.as_ref().is_none_or(|stored| stored.number < number), "{name} has stored {stored:?}");
+        *stored = Some(StoredPlan {
+            number,
+            survivors: plan.survivors,
+            excluded: plan.excluded,
+            text: plan.text,
+            state: PlanState::Prepared,
+            rolled_forward: false,
+        });
+    }
+
+    /// After a start in place: in recovery if that is stored; outside it again with the group that is kept, if one is.
+    pub fn start_as_stored(&mut self, name: &str) {
+        let (was_inside, is_marked) = {
+            let node = self.node(name);
+            (node.state == UpgradeState::Recovery, node.evidence.recovery_stored)
+        };
+        let group = self.node(name).evidence.group;
+        match (was_inside, is_marked) {
+            (_, true) => {
+                let node = self.node(name);
+                (node.state, node.group, node.procedure) = (UpgradeState::Recovery, None, Procedure::Idle);
+            }
+            (true, false) => {
+                self.node(name).state = UpgradeState::PreRaft;
+                if group.is_some() {
+                    self.join(name);
+                }
+            }
+            (false, false) => {}
+        }
+    }
+
+    /// The upgrade comes to its end.
+    pub fn finish(&mut self) {
+        let names: Vec<_> = self.seen.nodes.keys().map(|name| name.name.clone()).collect();
+        for name in names {
+            self.happen("final", &name, &[]);
+        }
+        self.plan(false);
+    }
+
+    /// The survivors that answer found a new group and finish.
+    pub fn reform(&mut self) {
+        let is_member = |node: &NodeSeen| node.bootstrapped.is_ok() && node.state != UpgradeState::Recovery;
+        let known = self.seen.nodes.values().filter_map(|view| view.node.known());
+        let voters: std::collections::BTreeSet<_> = known.filter(|node| is_member(node)).map(|node| node.host).collect();
+        let leader = voters.first().copied();
+        for view in self.seen.nodes.values_mut() {
+            if let Part::Known { value: node, .. } = &mut view.node
+                && voters.contains(&node.host)
+            {
+                node.group = Some(Group {
+                    id: NEW_GROUP,
+                    leader,
+                    voters: voters.clone(),
+                    joint: false,
+                    commit: 3,
+                    state_id: String::new(),
+                });
+                node.evidence.group = Some(NEW_GROUP);
+                (node.state, node.procedure) = (UpgradeState::PostRaft, Procedure::Done);
+            }
+        }
+    }
+
+    /// A human approves the plan that status shows.
+    pub fn approve(&mut self) {
+        self.seen.object.generation += 1;
+        self.spec.recovery.approved_plan_hash = Some(self.status.recovery.as_ref().unwrap().plan_hash.clone());
+    }
+
+    /// It is gone with its volume, and nobody sees it any more.
+    pub fn lose(&mut self, name: &str, why: &str) {
+        self.pod(name).state = PodState::Down(why.into());
+        self.pod(name).volume_gone = true;
+        self.view(name).node = Part::Unknown("connection refused".into());
+        let lost = host(&self.name(name));
+        for view in self.seen.nodes.values_mut() {
+            if let Part::Known { value: node, .. } = &mut view.node
+                && let Some(peer) = node.peers.get_mut(&lost)
+            {
+                *peer = Peer { up: false, ..peer.clone() };
+            }
+        }
+    }
+
+    /// What was left of it is taken away.
+    pub fn replace(&mut self, name: &PodName) {
+        self.fresh(&name.name);
+    }
+
+    /// Its StatefulSet has made the pod again, with another volume: another host waits there until it may join.
+    pub fn fresh(&mut self, name: &str) {
+        let name = self.name(name);
+        let uid = self.pod(&name.name).uid.parse::<u64>().unwrap() + 100;
+        let mut pod = new_pod(uid, true, self.now);
+        (pod.machine, pod.volume_gone) = (Machine::There, false);
+        let mut node = new_node(&name, std::collections::BTreeMap::new());
+        node.host.0 = Uuid::from_u128(0x1000 + node.host.0.as_u128());
+        (node.flag, node.held, node.epoch) = (true, true, self.journal.epoch);
+        node.bootstrapped = Err("upgrading: wait".into());
+        node.ready = Err("upgrading: wait".into());
+        let view = self.view(&name.name);
+        (view.pod, view.node) = (known(pod), known(node));
+    }
+
+    /// What `kubectl describe` shows of the recovery.
+    pub fn tell_of_recovery(&self) -> String {
+        let Some(recovery) = &self.status.recovery else { return "no recovery\n".into() };
+        let mut text = format!("step {}\n", recovery.step);
+        for line in &recovery.plan {
+            writeln!(text, "  {line}").unwrap();
+        }
+        for guard in &recovery.blocked_by {
+            writeln!(text, "  blocked by {guard}").unwrap();
+        }
+        for run in self.status.history.iter().filter(|run| !run.plan_hash.is_empty()) {
+            let figures = (run.schema_changes_off_millis.unwrap_or_default(), run.waiting_for_proof_millis.unwrap_or_default());
+            writeln!(
+                text,
+                "  history: {} {}, schema changes off {} ms, of which {} ms until all counted as dead",
+                run.run_id, run.result, figures.0, figures.1
+            )
+            .unwrap();
+        }
+        text
+    }
+}
+
+/// What is new in the journal of a recovery.
+pub fn news(before: Option<&Recovery>, after: Option<&Recovery>) -> String {
+    let Some(after) = after else { return String::new() };
+    let before = before.filter(|before| before.plan.number == after.plan.number);
+    let mut text = String::new();
+    let mut tell = |is_new: bool, line: &dyn std::fmt::Display| {
+        if is_new {
+            writeln!(text, "  journal: {line}").unwrap();
+        }
+    };
+    let is_new = |of: fn(&Recovery) -> bool| of(after) && !before.is_some_and(of);
+    tell(is_new(|it| it.approved_at.is_some()), &"approved");
+    tell(is_new(|it| it.donor == Some(Donor::Nobody)), &"no donor");
+    if let Some(Donor::Host(host)) = after.donor {
+        tell(is_new(|it| it.donor.is_some()), &format!("donor {host}"));
+    }
+    tell(is_new(|it| it.reset_at.is_some()), &"no return");
+    tell(is_new(|it| it.verified_at.is_some()), &"verified");
+    tell(is_new(|it| it.withdrawn.is_some()), &"withdrawn");
+    tell(is_new(|it| it.ended_at.is_some()), &"ended");
+    text
+}
