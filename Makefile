@@ -25,6 +25,10 @@ build: ## build both programs and the demo
 demo: build ## three nodes are upgraded to group 0 under a client that changes the schema
 	$(or $(CARGO_TARGET_DIR),target)/$(PROFILE:dev=debug)/examples/demo
 
+.PHONY: demo-recovery
+demo-recovery: build ## five nodes lose one in the middle of the upgrade, then a majority, and are brought back
+	$(or $(CARGO_TARGET_DIR),target)/$(PROFILE:dev=debug)/examples/demo-recovery
+
 .PHONY: test
 test: verify unit ## everything this machine can check; says what it skipped
 

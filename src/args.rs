@@ -77,7 +77,7 @@ pub struct SetArguments {
     /// The Group0Upgrade.
     #[arg(short, long, value_name = "FILE")]
     pub file: PathBuf,
-    /// paused, dryRun, cancel, mode or approvedRunID.
+    /// paused, dryRun, cancel, mode, approvedRunID, recovery.mode or recovery.approvedPlanHash.
     pub field: String,
     /// Its value.
     pub value: String,
@@ -113,10 +113,18 @@ pub struct LocalArguments {
     /// Leave the nodes running when the upgrade is complete.
     #[arg(long)]
     pub keep_running: bool,
+    /// A further key of the configuration of nodes that are new, e.g. failure_detector_timeout_in_ms=4000; may be given several times.
+    #[arg(long = "node-setting", value_name = "KEY=VALUE", value_parser = setting)]
+    pub node_settings: Vec<(String, String)>,
     /// How progress is told.
     #[arg(long, value_enum, default_value_t = Output::Text)]
     pub output: Output,
     /// Stay when the upgrade is complete, and go on watching until SIGINT or SIGTERM.
     #[arg(long)]
     pub stay: bool,
+}
+
+fn setting(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or_else(|| format!("'{text}' is not KEY=VALUE"))?;
+    Ok((key.to_owned(), value.to_owned()))
 }

@@ -17,6 +17,8 @@ use workload::Workload;
 /// Why the demo has failed.
 type Why = String;
 
+/// Nodes of the cluster.
+const NODES: u8 = 3;
 /// All of it takes less, or something hangs.
 const LIMIT: Duration = Duration::from_mins(1);
 /// Schema changes on each node before and after the upgrade, at least.
@@ -26,7 +28,7 @@ const ALL_AT_LEAST: usize = 100;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let mut cluster = match Cluster::start().await {
+    let mut cluster = match Cluster::start(NODES, "upgrade.yaml", &[]).await {
         Ok(cluster) => cluster,
         Err(why) => return failed(&why),
     };

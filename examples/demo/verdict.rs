@@ -3,11 +3,9 @@
 use crate::{
     Why,
     cluster::Cluster,
-    workload::{Changes, KEYSPACE},
+    workload::{Changes, tables},
 };
 use group0_api::v1;
-use group0_core::value::Value;
-use group0_node::cql::client::CqlClient;
 use group0_operator::{admin::Admin, crd::Phase};
 use std::{
     collections::BTreeSet,
@@ -201,17 +199,4 @@ async fn rows_equal_on(admins: &[Admin]) -> Result<usize, Why> {
         }
         sleep(Duration::from_millis(20)).await;
     }
-}
-
-/// The demo's tables as a client of this node sees them.
-async fn tables(address: SocketAddr) -> Result<BTreeSet<String>, Why> {
-    let why = |error| format!("{address}: {error}");
-    let mut client = CqlClient::connect(address).await.map_err(why)?;
-    let query = format!("SELECT table_name FROM system_schema.tables WHERE keyspace_name = '{KEYSPACE}'");
-    let rows = client.query(&query).await.map_err(why)?.into_rows().rows;
-    let name = |row: Vec<Option<Value>>| match row.into_iter().next().flatten() {
-        Some(Value::Text(name)) => Some(name),
-        _ => None,
-    };
-    Ok(rows.into_iter().filter_map(name).collect())
 }

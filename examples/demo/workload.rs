@@ -3,9 +3,13 @@
 //! A refused statement changed nothing and is sent again; one whose connection broke has an unknown outcome and is never sent
 //! again: the next one takes a new name, and what became of it is looked up at the end.
 
+#![allow(dead_code, reason = "each demo takes the part that it needs")]
+
 use crate::Why;
+use group0_core::value::Value;
 use group0_node::cql::client::{ClientError, CqlClient};
 use std::{
+    collections::BTreeSet,
     net::{IpAddr, SocketAddr},
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -17,7 +21,7 @@ use tokio::{
 };
 
 /// The keyspace of the demo.
-pub const KEYSPACE: &str = "demo";
+const KEYSPACE: &str = "demo";
 /// Between two statements through one node: a client that works, not one that floods.
 const PACE: Duration = Duration::from_millis(20);
 /// After a refusal.
@@ -195,6 +199,19 @@ fn judge(code: i32, message: String) -> Outcome {
         0x2000.. => Outcome::Error(message),
         _ => Outcome::Unknown,
     }
+}
+
+/// The demo's tables as a client of this node sees them.
+pub async fn tables(address: SocketAddr) -> Result<BTreeSet<String>, Why> {
+    let why = |error| format!("{address}: {error}");
+    let mut client = CqlClient::connect(address).await.map_err(why)?;
+    let query = format!("SELECT table_name FROM system_schema.tables WHERE keyspace_name = '{KEYSPACE}'");
+    let rows = client.query(&query).await.map_err(why)?.into_rows().rows;
+    let name = |row: Vec<Option<Value>>| match row.into_iter().next().flatten() {
+        Some(Value::Text(name)) => Some(name),
+        _ => None,
+    };
+    Ok(rows.into_iter().filter_map(name).collect())
 }
 
 fn now_micros() -> i64 {

@@ -4,7 +4,7 @@ use super::{folder, object};
 use crate::{args::SetArguments, error::Error, validate};
 
 /// Fields that may be set.
-const FIELDS: [&str; 5] = ["paused", "dryRun", "cancel", "mode", "approvedRunID"];
+const FIELDS: [&str; 7] = ["paused", "dryRun", "cancel", "mode", "approvedRunID", "recovery.mode", "recovery.approvedPlanHash"];
 
 /// Carries `local set` out.
 pub fn set(arguments: &SetArguments) -> Result<(), Error> {
@@ -15,28 +15,53 @@ pub fn set(arguments: &SetArguments) -> Result<(), Error> {
     if !FIELDS.contains(&field) {
         return Err(Error::mistake(format!("{field}: cannot be set this way; one of {}, or edit the file", FIELDS.join(", "))));
     }
-    let edited = edit(&text, field, value).ok_or_else(|| mistake("has no line 'spec:'; edit it by hand".into()))?;
+    let path: Vec<_> = std::iter::once("spec").chain(field.split('.')).collect();
+    let lines: Vec<_> = text.lines().map(ToOwned::to_owned).collect();
+    let edited = edit(lines, &path, value).ok_or_else(|| mistake("has no line 'spec:'; edit it by hand".into()))?;
     validate::upgrade(&edited).map_err(|complaint| mistake(format!("{field}: {value}: {complaint}; nothing was changed")))?;
     folder::replace(&arguments.file, &edited)
 }
 
-/// The text with this line below `spec:` replaced, or added.
-fn edit(text: &str, field: &str, value: &str) -> Option<String> {
-    let lines: Vec<&str> = text.lines().collect();
-    let spec = lines.iter().position(|line| line.trim_end() == "spec:")?;
-    let below = &lines[spec + 1..];
-    let length = below.iter().position(|line| line.starts_with(|c: char| !c.is_whitespace() && c != '#')).unwrap_or(below.len());
-    let body = &below[..length];
-    let first = body.iter().find(|line| !line.trim().is_empty() && !line.trim_start().starts_with('#'))?;
-    let indent = &first[..first.len() - first.trim_start().len()];
-    let own = format!("{indent}{field}:");
-    let new = format!("{own} {value}");
-    let mut edited: Vec<String> = lines.iter().map(|line| (*line).to_owned()).collect();
-    match body.iter().position(|line| line.starts_with(&own)) {
-        Some(place) => edited[spec + 1 + place] = new,
-        None => edited.insert(spec + 1, new),
+/// The lines with the value of the last key of the path replaced, or added. What is above it has a line of its own: `key:`.
+fn edit(mut lines: Vec<String>, path: &[&str], value: &str) -> Option<String> {
+    let (last, above) = path.split_last()?;
+    let (mut from, mut to, mut indent) = (0, lines.len(), String::new());
+    for (depth, key) in above.iter().enumerate() {
+        let head = format!("{indent}{key}:");
+        let place = match (from..to).find(|at| lines[*at].trim_end() == head) {
+            Some(place) => place,
+            None if depth == 0 => return None,
+            None => {
+                lines.insert(from, head);
+                to += 1;
+                from
+            }
+        };
+        (from, to) = (place + 1, end_of_block(&lines, place + 1, to, &indent));
+        let first = lines[from..to].iter().find(|line| is_content(line));
+        indent = first.map_or_else(|| format!("{indent}  "), |line| indent_of(line).to_owned());
     }
-    Some(edited.join("\n") + "\n")
+    let own = format!("{indent}{last}:");
+    let new = format!("{own} {value}");
+    match (from..to).find(|at| lines[*at].starts_with(&own)) {
+        Some(place) => lines[place] = new,
+        None => lines.insert(from, new),
+    }
+    Some(lines.join("\n") + "\n")
+}
+
+/// The first line from there that is indented no further.
+fn end_of_block(lines: &[String], from: usize, to: usize, indent: &str) -> usize {
+    let ends = |at: &usize| is_content(&lines[*at]) && indent_of(&lines[*at]).len() <= indent.len();
+    (from..to).find(ends).unwrap_or(to)
+}
+
+fn is_content(line: &str) -> bool {
+    !line.trim().is_empty() && !line.trim_start().starts_with('#')
+}
+
+fn indent_of(line: &str) -> &str {
+    &line[..line.len() - line.trim_start().len()]
 }
 
 #[cfg(test)]
@@ -46,10 +71,14 @@ mod tests {
     #[test]
     fn a_field_is_replaced_or_added_and_the_rest_stays() {
         let text = "# mine\nspec:\n  # why\n  clusterRef:\n    statefulSets: [db]\n  paused: false\nother: 1\n";
-        let paused = edit(text, "paused", "true").unwrap();
-        assert_eq!(paused, text.replace("paused: false", "paused: true"));
-        let cancelled = edit(text, "cancel", "true").unwrap();
-        assert_eq!(cancelled, text.replace("spec:\n", "spec:\n  cancel: true\n"));
-        assert_eq!(edit("kind: X\n", "cancel", "true"), None);
+        let edit = |text: &str, path: &[&str]| edit(text.lines().map(ToOwned::to_owned).collect(), path, "true");
+        assert_eq!(edit(text, &["spec", "paused"]).unwrap(), text.replace("paused: false", "paused: true"));
+        assert_eq!(edit(text, &["spec", "cancel"]).unwrap(), text.replace("spec:\n", "spec:\n  cancel: true\n"));
+        assert_eq!(edit("kind: X\n", &["spec", "cancel"]), None);
+        let nested = edit(text, &["spec", "recovery", "hash"]).unwrap();
+        assert_eq!(nested, text.replace("spec:\n", "spec:\n  recovery:\n    hash: true\n"));
+        assert_eq!(edit(&nested, &["spec", "recovery", "hash"]).unwrap(), nested);
+        let another = edit(&nested, &["spec", "recovery", "mode"]).unwrap();
+        assert_eq!(another, nested.replace("recovery:\n", "recovery:\n    mode: true\n"));
     }
 }

@@ -195,7 +195,9 @@ async fn open(arguments: &LocalArguments, program: PathBuf) -> Result<Opened, Er
     let changed = Arc::new(Notify::new());
     let name = object.last().metadata.name.clone().unwrap_or_default();
     let limit: Duration = spec.deadlines.rpc.into();
-    let cluster = Cluster { name, subnet, admin_port, program: program.clone(), limit, changed: changed.clone() };
+    let settings = arguments.node_settings.clone();
+    let cluster =
+        Cluster { name, subnet, count, admin_port, settings, program: program.clone(), limit, changed: changed.clone() };
     let set = set.map_or_else(|| LocalSet::make(&folder.set(), count), Ok)?;
     let mut world = LocalWorld { folder, nodes: BTreeMap::new(), object, set, program, limit };
     world.open_nodes(count, &cluster).await?;

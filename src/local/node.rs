@@ -14,6 +14,7 @@ use crate::{
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use std::{
+    collections::BTreeMap,
     fs,
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
@@ -35,8 +36,12 @@ pub struct Cluster {
     pub name: String,
     /// Where they listen.
     pub subnet: Subnet,
+    /// How many there are.
+    pub count: u32,
     /// The port of the Admin service.
     pub admin_port: u16,
+    /// Further keys of the configuration of a new one.
+    pub settings: Vec<(String, String)>,
     /// The program.
     pub program: PathBuf,
     /// How long one call may take.
@@ -71,7 +76,10 @@ struct Config<'a> {
     admin_port: u16,
     api_address: Ipv4Addr,
     prometheus_address: Ipv4Addr,
-    seeds: [Ipv4Addr; 1],
+    /// All: the first one founds the ring, and if it loses its data it finds the others.
+    seeds: Vec<Ipv4Addr>,
+    #[serde(flatten)]
+    settings: BTreeMap<&'a str, &'a str>,
 }
 
 /// The process that runs in this node's folder, if one does.
@@ -283,7 +291,8 @@ fn write_config(folder: &Path, cluster: &Cluster, index: u32) -> Result<(), Erro
         admin_port: cluster.admin_port,
         api_address: own,
         prometheus_address: own,
-        seeds: [cluster.subnet.address(0)],
+        seeds: (0..cluster.count).map(|index| cluster.subnet.address(index)).collect(),
+        settings: cluster.settings.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect(),
     };
     let text = serde_saphyr::to_string(&config).map_err(|error| Error::failure(format!("{}: {error}", path.display())))?;
     folder::replace(&path, &text)
