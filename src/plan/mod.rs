@@ -27,7 +27,7 @@ pub mod window;
 
 pub use action::{Action, RecoveryVerb};
 pub use journal::{Commit, Halt, Intent, Journal, Progress, Remembered};
-pub use recovery::{Donor, FrozenPlan, Gone, Proof, Recovery, Silent, Step, Why};
+pub use recovery::{Because, Donor, Event, FrozenPlan, Gone, Proof, Recovery, Silent, Step, Why};
 pub use report::{Report, WaitingFor};
 
 use crate::{

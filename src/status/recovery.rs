@@ -8,7 +8,7 @@ use super::{
 use crate::{
     crd::{ExcludedStatus, FrozenStatus, RecoveryStatus, Run, SilentStatus},
     observe::{HostId, Observation, PodName},
-    plan::{Donor, FrozenPlan, Gone, Plan, Proof, Recovery, Silent, Step, WaitingFor, stall::Class},
+    plan::{Because, Donor, Event, FrozenPlan, Gone, Plan, Proof, Recovery, Silent, Step, WaitingFor, stall::Class},
 };
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::SignedDuration};
 use std::collections::BTreeSet;
@@ -111,7 +111,7 @@ fn frozen(recovery: &Recovery) -> FrozenStatus {
         proven_at: Time(*proven_at),
         needs_human: *needs_human,
         forward_only: *forward_only,
-        because: because.clone(),
+        because: because.as_ref().map(|because| cut(&format!("{}: {}", because.what.name(), because.text), MAX_LINE_CHARS)),
         approved_at: approved_at.map(Time),
         donor: donor.map(|donor| if let Donor::Host(host) = donor { host.to_string() } else { String::new() }),
         reset_at: reset_at.map(Time),
@@ -150,7 +150,7 @@ pub(super) fn read(status: &RecoveryStatus, member: Member<'_>) -> Option<Recove
         proven_at: frozen.proven_at.0,
         needs_human: frozen.needs_human,
         forward_only: frozen.forward_only,
-        because: frozen.because.clone(),
+        because: frozen.because.as_deref().and_then(because),
         approved_at: at(frozen.approved_at.as_ref()),
         donor: donor.flatten(),
         reset_at: at(frozen.reset_at.as_ref()),
@@ -160,6 +160,11 @@ pub(super) fn read(status: &RecoveryStatus, member: Member<'_>) -> Option<Recove
         withdrawn: frozen.withdrawn.clone(),
         ended_at: at(frozen.ended_at.as_ref()),
     })
+}
+
+fn because(text: &str) -> Option<Because> {
+    let (what, text) = text.split_once(": ")?;
+    Some(Because { what: Event::named(what)?, text: text.into() })
 }
 
 /// A host that nobody sees alive.

@@ -19,7 +19,7 @@ mod withdraw;
 pub use frozen::FrozenPlan;
 pub use hosts::{Gone, Proof, Silent};
 pub use underway::{Donor, Recovery, Step};
-pub use why::Why;
+pub use why::{Because, Event, Why};
 
 use super::{
     Given, Journal, Plan, WaitingFor,
@@ -48,11 +48,11 @@ pub(super) fn is_under_way(journal: &Journal) -> bool {
 pub(super) fn begin(given: &Given<'_>, plan: &mut Plan, trigger: Class) {
     match freeze::plan(given, trigger) {
         Ok(recovery) => {
-            let approval = steps::approval(given, &recovery);
+            let unapproved = steps::unapproved(given, &recovery);
             for node in plan.journal.nodes.values_mut() {
                 node.backed_up = false;
             }
-            plan.report.waiting.splice(0..0, approval.map(WaitingFor::Recovery));
+            plan.report.waiting.splice(0..0, unapproved);
             plan.journal.recovery = Some(recovery);
         }
         Err(refused) => plan.report.waiting.splice(0..0, refused.into_iter().map(WaitingFor::Recovery)).for_each(drop),

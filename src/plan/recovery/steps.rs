@@ -1,6 +1,6 @@
 //! The steps of a plan that is in force: for each, what is missing, on whom.
 
-use super::{Donor, Recovery, Step, Why, freeze, hosts, report, scene::Scene, withdraw};
+use super::{Because, Donor, Event, Recovery, Step, Why, freeze, hosts, report, scene::Scene, withdraw};
 use crate::{
     crd::RecoveryMode,
     observe::{HostId, PlanState, PodName, Position},
@@ -84,41 +84,63 @@ fn successor(scene: &Scene<'_>) -> Option<Plan> {
     if recovery.verified_at.is_some() || recovery.withdrawn.is_some() {
         return None;
     }
-    let why = lost(scene).or_else(|| returned(scene))?;
-    let needs_human = recovery.needs_human || matches!(why, Why::DonorLost { .. });
-    let said = |rest: Vec<Why>| std::iter::once(why.clone()).chain(rest).map(WaitingFor::Recovery).collect();
+    let because = lost(scene).or_else(|| returned(scene))?;
+    let needs_human = recovery.needs_human || because.what == Event::DonorLost;
     Some(match freeze::successor(given, recovery) {
         Ok(next) => {
-            let next = Recovery { needs_human, because: Some(why.to_string()), ..next };
-            let approval = approval(given, &next);
-            let mut plan = report(given, next, said(approval.into_iter().collect()));
+            let next = Recovery { needs_human, because: Some(because), ..next };
+            let waiting = unapproved(given, &next);
+            let mut plan = report(given, next, waiting);
             plan.journal.nodes.values_mut().for_each(|node| node.backed_up = false);
             plan
         }
-        Err(refused) => report(given, recovery.clone(), said(refused)),
+        Err(refused) => {
+            let said = std::iter::once(Why::Follows(because)).chain(refused);
+            report(given, recovery.clone(), said.map(WaitingFor::Recovery).collect())
+        }
     })
 }
 
-fn lost(scene: &Scene<'_>) -> Option<Why> {
+fn lost(scene: &Scene<'_>) -> Option<Because> {
     let Recovery { plan, donor, .. } = &scene.recovery;
     let dead = hosts::dead(scene.given);
     let lost = dead.iter().find(|dead| plan.survivors.contains(&dead.host))?;
     let of_donor = dead.iter().find(|dead| *donor == Some(Donor::Host(dead.host)));
-    let number = plan.number;
+    let was_lost = format!("was lost while plan {} was carried out", plan.number);
     Some(match of_donor {
-        Some(dead) => Why::DonorLost { name: dead.name(), number },
-        None => Why::SurvivorLost { name: lost.name(), number },
+        Some(donor) => Because {
+            what: Event::DonorLost,
+            text: format!(
+                "{}, whose log was to be kept, {was_lost}: no other is picked, and the next plan needs a new approval",
+                donor.name()
+            ),
+        },
+        None => {
+            Because { what: Event::SurvivorLost, text: format!("{} {was_lost}: the next plan needs a new approval", lost.name()) }
+        }
     })
 }
 
-fn returned(scene: &Scene<'_>) -> Option<Why> {
+fn returned(scene: &Scene<'_>) -> Option<Because> {
     let recovery = &scene.recovery;
     let alive = withdraw::alive(scene.given, recovery).filter(|_| recovery.forward_only && recovery.reset_at.is_none())?;
-    Some(Why::Returned { name: recovery.name_of(alive), host: alive, number: recovery.plan.number })
+    let text = format!(
+        "{} (host {alive}), which plan {} gives up, is alive: the next plan counts it as a survivor",
+        recovery.name_of(alive),
+        recovery.plan.number
+    );
+    Some(Because { what: Event::Returned, text })
+}
+
+/// What is said as long as a plan is not approved.
+pub(super) fn unapproved(given: &Given<'_>, recovery: &Recovery) -> Vec<WaitingFor> {
+    let Some(approval) = approval(given, recovery) else { return Vec::new() };
+    let because = recovery.because.clone().map(Why::Follows);
+    because.into_iter().chain([approval]).map(WaitingFor::Recovery).collect()
 }
 
 /// What a human must still approve. In mode `Automatic` nothing, if each loss is proven and no donor was lost.
-pub(super) fn approval(given: &Given<'_>, recovery: &Recovery) -> Option<Why> {
+fn approval(given: &Given<'_>, recovery: &Recovery) -> Option<Why> {
     let spec = &given.spec.recovery;
     let approved = spec.approved_plan_hash.as_ref();
     let is_proven = |host: &HostId| given.journal.silent.get(host).is_some_and(|record| record.proof.is_some());
@@ -129,7 +151,11 @@ pub(super) fn approval(given: &Given<'_>, recovery: &Recovery) -> Option<Why> {
         number: recovery.plan.number,
         hash: recovery.hash.clone(),
         other: approved.cloned(),
-        needs_human: is_automatic,
+        not_automatic: is_automatic.then_some(if recovery.needs_human {
+            "the survivor whose log was to be kept was lost"
+        } else {
+            "not every loss is proven by a volume or a taint"
+        }),
     })
 }
 
@@ -176,8 +202,9 @@ fn unseen(a: &Member<'_>, b: &Member<'_>) -> Option<WaitingFor> {
 /// Step 2. The copies are of what everybody has before anything is changed.
 fn approve(scene: &mut Scene<'_>) -> Option<Missing> {
     if scene.recovery.approved_at.is_none() {
-        if let Some(why) = approval(scene.given, &scene.recovery) {
-            return waits(vec![WaitingFor::Recovery(why)]);
+        let unapproved = unapproved(scene.given, &scene.recovery);
+        if !unapproved.is_empty() {
+            return waits(unapproved);
         }
         scene.recovery.approved_at = Some(scene.given.now);
     }
@@ -194,6 +221,9 @@ fn fence(scene: &mut Scene<'_>) -> Option<Missing> {
     let unprepared = scene.without(|member| scene.state(member).is_some_and(|state| state != PlanState::Withdrawn));
     let unfenced =
         scene.without(|member| matches!(scene.state(member), Some(PlanState::Fenced | PlanState::Resetting | PlanState::Done)));
+    if unfenced.is_empty() && scene.recovery.step > Step::Fence {
+        return None;
+    }
     let prepare = scene.order(&unprepared, RecoveryVerb::PrepareFence);
     acts(prepare).or_else(|| waits(scene.missing.clone())).or_else(|| acts(scene.order(&unfenced, RecoveryVerb::Fence)))
 }
@@ -267,7 +297,7 @@ fn behind(scene: &Scene<'_>, longest: &Member<'_>) -> Option<Why> {
 /// Step 6. Its first intent is the point of no return.
 fn reset(scene: &mut Scene<'_>) -> Option<Missing> {
     let untouched = scene.without(|member| scene.has_reset(member));
-    if untouched.is_empty() && scene.missing.is_empty() {
+    if untouched.is_empty() && (scene.missing.is_empty() || scene.recovery.leaving_at.is_some()) {
         return None;
     }
     if scene.recovery.reset_at.is_none() {
@@ -343,9 +373,16 @@ fn replace(scene: &mut Scene<'_>) -> Option<Missing> {
     let lost = scene.recovery.pods.iter().filter_map(|(host, pod)| Some((*host, pod.as_ref()?))).filter(is_open);
     let (alive, gone): (Vec<_>, Vec<_>) = lost.partition(|(_, pod)| given.node(pod).is_some());
     let uid = |pod: &PodName| given.pod(pod).map(|pod| pod.uid.clone()).unwrap_or_default();
-    let to_be = gone.into_iter().filter(|(_, pod)| !scene.recovery.replaced.contains(*pod));
-    let actions = to_be.map(|(_, pod)| Action::Replace { node: pod.clone(), uid: uid(pod) }).collect();
+    let to_be = gone.into_iter().map(|(_, pod)| pod).chain(nobodys(scene)).filter(|pod| !scene.recovery.replaced.contains(*pod));
+    let actions = to_be.map(|pod| Action::Replace { node: pod.clone(), uid: uid(pod) }).collect();
     let refused = |(host, pod): (HostId, &PodName)| WaitingFor::Recovery(Why::ExcludedAlive { node: pod.clone(), host });
     let alive = alive.into_iter().map(refused).collect();
     if given.spec.recovery.replace_lost_nodes { acts(actions).or_else(|| waits(alive)) } else { waits(alive) }
+}
+
+/// Pods in which nobody is known to have answered, if the plan gives up hosts of which no pod is known: all others have one.
+fn nobodys<'a>(scene: &Scene<'a>) -> impl Iterator<Item = &'a PodName> {
+    let given = scene.given;
+    let is_homeless = scene.recovery.pods.values().any(Option::is_none);
+    given.seen.nodes.keys().filter(move |pod| is_homeless && given.node(pod).is_none() && given.journal.node(pod).host.is_none())
 }

@@ -1,6 +1,6 @@
 //! What is remembered of a recovery: choices that must not change, and when things happened.
 
-use super::FrozenPlan;
+use super::{FrozenPlan, why::Because};
 use crate::{
     observe::{HostId, PodName},
     plan::stall::Class,
@@ -29,12 +29,12 @@ pub struct Recovery {
     pub lost_at: Timestamp,
     /// When the last of the excluded counted as dead.
     pub proven_at: Timestamp,
-    /// What a human must approve whatever the mode is: the plan that it follows has lost the donor of its log.
+    /// Whether a human must approve it whatever the mode is: a plan before it has lost the donor of its log.
     pub needs_human: bool,
     /// Whether a plan before it had come to its point of no return: then there is nothing to go back to.
     pub forward_only: bool,
     /// Why it follows another plan, if it does.
-    pub because: Option<String>,
+    pub because: Option<Because>,
     /// When it was approved, or when it was found that nobody has to.
     pub approved_at: Option<Timestamp>,
     /// Whose log is rolled forward; chosen once.

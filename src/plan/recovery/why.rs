@@ -3,12 +3,48 @@
 use crate::observe::{HostId, PodName};
 use std::fmt;
 
+/// Why a plan follows another one that was not carried out to its end.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Because {
+    /// What has happened.
+    pub what: Event,
+    /// The same in words.
+    pub text: String,
+}
+
+/// What ends a plan that cannot be carried out any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Event {
+    /// A survivor was lost while the plan was carried out.
+    SurvivorLost,
+    /// The survivor whose log was to be kept.
+    DonorLost,
+    /// One that was to be given up, and that is alive.
+    Returned,
+}
+
+impl Event {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::SurvivorLost => "SurvivorLost",
+            Self::DonorLost => "DonorLost",
+            Self::Returned => "Returned",
+        }
+    }
+
+    /// The one with this name.
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::SurvivorLost, Self::DonorLost, Self::Returned].into_iter().find(|event| event.name() == name)
+    }
+}
+
 /// One reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the fields are named for what `Display` says of them")]
 pub enum Why {
     /// A human, who approves this plan.
-    AwaitingApproval { number: u64, hash: String, other: Option<String>, needs_human: bool },
+    AwaitingApproval { number: u64, hash: String, other: Option<String>, not_automatic: Option<&'static str> },
     /// `spec.recovery.mode` says so.
     Disabled,
     /// A host that does not answer, and that may be alive.
@@ -23,12 +59,8 @@ pub enum Why {
     PlanTooLarge { bytes: usize },
     /// A node that has stored another plan under the same number.
     OtherPlan { node: PodName, number: u64 },
-    /// A survivor that was lost while the plan was carried out.
-    SurvivorLost { name: String, number: u64 },
-    /// The survivor whose log was to be kept.
-    DonorLost { name: String, number: u64 },
-    /// One that was to be given up, and that is alive.
-    Returned { name: String, host: HostId, number: u64 },
+    /// What made this plan necessary after another one.
+    Follows(Because),
     /// The longest log that is left lacks what is known to be committed.
     DonorBehindKnownCommit { donor: PodName, index: u64, commit: u64 },
     /// A plan that is taken back.
@@ -51,9 +83,7 @@ impl Why {
             Self::StillJoining { .. } => "StillJoining",
             Self::PlanTooLarge { .. } => "PlanTooLarge",
             Self::OtherPlan { .. } => "OtherPlan",
-            Self::SurvivorLost { .. } => "SurvivorLost",
-            Self::DonorLost { .. } => "DonorLost",
-            Self::Returned { .. } => "Returned",
+            Self::Follows(because) => because.what.name(),
             Self::DonorBehindKnownCommit { .. } => "DonorBehindKnownCommit",
             Self::Withdrawing { .. } => "Withdrawing",
             Self::ExcludedAlive { .. } => "ExcludedAlive",
@@ -85,20 +115,20 @@ impl Why {
     /// Whether only a human can end the wait.
     pub fn needs_human(&self) -> bool {
         matches!(self, Self::AwaitingApproval { .. } | Self::ExcludedAlive { .. })
-            || (self.is_refusal() && !matches!(self, Self::SurvivorLost { .. } | Self::Returned { .. }))
+            || (self.is_refusal() && !matches!(self, Self::Follows(_)))
     }
 }
 
 impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::AwaitingApproval { number, hash, other, needs_human } => {
+            Self::AwaitingApproval { number, hash, other, not_automatic } => {
                 write!(
                     f,
                     "plan {number} is ready: read status.recovery.plan, then set spec.recovery.approvedPlanHash to {hash}"
                 )?;
-                if *needs_human {
-                    write!(f, "; mode Automatic does not suffice, because not every loss is proven by a volume or a taint")?;
+                if let Some(why) = not_automatic {
+                    write!(f, "; mode Automatic does not suffice, because {why}")?;
                 }
                 other.as_ref().map_or(Ok(()), |other| write!(f, "; what is approved now is another plan: {other}"))
             }
@@ -121,20 +151,7 @@ impl fmt::Display for Why {
                 "{node} has stored another plan {number} than this object has: find out who made it; with spec.recovery.mode Disabled \
                  this one is taken back, and with Approve again the next is made"
             ),
-            Self::SurvivorLost { name, number } => {
-                write!(f, "{name} was lost while plan {number} was carried out: the plan after it needs a new approval")
-            }
-            Self::DonorLost { name, number } => write!(
-                f,
-                "{name}, whose log was to be kept, was lost while plan {number} was carried out: no other is picked; \
-                 the plan after it needs a new approval"
-            ),
-            Self::Returned { name, host, number } => {
-                write!(
-                    f,
-                    "{name} (host {host}), which plan {number} gives up, is alive: the plan after it counts it as a survivor"
-                )
-            }
+            Self::Follows(because) => f.write_str(&because.text),
             Self::DonorBehindKnownCommit { donor, index, commit } => write!(
                 f,
                 "the longest log that is left is that of {donor} and ends at {index}, but {commit} is known to be committed: what lies \

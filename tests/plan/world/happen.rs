@@ -20,7 +20,12 @@ impl World {
             ("unread", []) => self.node(node).flag = false,
             ("unready", why) => self.node(node).ready = Err(why.join(" ")),
             ("ready", []) => self.node(node).ready = Ok(()),
-            ("unknown", why) => self.view(node).node = Part::Unknown(why.join(" ")),
+            ("unknown", why) => {
+                if let Some(said) = self.view(node).node.known().cloned() {
+                    self.silenced.insert(node.to_owned(), said);
+                }
+                self.view(node).node = Part::Unknown(why.join(" "));
+            }
             ("unknown-pod", why) => self.view(node).pod = Part::Unknown(why.join(" ")),
             ("stale", [seconds]) => grow_old(&mut self.view(node).node, seconds),
             ("stale-pod", [seconds]) => grow_old(&mut self.view(node).pod, seconds),
@@ -43,6 +48,12 @@ impl World {
             ("cut-off", []) => self.cut_off(node),
             ("lost", why) => self.lose(node, &why.join(" ")),
             ("fresh", []) => self.fresh(node),
+            ("joined-fresh", []) => self.join_fresh(node),
+            ("back", []) => self.come_back(node),
+            ("answers", []) => self.answer(node),
+            ("foreign-group", []) => self.node(node).evidence.group = Some(super::recover::NEW_GROUP),
+            ("own-group", []) => self.node(node).evidence.group = Some(GROUP),
+            ("unjoined", []) => self.node(node).bootstrapped = Err("joining".into()),
             ("log", [term, index, commit]) => {
                 let evidence = &mut self.node(node).evidence;
                 evidence.last = Position { term: term.parse().unwrap(), index: index.parse().unwrap() };
@@ -108,11 +119,17 @@ impl World {
         let (name, pod) = (self.name(name), self.pod(name).clone());
         let before = self.view(&name.name).node.known().cloned();
         let generation = pod.uid.parse().unwrap();
+        let own = before.as_ref().map_or_else(|| host(&name), |node| node.host);
+        let removed = before.as_ref().map(|node| node.evidence.removed.clone()).unwrap_or_default();
         let mut peers = BTreeMap::new();
-        for (other, view) in self.seen.nodes.iter_mut().filter(|(other, _)| **other != name) {
-            if let Part::Known { value: node, .. } = &mut view.node {
-                peers.insert(host(other), peer(node.generation));
-                node.peers.insert(host(&name), peer(generation));
+        for (_, view) in self.seen.nodes.iter_mut().filter(|(other, _)| **other != name) {
+            if let Part::Known { value: node, .. } = &mut view.node
+                && node.bootstrapped.is_ok()
+                && !removed.contains(&node.host)
+                && !node.evidence.removed.contains(&own)
+            {
+                peers.insert(node.host, peer(node.generation));
+                node.peers.insert(own, peer(generation));
             }
         }
         let epoch = self.journal.epoch;

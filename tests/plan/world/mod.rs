@@ -27,6 +27,8 @@ pub struct World {
     now: Timestamp,
     planned: Vec<Action>,
     status: Group0UpgradeStatus,
+    /// What those said last who cannot be asked now.
+    silenced: BTreeMap<String, NodeSeen>,
 }
 
 impl Default for World {
@@ -46,6 +48,7 @@ impl Default for World {
             now: Timestamp::UNIX_EPOCH,
             planned: Vec::new(),
             status: Group0UpgradeStatus::default(),
+            silenced: BTreeMap::new(),
         }
     }
 }
@@ -59,7 +62,13 @@ impl World {
             ["plan"] => return self.plan(false),
             ["outlook"] => return self.plan(true),
             ["do"] => self.perform(),
+            ["do-first"] => {
+                self.planned.truncate(1);
+                self.perform();
+            }
             ["run"] => return self.run(),
+            ["until", step @ ..] => self.until(&step.join(" ")),
+            ["amnesia"] => self.forget(),
             ["status"] => return self.tell(),
             ["roll"] => self.roll(),
             ["form"] => self.form(),
@@ -153,6 +162,33 @@ impl World {
             }
         }
         panic!("it does not end:\n{text}");
+    }
+
+    /// The same without a word, until something is to be done whose name begins so: it is planned, and
+    /// not done. Or until that is what is waited for.
+    fn until(&mut self, verb: &str) {
+        for _ in 0..100 {
+            let text = self.plan(false);
+            if self.status.blocked_by == verb {
+                return;
+            }
+            assert!(!self.planned.is_empty(), "nothing is done any more:\n{text}");
+            if self.planned.iter().any(|action| action.to_string().starts_with(verb)) {
+                return;
+            }
+            let taken: Vec<_> = self.planned.iter().filter_map(Action::disrupts).cloned().collect();
+            self.perform();
+            for name in taken {
+                self.up(&name.name);
+            }
+        }
+        panic!("{verb} is never planned");
+    }
+
+    /// The object was made again, without its status.
+    fn forget(&mut self) {
+        self.journal = Journal { epoch: self.journal.epoch + 1, ..Journal::begin("again".into(), self.now) };
+        self.status = Group0UpgradeStatus::default();
     }
 
     /// What was planned happens: a restarted node has a new generation, and nobody knows it yet.

@@ -1,15 +1,18 @@
 //! What a recovery needs of a node, as far as a planner sees it: verbs that refuse when it is not their plan's turn.
 
-use super::{World, host, known, new_node, new_pod};
+use super::{World, host, known, new_node, new_pod, peer};
 use group0_operator::{
     observe::{Group, Machine, NodeSeen, Part, Peer, PlanState, PodName, PodState, Procedure, StoredPlan, UpgradeState},
     plan::{Donor, Recovery, RecoveryVerb},
 };
-use std::fmt::Write as _;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+};
 use uuid::Uuid;
 
 /// What the survivors found after a recovery.
-const NEW_GROUP: Uuid = Uuid::from_u128(0x601);
+pub const NEW_GROUP: Uuid = Uuid::from_u128(0x601);
 
 impl World {
     /// A verb of a recovery. One that a node would refuse has no place in a transcript.
@@ -115,7 +118,7 @@ impl World {
     pub fn reform(&mut self) {
         let is_member = |node: &NodeSeen| node.bootstrapped.is_ok() && node.state != UpgradeState::Recovery;
         let known = self.seen.nodes.values().filter_map(|view| view.node.known());
-        let voters: std::collections::BTreeSet<_> = known.filter(|node| is_member(node)).map(|node| node.host).collect();
+        let voters: BTreeSet<_> = known.filter(|node| is_member(node)).map(|node| node.host).collect();
         let leader = voters.first().copied();
         for view in self.seen.nodes.values_mut() {
             if let Part::Known { value: node, .. } = &mut view.node
@@ -167,13 +170,53 @@ impl World {
         let uid = self.pod(&name.name).uid.parse::<u64>().unwrap() + 100;
         let mut pod = new_pod(uid, true, self.now);
         (pod.machine, pod.volume_gone) = (Machine::There, false);
-        let mut node = new_node(&name, std::collections::BTreeMap::new());
+        let mut node = new_node(&name, BTreeMap::new());
         node.host.0 = Uuid::from_u128(0x1000 + node.host.0.as_u128());
         (node.flag, node.held, node.epoch) = (true, true, self.journal.epoch);
         node.bootstrapped = Err("upgrading: wait".into());
         node.ready = Err("upgrading: wait".into());
         let view = self.view(&name.name);
         (view.pod, view.node) = (known(pod), known(node));
+    }
+
+    /// A fresh host has joined the new group.
+    pub fn join_fresh(&mut self, name: &str) {
+        let new = self.node(name).host;
+        let others: Vec<_> = self.seen.nodes.values().filter_map(|view| view.node.known()).cloned().collect();
+        let voters: BTreeSet<_> =
+            others.iter().flat_map(|node| node.group.iter().flat_map(|group| &group.voters)).copied().collect();
+        let voters: BTreeSet<_> = voters.into_iter().chain([new]).collect();
+        let members = || others.iter().filter(|node| voters.contains(&node.host));
+        let group = members().find_map(|node| node.group.clone()).map(|group| Group { voters: voters.clone(), ..group });
+        let peers = members().filter(|node| node.host != new).map(|node| (node.host, peer(node.generation))).collect();
+        let node = self.node(name);
+        (node.bootstrapped, node.ready, node.peers) = (Ok(()), Ok(()), peers);
+        (node.state, node.procedure, node.feature_enabled) = (UpgradeState::PostRaft, Procedure::Done, true);
+        let generation = node.generation;
+        for view in self.seen.nodes.values_mut() {
+            if let Part::Known { value: node, .. } = &mut view.node
+                && voters.contains(&node.host)
+            {
+                node.group.clone_from(&group);
+                node.peers.extend((node.host != new).then(|| (new, peer(generation))));
+            }
+        }
+    }
+
+    /// A host that was lost answers again, with all that it had; nobody that has removed it hears it.
+    pub fn come_back(&mut self, name: &str) {
+        let pod_name = self.name(name);
+        (self.pod(name).state, self.pod(name).volume_gone) = (PodState::Running, false);
+        let mut node = new_node(&pod_name, BTreeMap::new());
+        (node.flag, node.held, node.epoch) = (true, true, self.journal.epoch);
+        self.view(name).node = known(node);
+        self.join(name);
+    }
+
+    /// One that could not be asked answers again, as it was.
+    pub fn answer(&mut self, name: &str) {
+        let node = self.silenced.remove(name).unwrap();
+        (self.pod(name).state, self.view(name).node) = (PodState::Running, known(node));
     }
 
     /// What `kubectl describe` shows of the recovery.
