@@ -172,7 +172,7 @@ impl Audit<'_> {
     /// What was begun on a pod that is none of a recovery's survivors may never be known to be over: it is what is recovered from.
     fn is_of_the_lost(&self, action: &Action) -> bool {
         let recovery = self.plan.journal.recovery.as_ref().filter(|recovery| recovery.is_in_force());
-        let host = |pod: &PodName| self.seen.nodes.get(pod).and_then(|view| view.node.known()).map(|node| node.host);
+        let host = |pod: &PodName| self.plan.journal.nodes.get(pod).and_then(|node| node.host);
         recovery
             .zip(action.pod())
             .is_some_and(|(recovery, pod)| host(pod).is_none_or(|it| !recovery.plan.survivors.contains(&it)))

@@ -45,7 +45,7 @@ fn open(given: &Given<'_>, plan: &Plan) -> Vec<Intent> {
 /// never be known to be over, and they are what it is about.
 fn matters(given: &Given<'_>, intent: &Intent) -> bool {
     let Some(recovery) = given.journal.recovery.as_ref().filter(|recovery| recovery.is_in_force()) else { return true };
-    let is_survivor = |node: &PodName| given.node(node).is_some_and(|node| recovery.plan.survivors.contains(&node.host));
+    let is_survivor = |node: &PodName| given.journal.node(node).host.is_some_and(|host| recovery.plan.survivors.contains(&host));
     intent.action.pod().is_none_or(is_survivor)
 }
 

@@ -1,6 +1,8 @@
 //! Arbitrary specs, observations and journals. A case is read from a list of numbers, in which 0 always means the undisturbed
 //! choice, so that a failing case shrinks towards a healthy cluster.
 
+mod losses;
+
 use crate::world::{host, known, new_node, new_pod, new_set, peer};
 use group0_operator::{
     crd::{Backup, ClusterRef, ConfirmedDead, Deadlines, Group0UpgradeSpec, GuardOverride, Mode, Pacing, Window},
@@ -139,6 +141,9 @@ impl Choices {
         if stage == Stage::Forming {
             let ailments: [fn(&mut Case); 4] = [|_| {}, all_failed, nobody_leads, schemas_differ];
             self.pick(&ailments)(&mut case);
+        }
+        if stage >= Stage::Begun && self.below(2) == 1 {
+            self.losses(&mut case);
         }
         case
     }

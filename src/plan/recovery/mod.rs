@@ -31,7 +31,8 @@ use crate::crd::Phase;
 pub(super) fn follow(given: &Given<'_>) -> Option<Plan> {
     // Of those whom an adopted plan excludes nothing has been remembered: that begins now.
     if let Some(adopted) = adopt::from_nodes(given) {
-        return Some(report(given, adopted, Vec::new()));
+        let why = WaitingFor::Recovery(Why::Adopted { number: adopted.plan.number });
+        return Some(report(given, adopted, vec![why]));
     }
     match given.journal.recovery.as_ref().filter(|recovery| recovery.is_in_force()) {
         Some(recovery) => Some(steps::next(given, recovery)),

@@ -18,13 +18,19 @@ pub(super) struct Scene<'a> {
 }
 
 impl<'a> Scene<'a> {
+    /// The point of no return is past when one has passed it, whatever the journal says.
     pub fn of(given: &'a Given<'a>, recovery: &Recovery) -> Self {
         let survivors = answering(given);
         let survivors: BTreeMap<_, _> =
             survivors.into_iter().filter(|(host, _)| recovery.plan.survivors.contains(host)).collect();
         let absent = recovery.plan.survivors.iter().filter(|host| !survivors.contains_key(host));
         let missing = absent.map(|host| absence(given, *host)).collect();
-        Self { given, recovery: recovery.clone(), survivors, missing }
+        let mut scene = Self { given, recovery: recovery.clone(), survivors, missing };
+        if scene.members().any(|member| scene.has_reset(member)) {
+            scene.recovery.approved_at.get_or_insert(given.now);
+            scene.recovery.reset_at.get_or_insert(given.now);
+        }
+        scene
     }
 
     pub fn members(&self) -> impl Iterator<Item = &Member<'a>> {

@@ -232,7 +232,7 @@ fn fence(scene: &mut Scene<'_>) -> Option<Missing> {
 fn enter(scene: &mut Scene<'_>) -> Option<Missing> {
     let outside = scene.without(|member| Scene::is_in_recovery(member) || scene.has_reset(member));
     let unmarked: Vec<_> = outside.iter().filter(|member| !member.node.evidence.recovery_stored).copied().collect();
-    if !scene.missing.is_empty() && scene.recovery.reset_at.is_none() {
+    if !outside.is_empty() && !scene.missing.is_empty() {
         return waits(scene.missing.clone());
     }
     acts(scene.order(&unmarked, RecoveryVerb::EnterRecovery)).or_else(|| scene.restart_one(outside))

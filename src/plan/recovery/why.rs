@@ -63,6 +63,8 @@ pub enum Why {
     Follows(Because),
     /// The longest log that is left lacks what is known to be committed.
     DonorBehindKnownCommit { donor: PodName, index: u64, commit: u64 },
+    /// A plan that was found on the nodes.
+    Adopted { number: u64 },
     /// A plan that is taken back.
     Withdrawing { number: u64, why: String },
     /// A removed host that answers.
@@ -85,6 +87,7 @@ impl Why {
             Self::OtherPlan { .. } => "OtherPlan",
             Self::Follows(because) => because.what.name(),
             Self::DonorBehindKnownCommit { .. } => "DonorBehindKnownCommit",
+            Self::Adopted { .. } => "Adopted",
             Self::Withdrawing { .. } => "Withdrawing",
             Self::ExcludedAlive { .. } => "ExcludedAlive",
             Self::NotThereYet { .. } => "StepPending",
@@ -108,7 +111,11 @@ impl Why {
     pub fn is_refusal(&self) -> bool {
         !matches!(
             self,
-            Self::AwaitingApproval { .. } | Self::Withdrawing { .. } | Self::ExcludedAlive { .. } | Self::NotThereYet { .. }
+            Self::AwaitingApproval { .. }
+                | Self::Adopted { .. }
+                | Self::Withdrawing { .. }
+                | Self::ExcludedAlive { .. }
+                | Self::NotThereYet { .. }
         )
     }
 
@@ -157,6 +164,9 @@ impl fmt::Display for Why {
                 "the longest log that is left is that of {donor} and ends at {index}, but {commit} is known to be committed: what lies \
                  between is lost with the dead; override the guard DonorBehindKnownCommit to go on without it"
             ),
+            Self::Adopted { number } => {
+                write!(f, "plan {number} is on the nodes and not in this object: it is taken over from them")
+            }
             Self::Withdrawing { number, why } => write!(f, "plan {number} is taken back: {why}"),
             Self::ExcludedAlive { node, host } => write!(
                 f,

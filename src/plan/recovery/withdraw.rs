@@ -4,9 +4,12 @@
 use super::{Recovery, Step, Why, hosts, scene::Scene, steps::Missing};
 use crate::{
     crd::{Phase, RecoveryMode},
-    observe::{HostId, PlanState},
+    observe::{HostId, PlanState, PodName, StoredPlan},
     plan::{Action, Given, Plan, RecoveryVerb, WaitingFor, health::signed},
 };
+
+/// It is kept in status, which bounds it.
+const MAX_WHY_CHARS: usize = 400;
 
 /// What is still to be done if the plan has to be taken back; nothing waits any more once that is all done.
 pub(super) fn look(scene: &mut Scene<'_>) -> Option<Missing> {
@@ -54,7 +57,8 @@ fn unreachable(scene: &Scene<'_>) -> Option<String> {
     let is_late = scene.given.now.duration_since(scene.recovery.step_since) >= no_progress;
     let is_enabled = scene.members().any(|member| scene.state(member).is_some_and(|state| state >= PlanState::Fenced));
     let why = scene.missing.first().filter(|_| scene.recovery.step == Step::Fence && is_late && !is_enabled)?;
-    Some(format!("not every survivor can store it: {why}"))
+    let text = format!("not every survivor can store it: {why}");
+    Some(text.chars().take(MAX_WHY_CHARS).collect())
 }
 
 fn missing(scene: &Scene<'_>) -> Option<Missing> {
@@ -67,12 +71,20 @@ fn missing(scene: &Scene<'_>) -> Option<Missing> {
     scene.restart_one(inside)
 }
 
-/// Lifts fences of plans that nobody carries out any more, on nodes that could not be asked when these were taken back.
+/// Lifts fences of plans that nobody carries out any more, on nodes that could not be asked when these were taken back. Not of one
+/// that was carried out.
 pub(super) fn leftovers(given: &Given<'_>) -> Option<Plan> {
-    let stored = given.seen.nodes.iter().filter_map(|(name, view)| {
-        let plan = given.answering(name, view).ok()?.node.evidence.plan.as_ref()?;
-        matches!(plan.state, PlanState::Prepared | PlanState::Fenced).then(|| (name.clone(), plan.number))
-    });
-    let actions: Vec<_> = stored.map(|(node, plan)| Action::Recover { node, plan, verb: RecoveryVerb::LiftFence }).collect();
+    let nodes = given.seen.nodes.iter().filter_map(|(name, view)| given.answering(name, view).ok());
+    let stored: Vec<_> = nodes.filter_map(|member| Some((member.name, member.node.evidence.plan.as_ref()?))).collect();
+    let last =
+        given.journal.recovery.as_ref().filter(|recovery| recovery.reset_at.is_some()).map(|recovery| recovery.plan.number);
+    let has_reset = |number: u64| {
+        let resets = |plan: &StoredPlan| matches!(plan.state, PlanState::Resetting | PlanState::Done);
+        last == Some(number) || stored.iter().any(|(_, plan)| plan.number == number && resets(plan))
+    };
+    let is_left = |plan: &StoredPlan| matches!(plan.state, PlanState::Prepared | PlanState::Fenced) && !has_reset(plan.number);
+    let lift = |node: &PodName, plan| Action::Recover { node: node.clone(), plan, verb: RecoveryVerb::LiftFence };
+    let left = stored.iter().filter(|(_, plan)| is_left(plan));
+    let actions: Vec<_> = left.map(|(name, plan)| lift(name, plan.number)).collect();
     (!actions.is_empty()).then(|| Plan { actions, ..given.wait(Phase::Recovering, Vec::new()) })
 }
