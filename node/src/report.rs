@@ -83,6 +83,7 @@ pub fn evidence(evidence: &Evidence) -> v1::Evidence {
         last_term: evidence.last.term,
         last_index: evidence.last.index,
         commit_index: evidence.commit,
+        in_recovery: evidence.in_recovery,
         recovery_stored: evidence.recovery_stored,
         heard: heard.collect(),
         removed_host_ids: evidence.removed.iter().map(ToString::to_string).collect(),

@@ -42,6 +42,7 @@ fn evidence(evidence: &v1::Evidence) -> Result<Evidence, String> {
         incarnation: evidence.incarnation,
         last: Position { term: evidence.last_term, index: evidence.last_index },
         commit: evidence.commit_index,
+        in_recovery: evidence.in_recovery,
         recovery_stored: evidence.recovery_stored,
         heard: evidence.heard.iter().map(heard).collect::<Result<_, _>>()?,
         removed: hosts(&evidence.removed_host_ids)?,

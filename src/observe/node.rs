@@ -109,6 +109,8 @@ pub struct Evidence {
     pub last: Position,
     /// The commit index.
     pub commit: u64,
+    /// Whether its present start is in recovery; ordered, it begins with the next.
+    pub in_recovery: bool,
     /// Whether its next start is in recovery.
     pub recovery_stored: bool,
     /// How long ago each other host was heard, itself and not by hearsay, when the answer came.

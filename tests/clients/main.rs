@@ -11,7 +11,7 @@ mod python;
 
 use cqlsh::Cqlsh;
 use environment::Environments;
-use harness::{Cluster, Start, Subnet, group0_node};
+use harness::{Cluster, Start, binary::group0_node, subnet::Subnet};
 use python::Driver;
 use std::{io::Write as _, process::Stdio, time::Duration};
 use tokio::{process::Command, time::timeout};

@@ -7,19 +7,17 @@
 #![allow(dead_code, reason = "each test target takes the part that it needs")]
 #![expect(clippy::panic, reason = "a test fails by a panic that says what it saw")]
 
-mod binary;
+pub mod binary;
 mod cluster;
 mod encryption;
 mod node;
 mod status;
-mod subnet;
+pub mod subnet;
 pub mod workload;
 
-pub use binary::group0_node;
 pub use cluster::Cluster;
 pub use node::{Node, Start};
 pub use status::brief;
-pub use subnet::Subnet;
 
 use std::time::Duration;
 

@@ -74,6 +74,8 @@ pub struct Evidence {
     pub last: Position,
     /// The commit index.
     pub commit: u64,
+    /// Whether this start is in recovery.
+    pub in_recovery: bool,
     /// Whether the next start is in recovery.
     pub recovery_stored: bool,
     /// How long ago each other host was heard, itself and not by hearsay, whether it was believed or not.

@@ -146,7 +146,7 @@ impl Audit<'_> {
     }
 
     fn rolled_forward_in_recovery(&self) -> Option<String> {
-        let inside = |node: &NodeSeen| node.state == UpgradeState::Recovery && self.is_at_least(node, PlanState::Fenced);
+        let inside = |node: &NodeSeen| node.evidence.in_recovery && self.is_at_least(node, PlanState::Fenced);
         let rolls = self.orders().find_map(|(node, _, verb)| match verb {
             RecoveryVerb::RollForward { donor } => Some((node, donor)),
             _ => None,
@@ -177,7 +177,7 @@ impl Audit<'_> {
         let is_saved = |node: &NodeSeen| match self.stored(node) {
             Some(stored) if stored.state == PlanState::Fenced => {
                 let is_forward = stored.rolled_forward || self.recovery.donor == Some(Donor::Nobody) || self.has_begun();
-                node.state == UpgradeState::Recovery && is_forward
+                node.evidence.in_recovery && is_forward
             }
             Some(stored) => matches!(stored.state, PlanState::Resetting | PlanState::Done),
             None => false,

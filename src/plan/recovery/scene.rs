@@ -2,7 +2,7 @@
 
 use super::Recovery;
 use crate::{
-    observe::{HostId, PlanState, StoredPlan, UpgradeState},
+    observe::{HostId, PlanState, StoredPlan},
     plan::{Given, WaitingFor, health::Member},
 };
 use std::collections::BTreeMap;
@@ -58,7 +58,7 @@ impl<'a> Scene<'a> {
     }
 
     pub fn is_in_recovery(member: &Member<'_>) -> bool {
-        member.node.state == UpgradeState::Recovery
+        member.node.evidence.in_recovery
     }
 }
 

@@ -21,7 +21,7 @@ impl World {
             return self.prepare(name, number);
         }
         let node = self.node(name);
-        let is_in_recovery = node.state == UpgradeState::Recovery;
+        let is_in_recovery = node.evidence.in_recovery;
         let evidence = &mut node.evidence;
         let Some(plan) = evidence.plan.as_mut().filter(|plan| plan.number == number) else {
             panic!("{name} has stored no plan {number}");
@@ -42,6 +42,7 @@ impl World {
             RecoveryVerb::EnterRecovery => {
                 is(PlanState::Fenced);
                 evidence.recovery_stored = true;
+                node.state = UpgradeState::Recovery;
             }
             RecoveryVerb::RollForward { .. } => {
                 is(PlanState::Fenced);
@@ -87,8 +88,9 @@ impl World {
     pub fn start_as_stored(&mut self, name: &str) {
         let (was_inside, is_marked) = {
             let node = self.node(name);
-            (node.state == UpgradeState::Recovery, node.evidence.recovery_stored)
+            (node.evidence.in_recovery, node.evidence.recovery_stored)
         };
+        self.node(name).evidence.in_recovery = is_marked;
         let group = self.node(name).evidence.group;
         match (was_inside, is_marked) {
             (_, true) => {

@@ -1,6 +1,6 @@
 //! What a recovery is planned from: how far this node's log goes, and when each other host gave a sign of life.
 
-use super::super::Node;
+use super::{super::Node, Mode};
 use crate::{
     ids::{HostId, Incarnation},
     raft::Stored,
@@ -59,6 +59,7 @@ impl Node {
             incarnation: self.highest_incarnation(),
             last: self.last_position(),
             commit: self.commit_index(),
+            in_recovery: self.recovery == Mode::Yes,
             recovery_stored: self.has_marker(),
             heard: self.life.heard.iter().map(|(host, at)| (*host, self.now.elapsed.saturating_sub(*at))).collect(),
             removed: self.local.removed(),
