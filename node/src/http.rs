@@ -1,11 +1,14 @@
-//! REST for people and tools, and the metrics: what is answered from the status of the node, and in [`ring`] and [`raft`] what changes
-//! something.
+//! REST for people and tools, and the metrics: what is answered from the status of the node, and in [`ring`], [`raft`], [`logger`] and
+//! [`injection`] what changes something.
 
+mod injection;
+mod logger;
 mod raft;
 mod ring;
 
 use crate::{
     health::Health,
+    injection::Injections,
     metrics::Metrics,
     port::{Asked, Port},
     report,
@@ -41,6 +44,8 @@ pub struct Sources {
     pub health: Health,
     /// What was counted.
     pub metrics: Metrics,
+    /// The errors that tests inject.
+    pub injections: Injections,
     /// The way to the driver.
     pub port: Arc<OnceLock<Port>>,
 }
@@ -60,11 +65,14 @@ fn routes(sources: Sources) -> Router {
         .route("/storage_service/hostid/local", get(host_id))
         .route("/storage_service/host_id", get(host_ids))
         .route("/storage_service/nodes/joining", get(joining))
+        .route("/storage_service/tokens_endpoint", get(tokens))
         .route("/gossiper/generation_number/{address}", get(generation))
         .route("/gossiper/endpoint/live", get(live))
         .route("/gossiper/endpoint/live/", get(live))
         .route("/gossiper/endpoint/down", get(down))
         .route("/gossiper/endpoint/down/", get(down))
+        .merge(injection::routes())
+        .merge(logger::routes())
         .merge(raft::routes())
         .merge(ring::routes())
         .with_state(sources)
@@ -167,6 +175,17 @@ async fn host_ids(State(sources): State<Sources>) -> Answer {
     let all = status.peers.iter().map(|(host, peer)| (peer.address, *host)).chain([own]);
     let pairs: Vec<_> = all.map(|(address, host)| json!({ "key": address.ip(), "value": host.to_string() })).collect();
     Ok(Json(json!(pairs)))
+}
+
+async fn tokens(State(sources): State<Sources>) -> Answer {
+    match sources.ask(AdminRequest::GetTokens)?.next().await {
+        Some(AdminReply::Tokens(tokens)) => {
+            let pairs = tokens.iter().map(|(token, address)| json!({ "key": token.to_string(), "value": address.ip() }));
+            Ok(Json(pairs.collect()))
+        }
+        Some(AdminReply::Refused(why)) => Err(Failed::unavailable(&why)),
+        _ => Err(Failed::unavailable("the node is stopping")),
+    }
 }
 
 async fn live(State(sources): State<Sources>) -> Answer {

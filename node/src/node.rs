@@ -9,7 +9,7 @@ use crate::{
     driver::{Clock, Driver, Machine, Surroundings},
     health::Health,
     http::{self, Sources},
-    injection::Injections,
+    injection::{BEFORE_SYNCHRONIZE, Injections},
     listeners::{Addresses, Back, Front, ListenError},
     port::{self, Port},
     rpc::{client::Network, server},
@@ -91,7 +91,8 @@ pub async fn start<M: Machine>(
     make: impl FnOnce(Settings, Image, Now) -> Result<(M, Effects), String>,
 ) -> Result<Running, StartError> {
     let Tls { peers, to_peers, admin, identities } = Tls::read(&config)?;
-    let (sources, mut tasks) = (Sources::default(), JoinSet::new());
+    let injections = Injections::new(config.injections.clone(), config.enable_injections);
+    let (sources, mut tasks) = (Sources { injections: injections.clone(), ..Sources::default() }, JoinSet::new());
     let front = Front::open(&config).await?;
     let shown = front.addresses()?;
     serve_front(&mut tasks, front, &sources);
@@ -117,7 +118,7 @@ pub async fn start<M: Machine>(
         health: sources.health.clone(),
         metrics: sources.metrics.clone(),
         round_trips,
-        injections: Injections::new(config.injections),
+        injections: injections.clone(),
         stop: stop.clone(),
     };
     let (cql, workdir) = (config.cql, config.workdir);
@@ -128,7 +129,7 @@ pub async fn start<M: Machine>(
     tasks.spawn(follow(identities, port.clone()));
     let (end, ended) = watch::channel(None);
     let clients = Clients::new(cql, port.clone(), sources.metrics.clone());
-    tasks.spawn(attend(applied, Audience { clients, health: sources.health.clone(), end }));
+    tasks.spawn(attend(applied, Audience { clients, health: sources.health.clone(), injections, end }));
     Ok(Running { addresses, port, sources, ended, stop, tasks, driver: Some(driver) })
 }
 
@@ -183,6 +184,7 @@ fn spawn<E: fmt::Display>(
 struct Audience {
     clients: Clients,
     health: Health,
+    injections: Injections,
     end: watch::Sender<Option<Ended>>,
 }
 
@@ -200,6 +202,7 @@ impl Audience {
         match apply {
             Apply::Drained => self.end(Ended::Drained),
             Apply::Restart => self.end(Ended::Restart),
+            Apply::Struck => self.injections.set(BEFORE_SYNCHRONIZE, None),
             Apply::Fatal(reason) => self.end(Ended::Fatal(reason)),
             Apply::Ready(Ok(())) => match self.clients.open().await {
                 Ok(()) => self.health.set(Ok(())),

@@ -2,9 +2,10 @@
 
 use crate::{
     config::{Config, ConfigError},
+    injection::BEFORE_SYNCHRONIZE,
     seeds::Seeds,
 };
-use group0_core::io::{Image, Settings, Table};
+use group0_core::io::{Image, Settings, Strikes, Table};
 use std::{
     hash::{BuildHasher as _, Hasher as _, RandomState},
     net::SocketAddr,
@@ -34,6 +35,7 @@ pub fn of(config: &Config, own: SocketAddr, seeds: Seeds) -> Settings {
         failure_detector_timeout: config.failure_detector_timeout,
         raft_operation_timeout: config.raft_operation_timeout,
         random_seed: random_seed(),
+        fails_before_synchronize: config.injections.contains(BEFORE_SYNCHRONIZE).then_some(Strikes::Always),
         raft_tick: config.raft_tick,
     }
 }

@@ -137,6 +137,7 @@ fn mistakes_are_named() {
             "client_encryption_options: {enabled: true}",
             "Bad configuration: client_encryption_options.enabled is true, but this release has no TLS for CQL",
         ),
+        ("enable_error_injections: often", r#"Bad configuration: enable_error_injections is "often", expected true or false"#),
         ("recovery_leader: [a]", r#"Bad configuration: recovery_leader is ["a"], expected text"#),
     ];
     for (file, expected) in mistakes {
@@ -180,4 +181,12 @@ fn whose_place_a_node_takes_is_a_host_id() {
     );
     let wrong = read("", &[("GROUP0_REPLACE_NODE_FIRST_BOOT", "db-0")]).unwrap_err();
     assert_eq!(wrong, "Bad configuration: replace_node_first_boot is \"db-0\", expected a host id");
+}
+
+#[test]
+fn whoever_has_errors_injected_at_startup_may_inject_others_later() {
+    let may = |file: &str| read(file, &[]).expect(file).enable_injections;
+    assert!(!may("") && !may("error_injections_at_startup: []"));
+    assert!(may("enable_error_injections: true") && may("error_injections_at_startup: [before_left]"));
+    assert!(!may("error_injections_at_startup: [before_left]\nenable_error_injections: false"));
 }

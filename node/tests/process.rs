@@ -1,9 +1,11 @@
 //! The program: exit codes and what it says before it ends.
 
+mod http;
+
 use group0_api::v1::{GetStatusRequest, RestartRequest, Status, admin_client::AdminClient};
 use std::{
     fs,
-    net::TcpListener,
+    net::{SocketAddr, TcpListener},
     process::{Command, Output, Stdio},
     time::Duration,
 };
@@ -76,4 +78,34 @@ async fn a_program_that_is_gone_cannot_begin_anew_and_says_so() {
     client.restart(order).await.expect("it drains");
     let output = process.wait_with_output().await.expect("it ends");
     says(&output, 1, &format!("cannot execute {} again: No such file", program.display()));
+}
+
+/// Asks the REST API as soon as that listens.
+async fn rest(method: &str, path: &str) -> String {
+    loop {
+        if let Ok(answer) = http::ask(method, SocketAddr::from(([127, 23, 0, 5], 10_000)), path).await {
+            return answer;
+        }
+        sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test]
+async fn more_is_logged_when_it_is_asked_for() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_group0-node"));
+    command.kill_on_drop(true).env_clear().env("GROUP0_LISTEN_ADDRESS", "127.23.0.5").env("GROUP0_WORKDIR", directory.path());
+    let _process = command.stderr(Stdio::null()).spawn().expect("it starts");
+    let ask = async |method: &str, path: &str| {
+        timeout(Duration::from_secs(20), rest(method, &format!("/system/logger{path}"))).await.expect("in time")
+    };
+    assert!(ask("GET", "").await.contains(r#""raft_group0","raft_group0_upgrade""#));
+    assert!(ask("GET", "/raft_group0").await.ends_with(r#""info""#));
+    assert!(ask("POST", "/raft_group0?level=debug").await.starts_with("HTTP/1.1 200"));
+    assert!(ask("GET", "/raft_group0").await.ends_with(r#""debug""#));
+    assert!(ask("GET", "/raft").await.ends_with(r#""info""#));
+    for wrong in ["raft_group0?level=loud", "raft_group0", "paxos?level=info"] {
+        let answer = ask("POST", &format!("/{wrong}")).await;
+        assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+    }
 }

@@ -279,7 +279,7 @@ impl NodeProcess {
                     out.end = Some(End::Exit);
                 }
                 Apply::Fatal(text) => out.notes.push(Note::Violation("fatal", format!("{}: {text}", self.name))),
-                Apply::SchemaChanged(_) | Apply::HostChanged { .. } | Apply::RingChanged { .. } => {}
+                Apply::SchemaChanged(_) | Apply::HostChanged { .. } | Apply::RingChanged { .. } | Apply::Struck => {}
             }
         }
         for reply in reply {

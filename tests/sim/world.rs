@@ -144,6 +144,7 @@ fn template(pid: Pid, address: SocketAddr) -> Settings {
         failure_detector_timeout: Duration::from_secs(2),
         raft_operation_timeout: Duration::from_secs(10),
         random_seed: 0,
+        fails_before_synchronize: None,
         raft_tick: Duration::from_millis(100),
     }
 }

@@ -73,7 +73,7 @@ fn unreadable(path: &Path, cause: &impl ToString) -> ConfigError {
 }
 
 /// Keys that the environment can set.
-const KEYS: [&str; 33] = [
+const KEYS: [&str; 34] = [
     "admin_address",
     "admin_encryption_options",
     "admin_port",
@@ -85,6 +85,7 @@ const KEYS: [&str; 33] = [
     "cluster_name",
     "consistent_cluster_management",
     "consistent_cluster_management_hold",
+    "enable_error_injections",
     "endpoint_snitch",
     "error_injections_at_startup",
     "failure_detector_timeout_in_ms",

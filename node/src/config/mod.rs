@@ -93,6 +93,8 @@ pub struct Config {
     pub raft_tick: Duration,
     /// `error_injections_at_startup`
     pub injections: BTreeSet<String>,
+    /// `enable_error_injections`: whether others may be enabled while the node runs.
+    pub enable_injections: bool,
     /// Name to value of every known key, for `system.config`.
     pub effective: BTreeMap<String, String>,
     /// Keys of the file that mean nothing here.
@@ -109,6 +111,7 @@ impl Config {
         let broadcast = broadcast(&mut keys, "broadcast_address", listen)?;
         let rpc = keys.host("rpc_address", listen)?;
         let (data_center, rack) = snitch::place(&mut keys, &directory)?;
+        let injections = keys.injections()?;
         let config = Self {
             cluster_name: keys.take("cluster_name", "Test Cluster".to_owned())?,
             workdir: PathBuf::from(keys.take("workdir", "/var/lib/group0".to_owned())?),
@@ -137,7 +140,8 @@ impl Config {
             failure_detector_timeout: keys.millis("failure_detector_timeout_in_ms", FAILURE_DETECTOR_TIMEOUT_MS)?,
             raft_operation_timeout: keys.millis("group0_raft_op_timeout_in_ms", RAFT_OPERATION_TIMEOUT_MS)?,
             raft_tick: keys.millis("raft_tick_in_ms", RAFT_TICK_MS)?,
-            injections: keys.injections()?,
+            enable_injections: keys.take("enable_error_injections", !injections.is_empty())?,
+            injections,
             effective: BTreeMap::new(),
             unknown: Vec::new(),
         };

@@ -16,6 +16,7 @@ pub(super) fn routes() -> Router<Sources> {
     Router::new()
         .route("/storage_service/remove_node", post(remove_node))
         .route("/storage_service/decommission", post(decommission))
+        .route("/storage_service/drain", post(drain))
 }
 
 /// Somebody on this machine, or who has come through it: `kubectl port-forward` does.
@@ -65,4 +66,8 @@ async fn remove_node(
 
 async fn decommission(State(sources): State<Sources>, _: FromHere) -> Result<(), Failed> {
     change(&sources, AdminRequest::Decommission { order: None }).await
+}
+
+async fn drain(State(sources): State<Sources>, _: FromHere) -> Result<(), Failed> {
+    change(&sources, AdminRequest::Drain).await
 }

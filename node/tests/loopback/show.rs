@@ -1,6 +1,6 @@
 //! What operators and tools see of a node: REST, metrics, the Admin service.
 
-use crate::toy::Toy;
+use crate::{rest::get, toy::Toy};
 use group0_api::v1::{GetStatusRequest, WatchStatusRequest, admin_client::AdminClient};
 use group0_core::{
     cql::frame::Event,
@@ -11,10 +11,6 @@ use group0_core::{
 };
 use group0_node::cql::client::CqlClient;
 use std::net::SocketAddr;
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
-};
 
 fn status() -> Status {
     let waiting = vec![WaitingOn::Synchronize(HostId::of(5))];
@@ -59,15 +55,6 @@ fn everyone(input: &Input) -> Vec<Reply> {
         Input::Client { id, .. } => vec![Reply::Client { id: *id, reply: ClientReply::SetKeyspace("ks".to_owned()) }],
         input => operator(input),
     }
-}
-
-async fn get(address: SocketAddr, path: &str) -> String {
-    let mut stream = TcpStream::connect(address).await.expect("it listens");
-    let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.expect("it reads");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.expect("it answers");
-    answer
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,7 +5,12 @@ use crate::{
     schema::Rows,
     status::{Evidence, Status},
 };
-use std::{collections::BTreeSet, num::NonZeroU64, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    num::NonZeroU64,
+    time::Duration,
+};
 
 /// What the operator asks through the Admin service.
 #[derive(Clone, Debug)]
@@ -48,8 +53,14 @@ pub enum AdminRequest {
         /// After which it is refused; absent: `group0_raft_op_timeout_in_ms`.
         within: Option<Duration>,
     },
+    /// Which host has which token.
+    GetTokens,
+    /// Announce the shutdown and take part in nothing any more; the process stays, until it is restarted.
+    Drain,
     /// Let another voter that is up lead group 0, if this node does.
     StepDown,
+    /// For tests: from now on fail right before `synchronize`, or not any more.
+    FailBeforeSynchronize(Option<Strikes>),
     /// Cut the log of that group after what is applied.
     TriggerSnapshot(GroupId),
     /// What a recovery would be planned from.
@@ -118,6 +129,15 @@ pub struct RecoveryPlan {
     pub text: String,
 }
 
+/// How often an error strikes that a test injects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Strikes {
+    /// Once; [`crate::io::Apply::Struck`] follows.
+    Once,
+    /// Each time.
+    Always,
+}
+
 /// Who orders a change.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Order {
@@ -138,6 +158,8 @@ pub enum AdminReply {
     Schema(Rows),
     /// To `GetEvidence`.
     Evidence(Box<Evidence>),
+    /// To `GetTokens`: the token, and where its host is reached by its peers.
+    Tokens(BTreeMap<i64, SocketAddr>),
     /// Not done, and why.
     Refused(String),
 }

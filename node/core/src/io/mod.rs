@@ -15,7 +15,7 @@ mod peer;
 mod settings;
 mod store;
 
-pub use admin::{AdminReply, AdminRequest, Order, RecoveryPlan, RecoveryStep};
+pub use admin::{AdminReply, AdminRequest, Order, RecoveryPlan, RecoveryStep, Strikes};
 pub use client::{ClientReply, ClientRequest, CqlError, ResultSet, SchemaChange, SchemaEvent, SchemaTarget};
 pub use peer::{
     CallError, DiscoveryPeer, ExchangeReply, Header, JoinReply, Message, Migration, PeerReply, PeerRequest, Refusal, Replacement,
@@ -213,6 +213,8 @@ pub enum Apply {
     Drained,
     /// The same, and the process is to begin anew: same program, arguments and environment.
     Restart,
+    /// The error that a test has injected before `synchronize` has struck, and does not strike again.
+    Struck,
     /// The node must not go on, e.g. an enabled feature is missing. The process exits 1 with this text.
     Fatal(String),
 }

@@ -1,6 +1,6 @@
 //! What a node is told when it starts.
 
-use super::Replacement;
+use super::{Replacement, Strikes};
 use crate::ids::HostId;
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
@@ -39,6 +39,8 @@ pub struct Settings {
     pub raft_operation_timeout: Duration,
     /// Seed of the node's random generator.
     pub random_seed: u64,
+    /// For tests: the procedure fails right before `synchronize`, though the node lives on.
+    pub fails_before_synchronize: Option<Strikes>,
     /// How often Raft counts: an election takes 10 to 20 of them without a leader.
     pub raft_tick: Duration,
 }

@@ -4,14 +4,20 @@ use super::{Node, barrier::Waiter, local::key};
 use crate::{
     gossip::Endpoint,
     ids::{Generation, GroupId},
-    io::{AdminReply, AdminRequest, Apply, Order, Point, RequestId, StateReply},
+    io::{AdminReply, AdminRequest, Apply, Order, Point, RequestId, StateReply, Strikes},
     status::{Boot, GroupStatus, PeerStatus, Procedure, Status},
     upgrade::{
         Stage, Step,
         machine::{Event, Phase},
     },
 };
-use std::{cmp::Ordering, collections::BTreeSet, num::NonZeroU64, time::Duration};
+use std::{
+    cmp::Ordering,
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    num::NonZeroU64,
+    time::Duration,
+};
 
 /// The release of this program.
 pub const RELEASE: &str = env!("CARGO_PKG_VERSION");
@@ -66,7 +72,10 @@ impl Node {
             }
             AdminRequest::Decommission { order } => self.ordered("Decommission", order.as_ref(), |node| node.decommission(id)),
             AdminRequest::ReadBarrier { within } => self.read_barrier(id, *within),
+            AdminRequest::GetTokens => Some(AdminReply::Tokens(self.tokens())),
+            AdminRequest::Drain => Some(self.drain_by_hand()),
             AdminRequest::StepDown => Some(self.step_down()),
+            AdminRequest::FailBeforeSynchronize(strikes) => Some(self.inject(*strikes)),
             AdminRequest::TriggerSnapshot(group) => Some(self.trigger_snapshot(*group)),
             AdminRequest::GetEvidence => Some(AdminReply::Evidence(Box::new(self.evidence()))),
             AdminRequest::Recover { order, plan, step } => {
@@ -134,6 +143,23 @@ impl Node {
         None
     }
 
+    fn tokens(&self) -> BTreeMap<i64, SocketAddr> {
+        let own = (self.local.tokens(), self.settings.broadcast_address);
+        let peers = self.peers.rows().values().map(|row| (row.tokens.clone(), row.address));
+        peers.chain([own]).flat_map(|(tokens, address)| tokens.into_iter().map(move |token| (token, address))).collect()
+    }
+
+    fn drain_by_hand(&mut self) -> AdminReply {
+        self.drain();
+        self.watchers.touch();
+        AdminReply::Done
+    }
+
+    fn inject(&mut self, strikes: Option<Strikes>) -> AdminReply {
+        self.procedure.fault = strikes;
+        AdminReply::Done
+    }
+
     fn step_down(&mut self) -> AdminReply {
         let leads = self.group.as_ref().is_some_and(|(_, group)| group.status().is_leader);
         if leads && !self.hand_over_leadership() {
@@ -165,7 +191,7 @@ impl Node {
         let present = self.generation;
         match generation.cmp(&present) {
             Ordering::Less => return AdminReply::Done,
-            Ordering::Equal => self.drain(Apply::Restart),
+            Ordering::Equal => self.shut_down(Apply::Restart),
             Ordering::Greater => {
                 return AdminReply::Refused(format!(
                     "generation {generation} is to end, but this node is in {present} still; nothing was changed. Name the \
@@ -220,7 +246,7 @@ impl Node {
             address: self.settings.broadcast_address,
             release: RELEASE.into(),
             clock: self.now.wall,
-            ready: self.boot.waiting().map_or(Ok(()), Err),
+            ready: self.readiness(),
             boot: self.boot.waiting().map_or(Boot::Completed, Boot::Joining),
             flag: self.settings.flag,
             held: self.flag().is_held(),

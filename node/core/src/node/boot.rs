@@ -17,6 +17,9 @@ use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 /// Between two rounds of asking for leave to join.
 const RETRY: Duration = Duration::from_millis(500);
 
+/// What a node that a person has drained says to all who ask.
+const DRAINED: &str = "this node was drained and takes part in nothing: restart it, or stop it";
+
 /// How far the first boot has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Boot {
@@ -233,9 +236,14 @@ impl Node {
         self.timers.set(Timer::BootRetry, until);
     }
 
+    /// Whether CQL can be used; if not, what is waited for.
+    pub(super) fn readiness(&self) -> Result<(), String> {
+        if self.drained { Err(DRAINED.into()) } else { self.boot.waiting().map_or(Ok(()), Err) }
+    }
+
     /// Whoever asks whether this node can be used is told what it waits for now.
     pub(super) fn settle_readiness(&mut self) {
-        let ready = self.boot.waiting().map_or(Ok(()), Err);
+        let ready = self.readiness();
         if self.told_ready.as_ref() != Some(&ready) {
             self.told_ready = Some(ready.clone());
             self.effects.apply.push(Apply::Ready(ready));

@@ -104,7 +104,9 @@ pub struct Node {
     figures: UpgradeFigures,
     figures_are_complete: bool,
     cost: Cost,
-    /// What was applied when the shutdown was announced.
+    /// A person has drained this node: the shutdown is announced, and the process stays.
+    drained: bool,
+    /// What was applied when the process was told to end.
     stopping: Option<Apply>,
 }
 
@@ -124,7 +126,7 @@ impl Node {
             Input::Admin { id, request } => self.admin(id, &request),
             Input::Seeds(seeds) => self.seeds_resolved(seeds),
             Input::Measured { round_trip, fsync } => self.measured(round_trip, fsync),
-            Input::Shutdown => self.drain(Apply::Drained),
+            Input::Shutdown => self.shut_down(Apply::Drained),
         }
         self.settle();
         self.finish_step()
@@ -262,15 +264,31 @@ impl Node {
     }
 
     const fn is_stopping(&self) -> bool {
-        self.stopping.is_some()
+        self.drained || self.stopping.is_some()
     }
 
-    /// Announces the shutdown, once; `then` says what follows it.
-    fn drain(&mut self, then: Apply) {
-        if self.is_stopping() {
-            return;
+    /// The process is to end; `then` says how. Whoever tells it first decides.
+    fn shut_down(&mut self, then: Apply) {
+        if self.stopping.is_none() {
+            let is_announced = self.is_stopping();
+            self.stopping = Some(then.clone());
+            if !is_announced {
+                self.say_good_bye();
+            }
+            self.effects.apply.push(then);
         }
-        self.stopping = Some(then.clone());
+    }
+
+    /// The process stays.
+    fn drain(&mut self) {
+        if !self.is_stopping() {
+            self.drained = true;
+            self.say_good_bye();
+        }
+    }
+
+    /// Announces the shutdown. Nothing that peers send is heard any more.
+    fn say_good_bye(&mut self) {
         tracing::info!(target: "gossip", "draining: announcing the shutdown");
         self.hand_over_leadership();
         self.forget_calls(|_| true);
@@ -278,7 +296,6 @@ impl Node {
         self.settle_endpoint();
         self.gossip_step(crate::gossip::GossipInput::Shutdown);
         self.timers = Timers::default();
-        self.effects.apply.push(then);
     }
 
     fn measured(&mut self, round_trip: Option<Duration>, fsync: Option<Duration>) {

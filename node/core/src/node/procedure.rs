@@ -6,7 +6,7 @@ use crate::{
     gossip::Endpoint,
     group0::joining,
     ids::{Generation, GroupId, HostId, Incarnation},
-    io::{DiscoveryPeer, ExchangeReply, PeerRequest, Point, StateReply, Table, Write},
+    io::{Apply, DiscoveryPeer, ExchangeReply, PeerRequest, Point, StateReply, Strikes, Table, Write},
     raft::{Configuration, Group, Member, Stored},
     schema::Rows,
     upgrade::{
@@ -49,10 +49,19 @@ pub struct Context {
     pub aside: Rows,
     /// What we have and the final member lacked.
     pub surplus: Rows,
+    /// Whether a test wants it to fail before `synchronize`.
+    pub fault: Option<Strikes>,
     backoff: Option<Duration>,
     join_backoff: Option<Duration>,
     /// Watched hosts, with the generation that the watch reached.
     watched: BTreeMap<HostId, Generation>,
+}
+
+impl Context {
+    /// Nothing has happened yet.
+    pub fn new(fault: Option<Strikes>) -> Self {
+        Self { fault, ..Self::default() }
+    }
 }
 
 impl Node {
@@ -178,9 +187,22 @@ impl Node {
         if stored != from {
             return Event::Overruled(stored);
         }
+        if to == Stage::Synchronize
+            && let Some(strikes) = self.procedure.fault
+        {
+            return self.strike(strikes);
+        }
         self.local.set_stage(&mut self.effects.persist, to);
         self.stage_entered(to);
         Event::Entered(to)
+    }
+
+    fn strike(&mut self, strikes: Strikes) -> Event {
+        if strikes == Strikes::Once {
+            self.procedure.fault = None;
+            self.effects.apply.push(Apply::Struck);
+        }
+        Event::Fatal("error injection before group0 upgrade enters synchronize".into())
     }
 
     pub(super) fn stage_entered(&mut self, stage: Stage) {

@@ -104,7 +104,7 @@ impl Event {
             Apply::SchemaChanged(event) => Some(Self::Schema(event.clone())),
             Apply::HostChanged { up, address } => Some(Self::Status { up: *up, address: *address }),
             Apply::RingChanged { joined, address } => Some(Self::Topology { joined: *joined, address: *address }),
-            Apply::Ready(_) | Apply::Drained | Apply::Restart | Apply::Fatal(_) => None,
+            Apply::Ready(_) | Apply::Drained | Apply::Restart | Apply::Struck | Apply::Fatal(_) => None,
         }
     }
 

@@ -3,13 +3,10 @@
 use super::{agree, has_table, is_final, recovery::ENTER, report, upgrade, with_keyspace, world::World};
 use crate::{
     ids::HostId,
-    io::{AdminRequest, Order, PeerReply, PeerRequest, Point, Table},
+    io::{AdminRequest, Order, PeerReply, PeerRequest, Point, Strikes, Table},
     node::local::key,
     schema::Rows,
-    upgrade::{
-        Stage, Step, WaitingOn, feature,
-        machine::{Event, Phase},
-    },
+    upgrade::{Stage, WaitingOn, feature, machine::Phase},
 };
 use std::{
     sync::{Arc, Mutex},
@@ -68,8 +65,7 @@ pub(super) fn rows_of_elsewhere(tables: &[&str], comment: usize) -> Rows {
 fn one_fails_and_stays() -> World {
     let mut world = with_keyspace(3);
     upgrade(&mut world);
-    assert!(world.run_until(LIMIT, |world| world.node(1).upgrade.step() >= Some(Step::PullSchema)), "{}", report(&world));
-    world.hosts[1].node.as_mut().unwrap().upgrade_event(Event::Fatal("out of luck".into()));
+    world.admin(1, AdminRequest::FailBeforeSynchronize(Some(Strikes::Once)));
     let others_wait = |world: &World| [0, 2].iter().all(|other| world.node(*other).stage() == Stage::Synchronize);
     assert!(world.run_until(LIMIT, others_wait), "{}", report(&world));
     world
@@ -122,6 +118,22 @@ fn who_failed_before_synchronize_finishes_with_all_others_after_a_restart_or_whe
         assert!(world.run_until(LIMIT, is_final), "{}", report(&world));
         agree(&mut world);
     }
+}
+
+#[test]
+fn a_failure_that_is_injected_always_strikes_until_it_is_not_any_more() {
+    let mut world = World::new(1);
+    world.hosts[0].settings.flag = Some(true);
+    world.hosts[0].settings.fails_before_synchronize = Some(Strikes::Always);
+    world.start(0);
+    let has_failed =
+        |world: &World| matches!(&world.node(0).upgrade.phase, Phase::Failed(_, cause) if cause.contains("injection"));
+    assert!(world.run_until(LIMIT, has_failed), "{}", report(&world));
+    world.admin(0, AdminRequest::RetryUpgrade(Order::default()));
+    assert!(has_failed(&world) && world.node(0).stage() == Stage::UsePreRaft);
+    world.admin(0, AdminRequest::FailBeforeSynchronize(None));
+    world.admin(0, AdminRequest::RetryUpgrade(Order::default()));
+    assert!(world.run_until(LIMIT, is_final), "{}", report(&world));
 }
 
 #[test]

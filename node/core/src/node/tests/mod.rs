@@ -5,6 +5,7 @@ mod addresses;
 mod by_hand;
 mod crashes;
 mod departure;
+mod drained;
 mod durable;
 mod epochs;
 mod finish;

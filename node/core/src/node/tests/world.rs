@@ -91,6 +91,7 @@ pub fn settings(number: u8) -> Settings {
         failure_detector_timeout: Duration::from_secs(2),
         raft_operation_timeout: Duration::from_secs(10),
         random_seed: number.into(),
+        fails_before_synchronize: None,
         raft_tick: Duration::from_millis(100),
     }
 }
