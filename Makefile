@@ -66,7 +66,7 @@ clients: ## cqlsh (two kinds) and the Python driver against an upgrading cluster
 	GROUP0_NEED_CLIENTS=1 $(CARGO) test --workspace --test clients -- --nocapture
 
 .PHONY: crash
-crash: ## kill a node at each persisted step of the upgrade, before and after, ROUNDS times each
+crash: ## kill a node at each persisted step, before and after, those of the upgrade ROUNDS times each
 	GROUP0_CRASH_ROUNDS=$(or $(ROUNDS),5) $(CARGO) test --workspace --test crash -- --nocapture
 
 .PHONY: linear

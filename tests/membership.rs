@@ -3,44 +3,11 @@
 mod harness;
 
 use group0_node::cql::client::{ClientError, CqlClient};
-use harness::{Cluster, Start, workload::Workload};
-
-/// Acknowledged on each node that stays, between two events.
-const CHANGES_MIN: usize = 5;
-
-/// An upgraded cluster, and clients on its first two nodes, which stay.
-async fn upgraded(size: usize) -> (Cluster, Workload) {
-    let mut cluster = Cluster::new(size);
-    for index in 0..size {
-        cluster.node(index).start(&Start { flag_and_hold: true, ..Start::default() });
-    }
-    cluster.settled().await;
-    let workload = Workload::start(&cluster.nodes()[..2]).await;
-    for node in cluster.nodes() {
-        node.proceed().await.expect("a settled node proceeds");
-    }
-    cluster.complete().await;
-    workload.each_acknowledged(CHANGES_MIN).await;
-    (cluster, workload)
-}
-
-async fn host(cluster: &Cluster, index: usize) -> String {
-    cluster.nodes()[index].status().await.expect("it runs").host_id
-}
-
-/// Waits until the first two nodes know each other and nobody else, but for these.
-async fn ring_is(cluster: &Cluster, others: &[String]) {
-    for (index, node) in cluster.nodes()[..2].iter().enumerate() {
-        let other = host(cluster, 1 - index).await;
-        let wanted = |id: &String| *id == other || others.contains(id);
-        let is_so = |status: &group0_api::v1::Status| {
-            let ring: Vec<_> = status.peers.iter().map(|peer| peer.host_id.clone()).collect();
-            let voters = status.group.as_ref().map_or(0, |group| group.voters.len());
-            ring.len() == 1 + others.len() && ring.iter().all(wanted) && voters == 2 + others.len()
-        };
-        node.until("to have the ring that is wanted", is_so).await;
-    }
-}
+use harness::{
+    Cluster, Start,
+    members::{CHANGES_MIN, host, is_down, ring_is, upgraded},
+    workload::Workload,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nodes_leave_are_removed_and_come_anew() {
@@ -50,8 +17,7 @@ async fn nodes_leave_are_removed_and_come_anew() {
     let (code, body) = cluster.nodes()[0].post(&format!("/storage_service/remove_node?host_id={dead}")).await;
     assert!(code == 500 && body.contains("maybe you should use decommission instead?"), "{code} {body}");
     cluster.node(3).kill().await;
-    let down = |status: &group0_api::v1::Status| status.peers.iter().any(|peer| peer.host_id == dead && !peer.up);
-    cluster.nodes()[0].until("to notice that a node is dead", down).await;
+    cluster.nodes()[0].until("to notice that a node is dead", |status| is_down(status, &dead)).await;
     let (code, body) = cluster.nodes()[0].post(&format!("/storage_service/remove_node?host_id={dead}&ignore_nodes=")).await;
     assert_eq!((code, body.as_str()), (200, ""));
     ring_is(&cluster, &[leaving]).await;

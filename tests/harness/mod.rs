@@ -10,12 +10,13 @@
 pub mod binary;
 mod cluster;
 mod encryption;
+pub mod members;
 mod node;
 mod status;
 pub mod subnet;
 pub mod workload;
 
-pub use cluster::Cluster;
+pub use cluster::{Cluster, FINAL};
 pub use node::{Node, Start};
 pub use status::brief;
 

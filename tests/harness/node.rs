@@ -6,6 +6,7 @@ use std::{
     fmt::Write as _,
     fs::{self, OpenOptions},
     future::Future,
+    io,
     net::{Ipv4Addr, SocketAddr},
     os::unix::process::ExitStatusExt as _,
     path::PathBuf,
@@ -88,6 +89,7 @@ impl Node {
     fn config(&self, start: &Start) -> String {
         let Self { address, seed, folder, encryption, process: _ } = self;
         let mut yaml = format!("cluster_name: crash test\nworkdir: {}\nseeds: [{seed}]\n", folder.display());
+        yaml.push_str("enable_error_injections: true\n");
         for key in ["listen_address", "broadcast_address", "rpc_address", "admin_address", "api_address", "prometheus_address"] {
             writeln!(yaml, "{key}: {address}").expect("a string takes text");
         }
@@ -153,18 +155,34 @@ impl Node {
 
     /// What its REST API answers to a POST: code and body.
     pub async fn post(&self, path: &str) -> (u16, String) {
+        self.try_post(path).await.expect("the REST API answers")
+    }
+
+    /// The same of a node that may die over it.
+    pub async fn try_post(&self, path: &str) -> io::Result<(u16, String)> {
+        self.rest("POST", path).await
+    }
+
+    /// What its REST API answers to a request: code and body.
+    pub async fn rest(&self, method: &str, path: &str) -> io::Result<(u16, String)> {
         let asked = async {
             let mut stream = TcpStream::connect((self.address, 10_000)).await?;
-            let request = format!("POST {path} HTTP/1.1\r\nHost: node\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+            let request = format!("{method} {path} HTTP/1.1\r\nHost: node\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
             stream.write_all(request.as_bytes()).await?;
             let mut answer = String::new();
             stream.read_to_string(&mut answer).await?;
-            std::io::Result::Ok(answer)
+            io::Result::Ok(answer)
         };
-        let answer = timeout(WAIT_MAX, asked).await.expect("the REST API answers in time").expect("the REST API answers");
-        let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
+        let answer = timeout(WAIT_MAX, asked).await.expect("the REST API answers in time")?;
+        let (head, body) = answer.split_once("\r\n\r\n").ok_or(io::ErrorKind::UnexpectedEof)?;
         let code = head.split_whitespace().nth(1).and_then(|code| code.parse().ok()).expect("a code");
-        (code, body.to_owned())
+        Ok((code, body.to_owned()))
+    }
+
+    /// From now on it has this error, as a point with `before_` or `after_` does that names one.
+    pub async fn inject(&self, error: &str) {
+        let answer = self.post(&format!("/v2/error_injection/injection/{error}")).await;
+        assert_eq!(answer, (200, String::new()), "{error}");
     }
 
     async fn ended(&mut self, what: &str) -> ExitStatus {

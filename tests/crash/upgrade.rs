@@ -1,31 +1,22 @@
-//! Real processes, killed at every persisted step of booting and upgrading, before and after the step is durable: the upgrade always
-//! completes, nothing acknowledged is lost, and the schema is the same everywhere.
+//! The steps of booting and upgrading: the upgrade always completes, nothing acknowledged is lost, and the schema is the same everywhere.
 //!
 //! Each test runs `GROUP0_CRASH_ROUNDS` rounds, 1 unless told; `make crash` takes five.
 
-mod harness;
-
+use crate::{
+    Side,
+    harness::{Cluster, Start, members::CHANGES_MIN, workload::Workload},
+};
 use group0_core::io::Point;
-use harness::{Cluster, Start, workload::Workload};
-use std::{collections::BTreeSet, env, time::Instant};
+use std::{env, time::Instant};
 
 const NODES: usize = 3;
-/// Acknowledged on each node before and after the upgrade, at least.
-const CHANGES_MIN: usize = 5;
 
-/// Which side of the transaction the process dies on.
-#[derive(Clone, Copy)]
-enum Side {
-    Before,
-    After,
-}
-
-/// Names each point once as a test on either side, and all of them for [`no_point_is_forgotten`].
+/// Names each point once as a test on either side, and all of them for [`crate::no_point_is_forgotten`].
 macro_rules! points {
     ($($name:ident),* $(,)?) => {
-        const TESTED: &[&str] = &[$(stringify!($name)),*];
-        mod before { $(#[test] fn $name() { super::run(stringify!($name), super::Side::Before); })* }
-        mod after { $(#[test] fn $name() { super::run(stringify!($name), super::Side::After); })* }
+        pub const TESTED: &[&str] = &[$(stringify!($name)),*];
+        mod before { $(#[test] fn $name() { super::run(stringify!($name), crate::Side::Before); })* }
+        mod after { $(#[test] fn $name() { super::run(stringify!($name), crate::Side::After); })* }
     };
 }
 points! {
@@ -43,12 +34,6 @@ points! {
     group0_command,
 }
 
-#[test]
-fn no_point_is_forgotten() {
-    let all: BTreeSet<&str> = Point::ALL.iter().filter(|point| point.is_of_upgrade()).map(|point| point.name()).collect();
-    assert_eq!(all, TESTED.iter().copied().collect(), "every point of an upgrade is a test here");
-}
-
 fn run(name: &str, side: Side) {
     let point = *Point::ALL.iter().find(|point| point.name() == name).expect("the name of a point");
     let rounds = env::var("GROUP0_CRASH_ROUNDS").map_or(1, |rounds| rounds.parse().expect("GROUP0_CRASH_ROUNDS is a number"));
@@ -59,10 +44,7 @@ fn run(name: &str, side: Side) {
 }
 
 async fn crash(point: Point, side: Side, round: usize) {
-    let injection = match side {
-        Side::Before => format!("before_{}", point.name()),
-        Side::After => format!("after_{}", point.name()),
-    };
+    let injection = side.of(point);
     let started = Instant::now();
     let tell = |what: &str| println!("{injection}, round {round}, {:>6} ms: {what}", started.elapsed().as_millis());
     let mut cluster = Cluster::new(NODES);
