@@ -1,12 +1,13 @@
 //! The node's store: one redb database of a few ordered tables of bytes. Reads all of it once, at start; writes transactions.
 //!
-//! A database that fails its checksums is never repaired here: a member of Raft that has lost durable entries may not go on
-//! under its identity. What to do then is in the error.
+//! A database that fails its checksums, or has fewer transactions than [`witness`] tells, is never repaired here: a member of Raft that has
+//! lost durable entries may not go on under its identity. What to do then is in the error.
+
+mod witness;
 
 use group0_core::io::{Image, Persist, Table, Write};
 use redb::{
-    CommitError, Database, DatabaseError, ReadableDatabase, ReadableTable, StorageBackend, StorageError, TableDefinition,
-    WriteTransaction,
+    Database, DatabaseError, ReadableDatabase, ReadableTable, StorageBackend, StorageError, TableDefinition, WriteTransaction,
 };
 use std::{
     fs::{self, File},
@@ -14,6 +15,7 @@ use std::{
     path::{Path, PathBuf},
     thread,
 };
+use witness::Witness;
 
 /// The name of the database in the work directory.
 pub const FILE: &str = "group0.redb";
@@ -21,6 +23,8 @@ pub const FILE: &str = "group0.redb";
 const FORMAT: u64 = 1;
 const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
 const FORMAT_KEY: &str = "format";
+/// How many transactions were committed.
+const COMMITS_KEY: &str = "commits";
 
 /// How the names of threads begin that open a database.
 const OPENING: &str = "open-database ";
@@ -33,8 +37,8 @@ type Bytes = TableDefinition<'static, &'static [u8], &'static [u8]>;
 pub enum DiskError {
     /// The contents do not agree with their checksums.
     #[error(
-        "the database {path} is corrupt ({cause}). Nothing was changed. Its contents cannot be trusted any more: keep the file for \
-         inspection and replace this node by a new one with an empty work directory"
+        "the database {path} is corrupt ({cause}). Its contents cannot be trusted any more: keep the file for inspection and \
+         replace this node by a new one with an empty work directory"
     )]
     Corrupt {
         /// The file.
@@ -63,7 +67,7 @@ pub enum DiskError {
         found: u64,
     },
     /// The operating system refused.
-    #[error("cannot use {path}: {cause}")]
+    #[error("cannot use {path}: {cause}. See to the disk, and that the node may write there, and start the node again")]
     Io {
         /// The file or directory.
         path: PathBuf,
@@ -77,6 +81,7 @@ pub enum DiskError {
 pub struct Disk {
     database: Database,
     path: PathBuf,
+    witness: Option<Witness>,
 }
 
 impl Disk {
@@ -102,11 +107,29 @@ impl Disk {
         let path = workdir.join(FILE);
         let is_new = !path.exists();
         let database = Database::create(&path).map_err(|error| open_error(&path, error))?;
-        let disk = Self::check(database, path)?;
+        let mut disk = Self::check(database, path)?;
+        disk.hear_witness(workdir, is_new)?;
         if is_new {
             File::open(workdir).and_then(|directory| directory.sync_all()).map_err(|error| io_error(workdir, &error))?;
         }
         Ok(disk)
+    }
+
+    /// What redb takes for torn by a crash may have been confirmed to others.
+    fn hear_witness(&mut self, workdir: &Path, is_new: bool) -> Result<(), DiskError> {
+        let (witness, told) = Witness::open(workdir).map_err(|error| io_error(workdir, &error))?;
+        let found = self.commits().map_err(|error| self.error(error))?;
+        if let Some(told) = told.filter(|told| !is_new && found < *told) {
+            return Err(self.corrupt(&format!("of the {told} transactions that were made durable only {found} are there")));
+        }
+        witness.record(found).map_err(|error| io_error(workdir, &error))?;
+        self.witness = Some(witness);
+        Ok(())
+    }
+
+    fn commits(&self) -> Result<u64, redb::Error> {
+        let meta = self.database.begin_read()?.open_table(META)?;
+        Ok(meta.get(COMMITS_KEY)?.map_or(0, |commits| commits.value()))
     }
 
     /// Opens the database, or makes it, on storage that is no file; `name` stands for its path in errors.
@@ -116,7 +139,7 @@ impl Disk {
     }
 
     fn check(database: Database, path: PathBuf) -> Result<Self, DiskError> {
-        let mut disk = Self { database, path };
+        let mut disk = Self { database, path, witness: None };
         disk.verify()?;
         disk.check_format()?;
         Ok(disk)
@@ -133,7 +156,8 @@ impl Disk {
 
     /// Makes one transaction durable.
     pub fn commit(&self, persist: &Persist) -> Result<(), DiskError> {
-        self.try_commit(persist).map_err(|error| self.error(error))
+        let commits = self.try_commit(persist).map_err(|error| self.error(error))?;
+        self.witness.as_ref().map_or(Ok(()), |witness| witness.record(commits)).map_err(|error| io_error(&self.path, &error))
     }
 
     fn verify(&mut self) -> Result<(), DiskError> {
@@ -177,16 +201,16 @@ impl Disk {
         Ok(())
     }
 
-    fn try_commit(&self, persist: &Persist) -> Result<(), redb::Error> {
+    /// How many there are with this one.
+    fn try_commit(&self, persist: &Persist) -> Result<u64, redb::Error> {
         let mut transaction = self.database.begin_write()?;
         transaction.set_durability(redb::Durability::Immediate)?;
         for write in &persist.writes {
             apply(&transaction, write)?;
         }
-        transaction.commit().map_err(|error| match error {
-            CommitError::Storage(error) => error.into(),
-            other => other.into(),
-        })
+        let commits = count(&transaction)?;
+        transaction.commit()?;
+        Ok(commits)
     }
 
     fn error(&self, error: redb::Error) -> DiskError {
@@ -232,6 +256,13 @@ fn apply(transaction: &WriteTransaction, write: &Write) -> Result<(), redb::Erro
         Write::DeleteRange(..) => {}
     }
     Ok(())
+}
+
+fn count(transaction: &WriteTransaction) -> Result<u64, redb::Error> {
+    let mut meta = transaction.open_table(META)?;
+    let commits = meta.get(COMMITS_KEY)?.map_or(0, |commits| commits.value()) + 1;
+    meta.insert(COMMITS_KEY, commits)?;
+    Ok(commits)
 }
 
 fn open_error(path: &Path, error: DatabaseError) -> DiskError {
