@@ -53,6 +53,7 @@ fn required() -> Vec<String> {
         "act of an operator",
         "address changed",
         "address of another host taken",
+        "answered without a store",
         "call aborted",
         "call reset",
         "call timed out",

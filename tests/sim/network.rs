@@ -165,7 +165,8 @@ impl Network {
             Parcel::Ask { token, to, ask, within } => self.ask(from, token, to, ask, within, around),
             Parcel::Abort(token) => self.abort(from, token, around),
             Parcel::Answer(question, answer) => self.answer(question, answer, around),
-            Parcel::Close(question) => self.close(question, around),
+            Parcel::Close(question) => self.close(question, "connection refused", around),
+            Parcel::Break(question) => self.close(question, "connection reset", around),
             Parcel::Resolve => {
                 let seeds = Arrival::Seeds(vec![around.moment.addresses[0]]);
                 self.arrive(from, RESOLVING, seeds, around);
@@ -291,11 +292,11 @@ impl Network {
         Some((caller, Arrival::Answered { token, answer, is_last }))
     }
 
-    fn close(&mut self, question: Question, around: &mut Around<'_>) {
+    fn close(&mut self, question: Question, why: &str, around: &mut Around<'_>) {
         if let Some(exchange) = self.questions.get_mut(&question) {
             exchange.callee = None;
         }
-        self.fail(question, Duration::from_millis(1), CallError::Closed("connection refused".into()), around);
+        self.fail(question, Duration::from_millis(1), CallError::Closed(why.into()), around);
     }
 
     /// There is no connection, or none any more.

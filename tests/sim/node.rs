@@ -31,6 +31,9 @@ const TURNS_AT_ONCE: u32 = 10_000;
 /// A usual transaction.
 const COMMIT: std::ops::Range<Duration> = Duration::from_micros(200)..Duration::from_millis(3);
 
+/// How long a node whose store has failed goes on before it is restarted.
+const FAILED: std::ops::Range<Duration> = Duration::ZERO..Duration::from_secs(20);
+
 /// How its surroundings treat it.
 #[derive(Clone, Copy, Debug)]
 struct Treatment {
@@ -70,6 +73,8 @@ struct Life {
     wake_at: Option<Duration>,
     is_ready: bool,
     turns: (Duration, u32),
+    /// Its store has failed: how, and until when it goes on like this. It takes no step any more.
+    failed: Option<(&'static str, Duration)>,
 }
 
 /// A turn whose transaction is not durable yet.
@@ -111,9 +116,9 @@ impl NodeProcess {
         }
     }
 
-    /// The core, while the process lives.
+    /// The core, while the process lives. Of one whose store has failed nothing counts any more.
     pub fn core(&self) -> Option<&Node> {
-        self.life.as_ref().map(|life| &life.node)
+        self.life.as_ref().filter(|life| life.failed.is_none()).map(|life| &life.node)
     }
 
     /// The machine is another one, whose first process takes this host's place.
@@ -127,15 +132,21 @@ impl NodeProcess {
         self.is_gone || self.core().is_some_and(Node::has_left)
     }
 
-    /// Whether its clients are served.
+    /// Whether its clients are served as they should be.
     pub fn is_ready(&self) -> bool {
-        self.life.as_ref().is_some_and(|life| life.is_ready)
+        self.life.as_ref().is_some_and(|life| life.is_ready && life.failed.is_none())
     }
 
     /// Takes what has come, turn by turn, until there is nothing or a transaction is under way.
     fn go_on(&mut self, moment: Moment<'_>, out: &mut Outbox) {
         loop {
             let Some(life) = &mut self.life else { return };
+            if let Some((why, until)) = life.failed {
+                if until <= moment.now {
+                    out.end = Some(End::Crash(format!("somebody sees that its store has failed: {why}")));
+                }
+                return self.answer_reads(why, out);
+            }
             if let Some(under_way) = &life.under_way {
                 if under_way.due > moment.now {
                     return;
@@ -220,7 +231,7 @@ impl NodeProcess {
         } else if fails {
             out.event("commit failed");
             self.half_commit(moment, persist, changes, out);
-            out.end = Some(End::Crash("a transaction failed".into()));
+            self.fail(moment, out);
         } else {
             let result = self.store.commit(&persist);
             self.is_durable(moment, persist, changes, out);
@@ -234,6 +245,27 @@ impl NodeProcess {
                 self.leave(effects, moment, out);
             }
         }
+    }
+
+    /// A transaction has failed. Whoever waits for an answer to a change gets none.
+    fn fail(&mut self, moment: Moment<'_>, out: &mut Outbox) {
+        let (why, until) = (if self.dice.coin() { "input/output error" } else { "no space left" }, self.dice.time(FAILED));
+        let Some(life) = &mut self.life else { return };
+        life.failed = Some((why, moment.now + until));
+        life.wake_at = Some(moment.now + until);
+        out.send.extend(std::mem::take(&mut life.asked).into_keys().map(Parcel::Break));
+    }
+
+    /// As the driver does when the store has failed.
+    fn answer_reads(&mut self, why: &str, out: &mut Outbox) {
+        let Some(life) = &mut self.life else { return };
+        for input in std::mem::take(&mut life.inbox) {
+            if let Some(reply) = life.node.read(&input, why) {
+                out.event("answered without a store");
+                life.reply(reply, out);
+            }
+        }
+        out.send.extend(std::mem::take(&mut life.asked).into_keys().map(Parcel::Break));
     }
 
     /// At which of these points the process dies now, and on which side.
@@ -283,17 +315,7 @@ impl NodeProcess {
             }
         }
         for reply in reply {
-            let (question, answer) = match reply {
-                Reply::Peer { id, outcome } => (id.0, Answer::Peer(outcome)),
-                Reply::Client { id, reply } => (id.0, Answer::Client(reply)),
-                Reply::Admin { id, reply } => (id.0, Answer::Admin(reply)),
-            };
-            if let Some(watches) = life.asked.get(&question).copied() {
-                if !watches || answer.is_refusal() {
-                    life.asked.remove(&question);
-                }
-                out.send.push(Parcel::Answer(question, answer));
-            }
+            life.reply(reply, out);
         }
         let wake_at = wake_at.filter(|at| *at < Duration::from_secs(1_000_000_000));
         life.wake_at = wake_at.map(|at| self.clock.when(life.started, at).max(moment.now));
@@ -424,6 +446,21 @@ impl Life {
             wake_at: None,
             is_ready: false,
             turns: (started, 0),
+            failed: None,
+        }
+    }
+
+    fn reply(&mut self, reply: Reply, out: &mut Outbox) {
+        let (question, answer) = match reply {
+            Reply::Peer { id, outcome } => (id.0, Answer::Peer(outcome)),
+            Reply::Client { id, reply } => (id.0, Answer::Client(reply)),
+            Reply::Admin { id, reply } => (id.0, Answer::Admin(reply)),
+        };
+        if let Some(watches) = self.asked.get(&question).copied() {
+            if !watches || answer.is_refusal() {
+                self.asked.remove(&question);
+            }
+            out.send.push(Parcel::Answer(question, answer));
         }
     }
 

@@ -137,6 +137,8 @@ pub enum Parcel {
     Answer(Question, Answer),
     /// To who asked: nobody listens here.
     Close(Question),
+    /// To who asked: there will be no answer, whatever has come of it.
+    Break(Question),
     /// To the resolver of names.
     Resolve,
 }
