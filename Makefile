@@ -91,6 +91,10 @@ sim: ## whole clusters in simulated worlds: SEEDS=n [FIRST_SEED=m], SEED=n or KI
 mutants: ## plant one bug after the other in operator and node, and expect each to be caught; MUTANT=name for one, MUTANT=--list for the table
 	tests/mutants/run $(MUTANT)
 
+.PHONY: coverage
+coverage: ## which share of the lines of core and planner the suite reaches, file by file; SEEDS=n simulated worlds (20), MISSED=1 which not
+	SEEDS=$(or $(SEEDS),20) MISSED='$(MISSED)' tests/coverage
+
 # Release: what tests run on a cluster is what users get. PROFILE=dev makes images sooner.
 IMAGES = $(or $(CARGO_TARGET_DIR),target)/images
 VERSION = $(shell sed -n '/^version/{s/.*"\(.*\)"/\1/p;q}' Cargo.toml)
