@@ -58,8 +58,19 @@ impl Audit<'_> {
     fn all_others_serve(&self) -> Option<String> {
         let taken = self.disrupted().next().filter(|taken| !self.is_recovery(taken))?;
         let (other, _) = self.seen.nodes.iter().find(|(name, view)| *name != taken && !serves(view))?;
-        let is_correction = self.broken(taken);
+        let is_correction = self.broken(taken) || self.is_stray(taken);
         (!is_correction).then(|| format!("it takes {taken} while {other} does not serve"))
+    }
+
+    /// A node in recovery takes no part in the group, and a majority of that is final and serves: it loses nothing.
+    fn is_stray(&self, taken: &PodName) -> bool {
+        let node = |view: &NodeView| view.node.known().cloned();
+        let is_inside = self.seen.nodes.get(taken).and_then(node).is_some_and(|node| node.state == UpgradeState::Recovery);
+        let serving = || self.seen.nodes.values().filter(|view| serves(view)).filter_map(|view| view.node.known());
+        let finals = || serving().filter(|node| node.state == UpgradeState::PostRaft);
+        let voters = finals().filter_map(|node| node.group.as_ref()).map(|group| &group.voters).max_by_key(|voters| voters.len());
+        let goes_on = voters.is_some_and(|voters| finals().filter(|it| voters.contains(&it.host)).count() * 2 > voters.len());
+        is_inside && goes_on
     }
 
     /// Of a recovery other things are asked: those that are given up do not serve.

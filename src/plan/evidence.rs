@@ -102,11 +102,20 @@ fn partitioned(given: &Given<'_>) -> Option<(Class, String)> {
 }
 
 fn stray_recovery(given: &Given<'_>) -> Option<(Class, String)> {
-    let (name, _) = nodes(given).find(|(_, node)| node.state == UpgradeState::Recovery)?;
-    let finals = nodes(given).filter(|(_, node)| node.state == UpgradeState::PostRaft).count();
-    let is_stray = finals * 2 > given.seen.nodes.len();
-    is_stray
-        .then(|| (Class::StrayRecovery, format!("{name} is in recovery, {finals} of {} nodes are final", given.seen.nodes.len())))
+    let (name, _) = stray(given)?;
+    let finals = finals(given);
+    Some((Class::StrayRecovery, format!("{name} is in recovery, {finals} of {} nodes are final", given.seen.nodes.len())))
+}
+
+/// A node that is in recovery beside others of which a quorum is final. It has no group of its own then, and no plan has put it there.
+pub(super) fn stray<'a>(given: &Given<'a>) -> Option<(&'a PodName, &'a NodeSeen)> {
+    let stray = nodes(given).find(|(_, node)| node.state == UpgradeState::Recovery)?;
+    let voters = voters(given).map_or(given.seen.nodes.len(), BTreeSet::len);
+    (finals(given) * 2 > voters).then_some(stray)
+}
+
+fn finals(given: &Given<'_>) -> usize {
+    nodes(given).filter(|(_, node)| node.state == UpgradeState::PostRaft).count()
 }
 
 fn no_leader(given: &Given<'_>) -> Option<(Class, String)> {

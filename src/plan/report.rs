@@ -42,6 +42,30 @@ impl Report {
     }
 }
 
+impl Report {
+    /// The page of `docs/runbooks` that says what it means, what is done about it, and how to do that by hand.
+    pub fn runbook(&self) -> Option<String> {
+        let of_recovery = self.waiting.iter().find_map(|why| match why {
+            WaitingFor::Recovery(why) => Some(why.page().to_owned()),
+            _ => None,
+        });
+        let page = of_recovery.or_else(|| Some(self.stall.as_ref()?.class.to_string()))?;
+        Some(format!("docs/runbooks/{}.md", kebab(&page)))
+    }
+}
+
+/// `NodeLost` → `node-lost`.
+fn kebab(name: &str) -> String {
+    let mut text = String::new();
+    for c in name.chars() {
+        if c.is_ascii_uppercase() && !text.is_empty() {
+            text.push('-');
+        }
+        text.push(c.to_ascii_lowercase());
+    }
+    text
+}
+
 /// One thing that is waited for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the fields are named for what `Display` says of them")]

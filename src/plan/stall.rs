@@ -4,10 +4,10 @@
 //! by a restart in place, once for each node and never two at a time; the rest is said, and waited for. How the classes are told
 //! from each other is in [`super::evidence`].
 
-use super::{Action, Given, Intent, Plan, Progress, WaitingFor, evidence, health::after, recovery, window};
+use super::{Action, Given, Intent, Plan, Progress, RecoveryVerb, WaitingFor, Why, evidence, health::after, recovery, window};
 use crate::{
-    crd::Phase,
-    observe::{PodName, Procedure},
+    crd::{Phase, RecoveryMode},
+    observe::{NodeSeen, PodName, Procedure},
 };
 use k8s_openapi::jiff::Timestamp;
 use std::fmt;
@@ -125,6 +125,9 @@ fn unclassified(plan: &Plan) -> String {
 /// What a class allows. After the end nothing is restarted.
 fn answer(given: &Given<'_>, plan: &mut Plan, class: Class, after_it: bool) {
     let lost = || evidence::lost(given);
+    if let Some(stray) = evidence::stray(given) {
+        end_stray_recovery(given, plan, stray);
+    }
     match class {
         Class::QuorumLost => require(given, plan, class),
         Class::NodeLost if evidence::voters(given).is_some() => require(given, plan, class),
@@ -141,6 +144,30 @@ fn answer(given: &Given<'_>, plan: &mut Plan, class: Class, after_it: bool) {
         }
         _ => {}
     }
+}
+
+/// A marker of recovery on one node of a cluster that goes on: asked about; with standing permission it is taken away once nothing
+/// has moved for so long that nobody is at work there. The group is kept. No other node is touched.
+fn end_stray_recovery(given: &Given<'_>, plan: &mut Plan, (name, node): (&PodName, &NodeSeen)) {
+    let is_marked = node.evidence.recovery_stored;
+    let why = WaitingFor::Recovery(Why::StrayMarker { node: name.clone(), is_marked });
+    plan.report.waiting.insert(0, why);
+    let since = plan.report.stall.as_ref().map_or(given.now, |stall| stall.since);
+    let due = after(since, given.spec.recovery.dead_after.into());
+    if given.spec.recovery.mode != RecoveryMode::Automatic || !plan.actions.is_empty() || given.journal.taken.is_some() {
+        return;
+    }
+    if is_marked && given.now < due {
+        plan.next_look = plan.next_look.min(due);
+        return;
+    }
+    if is_marked {
+        plan.actions.push(Action::Recover { node: name.clone(), plan: 0, verb: RecoveryVerb::LiftFence });
+        return;
+    }
+    let action = Action::Restart { node: name.clone(), generation: node.generation };
+    plan.journal.taken = Some(Intent { action: action.clone(), epoch: given.journal.epoch, at: given.now });
+    plan.actions.push(action);
 }
 
 fn require(given: &Given<'_>, plan: &mut Plan, class: Class) {

@@ -1,6 +1,6 @@
 //! The conditions: always all of them, `Ready`, `Reconciling` and `Stalled` as kstatus reads them.
 
-use super::{bounded, message};
+use super::{message, with_runbook};
 use crate::{
     crd::{Group0UpgradeStatus, Phase},
     observe::{NodeSeen, Observation, PodState, UpgradeState},
@@ -60,7 +60,7 @@ fn text_of(verdict: Verdict) -> &'static str {
 /// One reason for all: what the run waits for first, else its phase.
 fn why(plan: &Plan) -> (&'static str, String) {
     match plan.report.waiting.first() {
-        Some(why) => (why.reason(), bounded(&why.to_string())),
+        Some(why) => (why.reason(), with_runbook(plan, why)),
         None => (phase_reason(plan.report.phase), message(plan)),
     }
 }

@@ -12,7 +12,7 @@ pub use journal::{journal, write as write_journal};
 use crate::{
     crd::{Group0UpgradeStatus, Phase, Run, Stall},
     observe::{NodeSeen, Observation, UpgradeState},
-    plan::{Action, Plan},
+    plan::{Action, Plan, WaitingFor},
 };
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 
@@ -34,7 +34,7 @@ pub fn render(plan: &Plan, seen: &Observation, before: &Group0UpgradeStatus, now
         progress: progress(plan, seen),
         step: step(plan),
         blocked_by: first.map_or_else(String::new, |why| why.reason().into()),
-        message: first.map_or_else(|| message(plan), |why| bounded(&why.to_string())),
+        message: first.map_or_else(|| message(plan), |why| with_runbook(plan, why)),
         leader: nodes::leader(seen),
         observed_generation: seen.object.generation,
         synchronize_window_millis: synchronize_window_millis(seen).or(before.synchronize_window_millis),
@@ -126,6 +126,12 @@ fn synchronize_window_millis(seen: &Observation) -> Option<i64> {
     let from = figures.iter().map(|f| f.synchronize).min()?;
     let to = figures.iter().map(|f| f.finished).max()?;
     i64::try_from(to.duration_since(from).as_millis()).ok()
+}
+
+/// What is waited for, and where more is said of it.
+fn with_runbook(plan: &Plan, why: &WaitingFor) -> String {
+    let page = plan.report.runbook().map_or_else(String::new, |page| format!("; see {page}"));
+    cut(&why.to_string(), MAX_MESSAGE_CHARS - page.len()) + &page
 }
 
 /// Cut to what the CRD allows, at a character.

@@ -67,10 +67,10 @@ pub enum Why {
     Adopted { number: u64 },
     /// A plan that is taken back.
     Withdrawing { number: u64, why: String },
+    /// A node that is in recovery by no plan, beside others that go on.
+    StrayMarker { node: PodName, is_marked: bool },
     /// A removed host that answers.
     ExcludedAlive { node: PodName, host: HostId },
-    /// A survivor in an earlier state than the step asks for.
-    NotThereYet { node: PodName, what: &'static str },
 }
 
 impl Why {
@@ -89,8 +89,8 @@ impl Why {
             Self::DonorBehindKnownCommit { .. } => "DonorBehindKnownCommit",
             Self::Adopted { .. } => "Adopted",
             Self::Withdrawing { .. } => "Withdrawing",
+            Self::StrayMarker { .. } => "StrayMarker",
             Self::ExcludedAlive { .. } => "ExcludedAlive",
-            Self::NotThereYet { .. } => "StepPending",
         }
     }
 
@@ -101,8 +101,8 @@ impl Why {
             | Self::StillJoining { node }
             | Self::OtherPlan { node, .. }
             | Self::DonorBehindKnownCommit { donor: node, .. }
-            | Self::ExcludedAlive { node, .. }
-            | Self::NotThereYet { node, .. } => Some(node),
+            | Self::StrayMarker { node, .. }
+            | Self::ExcludedAlive { node, .. } => Some(node),
             _ => None,
         }
     }
@@ -114,14 +114,32 @@ impl Why {
             Self::AwaitingApproval { .. }
                 | Self::Adopted { .. }
                 | Self::Withdrawing { .. }
+                | Self::StrayMarker { .. }
                 | Self::ExcludedAlive { .. }
-                | Self::NotThereYet { .. }
         )
+    }
+
+    /// The page of `docs/runbooks` that says more: named for a step or for a class of stalls.
+    pub fn page(&self) -> &'static str {
+        match self {
+            Self::Disabled
+            | Self::NotProvenDead { .. }
+            | Self::MemberUnreachable { .. }
+            | Self::ForeignGroup { .. }
+            | Self::StillJoining { .. }
+            | Self::PlanTooLarge { .. } => "Freeze",
+            Self::AwaitingApproval { .. } | Self::Follows(_) | Self::Adopted { .. } => "Approve",
+            Self::OtherPlan { .. } => "Fence",
+            Self::DonorBehindKnownCommit { .. } => "RollForward",
+            Self::Withdrawing { .. } => "Withdraw",
+            Self::StrayMarker { .. } => "StrayRecovery",
+            Self::ExcludedAlive { .. } => "Replace",
+        }
     }
 
     /// Whether only a human can end the wait.
     pub fn needs_human(&self) -> bool {
-        matches!(self, Self::AwaitingApproval { .. } | Self::ExcludedAlive { .. })
+        matches!(self, Self::AwaitingApproval { .. } | Self::StrayMarker { .. } | Self::ExcludedAlive { .. })
             || (self.is_refusal() && !matches!(self, Self::Follows(_)))
     }
 }
@@ -168,12 +186,20 @@ impl fmt::Display for Why {
                 write!(f, "plan {number} is on the nodes and not in this object: it is taken over from them")
             }
             Self::Withdrawing { number, why } => write!(f, "plan {number} is taken back: {why}"),
+            Self::StrayMarker { node, is_marked: true } => write!(
+                f,
+                "{node} is in recovery, and no plan has put it there: whoever did it by hand, finishes by hand; otherwise delete \
+                 group0_upgrade_state from its system.scylla_local and restart it. With spec.recovery.mode Automatic both are done \
+                 after recovery.deadAfter"
+            ),
+            Self::StrayMarker { node, is_marked: false } => {
+                write!(f, "{node} is in recovery, and would leave it with its next start: restart it")
+            }
             Self::ExcludedAlive { node, host } => write!(
                 f,
                 "{node} is host {host}, which is removed for ever, and answers: nobody hears it; delete its volume and its pod, and a \
                  fresh member takes its place"
             ),
-            Self::NotThereYet { node, what } => write!(f, "{node} {what}"),
         }
     }
 }

@@ -53,6 +53,7 @@ impl World {
             ("answers", []) => self.answer(node),
             ("foreign-group", []) => self.node(node).evidence.group = Some(super::recover::NEW_GROUP),
             ("own-group", []) => self.node(node).evidence.group = Some(GROUP),
+            ("marked", []) => self.node(node).evidence.recovery_stored = true,
             ("unjoined", []) => self.node(node).bootstrapped = Err("joining".into()),
             ("log", [term, index, commit]) => {
                 let evidence = &mut self.node(node).evidence;

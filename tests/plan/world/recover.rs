@@ -23,6 +23,10 @@ impl World {
         let node = self.node(name);
         let is_in_recovery = node.evidence.in_recovery;
         let evidence = &mut node.evidence;
+        if number == 0 {
+            evidence.recovery_stored = false;
+            return;
+        }
         let Some(plan) = evidence.plan.as_mut().filter(|plan| plan.number == number) else {
             panic!("{name} has stored no plan {number}");
         };
