@@ -103,19 +103,21 @@ fn partitioned(given: &Given<'_>) -> Option<(Class, String)> {
 
 fn stray_recovery(given: &Given<'_>) -> Option<(Class, String)> {
     let (name, _) = stray(given)?;
-    let finals = finals(given);
+    let finals = finals(given).count();
     Some((Class::StrayRecovery, format!("{name} is in recovery, {finals} of {} nodes are final", given.seen.nodes.len())))
 }
 
 /// A node that is in recovery beside others of which a quorum is final. It has no group of its own then, and no plan has put it there.
-pub(super) fn stray<'a>(given: &Given<'a>) -> Option<(&'a PodName, &'a NodeSeen)> {
+pub(super) fn stray<'a>(given: &'a Given<'a>) -> Option<(&'a PodName, &'a NodeSeen)> {
     let stray = nodes(given).find(|(_, node)| node.state == UpgradeState::Recovery)?;
-    let voters = voters(given).map_or(given.seen.nodes.len(), BTreeSet::len);
-    (finals(given) * 2 > voters).then_some(stray)
+    let voters = finals(given).filter_map(|node| node.group.as_ref()).map(|group| &group.voters).max_by_key(|it| it.len())?;
+    (finals(given).filter(|node| voters.contains(&node.host)).count() * 2 > voters.len()).then_some(stray)
 }
 
-fn finals(given: &Given<'_>) -> usize {
-    nodes(given).filter(|(_, node)| node.state == UpgradeState::PostRaft).count()
+/// The final nodes that serve.
+fn finals<'a>(given: &'a Given<'a>) -> impl Iterator<Item = &'a NodeSeen> {
+    let healthy = given.seen.nodes.iter().filter_map(|(name, view)| given.healthy(name, view).ok());
+    healthy.map(|member| member.node).filter(|node| node.state == UpgradeState::PostRaft)
 }
 
 fn no_leader(given: &Given<'_>) -> Option<(Class, String)> {

@@ -28,7 +28,7 @@ pub mod window;
 pub use action::{Action, RecoveryVerb};
 pub use journal::{Commit, Halt, Intent, Journal, Progress, Remembered};
 pub use recovery::{Because, Donor, Event, FrozenPlan, Gone, Proof, Recovery, Silent, Step, Why};
-pub use report::{Report, WaitingFor};
+pub use report::{Report, WaitingFor, runbook};
 
 use crate::{
     crd::{Group0UpgradeSpec, Phase},

@@ -50,12 +50,12 @@ impl Report {
             _ => None,
         });
         let page = of_recovery.or_else(|| Some(self.stall.as_ref()?.class.to_string()))?;
-        Some(format!("docs/runbooks/{}.md", kebab(&page)))
+        Some(runbook(&page))
     }
 }
 
-/// `NodeLost` → `node-lost`.
-fn kebab(name: &str) -> String {
+/// The page for a step or a class: `NodeLost` has `node-lost.md`.
+pub fn runbook(name: &str) -> String {
     let mut text = String::new();
     for c in name.chars() {
         if c.is_ascii_uppercase() && !text.is_empty() {
@@ -63,7 +63,7 @@ fn kebab(name: &str) -> String {
         }
         text.push(c.to_ascii_lowercase());
     }
-    text
+    format!("docs/runbooks/{text}.md")
 }
 
 /// One thing that is waited for.

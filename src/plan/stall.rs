@@ -154,7 +154,9 @@ fn end_stray_recovery(given: &Given<'_>, plan: &mut Plan, (name, node): (&PodNam
     plan.report.waiting.insert(0, why);
     let since = plan.report.stall.as_ref().map_or(given.now, |stall| stall.since);
     let due = after(since, given.spec.recovery.dead_after.into());
-    if given.spec.recovery.mode != RecoveryMode::Automatic || !plan.actions.is_empty() || given.journal.taken.is_some() {
+    let is_open = given.journal.taken.is_some() || plan.journal.intents.iter().any(|intent| intent.action.is_harmful_when_late());
+    let may_act = given.spec.recovery.mode == RecoveryMode::Automatic && !given.spec.paused && !given.spec.dry_run;
+    if !may_act || is_open || !plan.actions.is_empty() {
         return;
     }
     if is_marked && given.now < due {

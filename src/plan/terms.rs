@@ -35,8 +35,8 @@ fn open(given: &Given<'_>, plan: &Plan) -> Vec<Intent> {
     let intents = given.journal.intents.iter().filter(|intent| !is_over(given.seen, intent) && matters(given, intent));
     let is_another = |taken: &&Intent| plan.actions.iter().any(|action| action.disrupts().is_some() && *action != taken.action);
     let mut open: Vec<_> = intents.cloned().collect();
-    let taken = given.journal.taken.iter().filter(is_another).filter(|taken| matters(given, taken));
-    let taken = taken.filter(|taken| open.iter().all(|intent| intent.action != taken.action)).next();
+    let mut taken = given.journal.taken.iter().filter(is_another).filter(|taken| matters(given, taken));
+    let taken = taken.find(|taken| open.iter().all(|intent| intent.action != taken.action));
     open.extend(taken.cloned());
     open
 }

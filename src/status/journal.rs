@@ -159,7 +159,7 @@ fn write_intent(Intent { action, epoch, at }: &Intent) -> IntentStatus {
         | Action::Disown { set, version }
         | Action::TouchSet { set, version }
         | Action::SetTemplate { set, version, .. } => (set, "", *version),
-        Action::TouchPod { node, uid } => (&node.name, uid.as_str(), 0),
+        Action::TouchPod { node, uid } | Action::Replace { node, uid } => (&node.name, uid.as_str(), 0),
         Action::Recreate { node, uid, version } => (&node.name, uid.as_str(), *version),
         Action::Restart { node, generation } => (&node.name, "", *generation),
         Action::ClaimEpoch { node } | Action::Backup { node } | Action::Proceed { node } | Action::RetryUpgrade { node } => {
@@ -167,7 +167,6 @@ fn write_intent(Intent { action, epoch, at }: &Intent) -> IntentStatus {
         }
         Action::Recover { node, plan, .. } => (&node.name, host.as_str(), *plan),
         Action::RemoveHost { node, .. } => (&node.name, host.as_str(), 0),
-        Action::Replace { node, uid } => (&node.name, uid.as_str(), 0),
     };
     IntentStatus { verb: action.verb().into(), target: target.clone(), uid: uid.into(), version, epoch: *epoch, at: Time(*at) }
 }

@@ -9,6 +9,7 @@ mod generator;
 mod property;
 mod world;
 
+use group0_operator::plan::{Step, runbook, stall::Class};
 use std::{env, fmt::Write as _, fs, path::Path};
 use world::World;
 
@@ -44,6 +45,19 @@ fn run(path: &Path) -> (String, String) {
         write!(actual, "{input}{}\n\n", output.trim()).unwrap();
     }
     (expected, actual)
+}
+
+/// What a message names must be there for whoever opens it.
+#[test]
+fn each_stall_and_each_step_has_its_page() {
+    let classes = Class::ALL.into_iter().map(|class| class.to_string());
+    for name in classes.chain(Step::ALL.into_iter().chain([Step::Withdraw]).map(Step::name)) {
+        let page = Path::new(env!("CARGO_MANIFEST_DIR")).join(runbook(&name));
+        let text = fs::read_to_string(&page).unwrap_or_else(|error| panic!("{}: {error}", page.display()));
+        for part in ["# ", "**What it means.**", "**What the operator does by itself.**", "**What to check.**", "**By hand.**"] {
+            assert!(text.contains(part), "{}: {part} is missing", page.display());
+        }
+    }
 }
 
 #[test]

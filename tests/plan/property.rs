@@ -48,7 +48,7 @@ proptest! {
         prop_assert!(violations.is_empty(), "{violations:?} {plan:?}");
         let is_over = matches!(plan.report.phase, Phase::Complete | Phase::Cancelled);
         let goes_on = !plan.actions.is_empty() || plan.new_run || plan.new_term;
-        prop_assert!(is_over || goes_on || !plan.report.waiting.is_empty(), "no reason: {plan:?}");
+        prop_assert!(is_over || goes_on || !plan.report.waiting.is_empty(), "no reason: {:?} {:?}", plan.report, plan.journal);
         prop_assert!(plan.report.waiting.iter().all(|why| !why.to_string().is_empty() && !why.reason().is_empty()));
         prop_assert!(plan.next_look > case.now, "it looks again before it has looked: {}", plan.next_look);
     }

@@ -128,7 +128,8 @@ impl Audit<'_> {
         let is_survivor = |node: &PodName| self.node(node).is_some_and(|it| self.recovery.plan.survivors.contains(&it.host));
         let stranger = self.orders().find(|(node, number, verb)| {
             let is_leftover = *verb == RecoveryVerb::LiftFence && *number != self.recovery.plan.number;
-            !is_leftover && !(is_survivor(node) && *number == self.recovery.plan.number)
+            let is_its = is_survivor(node) && *number == self.recovery.plan.number;
+            !(is_leftover || is_its)
         });
         stranger.map(|(node, number, verb)| format!("{node} is ordered {} of plan {number}, which is not its", verb.name()))
     }

@@ -28,6 +28,9 @@ pub(super) fn plan(given: &Given<'_>, trigger: Class) -> Result<Recovery, Vec<Wh
     if given.spec.recovery.mode == RecoveryMode::Disabled {
         refused.insert(0, Why::Disabled);
     }
+    if frozen.survivors.is_empty() {
+        refused.push(Why::NobodyLeft);
+    }
     if frozen.text.len() > MAX_TEXT_BYTES {
         refused.push(Why::PlanTooLarge { bytes: frozen.text.len() });
     }

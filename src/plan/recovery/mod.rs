@@ -25,10 +25,29 @@ use super::{
     Given, Journal, Plan, WaitingFor,
     stall::{Class, Stall},
 };
-use crate::crd::Phase;
+use crate::{crd::Phase, observe::Part};
 
 /// What is to be done by the plan in force, if there is one.
 pub(super) fn follow(given: &Given<'_>) -> Option<Plan> {
+    let mut plan = by_the_plan(given)?;
+    if let Some(taken) = taken(given) {
+        plan.actions.clear();
+        plan.journal = given.journal.clone();
+        plan.report.waiting.insert(0, taken);
+    }
+    Some(plan)
+}
+
+/// A StatefulSet that another upgrade owned when it was last read, however long ago that is.
+fn taken(given: &Given<'_>) -> Option<WaitingFor> {
+    let uid = &given.seen.object.uid;
+    given.seen.sets.iter().filter_map(Part::known).find_map(|set| {
+        let other = set.owner.as_ref().filter(|owner| owner.exists && owner.uid != *uid)?;
+        Some(WaitingFor::ClusterTaken { set: set.name.clone(), by: other.uid.clone() })
+    })
+}
+
+fn by_the_plan(given: &Given<'_>) -> Option<Plan> {
     // Of those whom an adopted plan excludes nothing has been remembered: that begins now.
     if let Some(adopted) = adopt::from_nodes(given) {
         let why = WaitingFor::Recovery(Why::Adopted { number: adopted.plan.number });
@@ -66,7 +85,7 @@ fn report(given: &Given<'_>, recovery: Recovery, mut waiting: Vec<WaitingFor>) -
     let is_held = waiting.iter().any(|why| matches!(why, WaitingFor::Recovery(why) if why.needs_human()));
     let phase = if is_held && recovery.approved_at.is_none() { Phase::Stalled } else { Phase::Recovering };
     let evidence = format!("lost for good: {}", names(&recovery));
-    let stall = is_held.then(|| Stall { class: recovery.trigger, evidence, since: recovery.lost_at });
+    let stall = is_held.then_some(Stall { class: recovery.trigger, evidence, since: recovery.lost_at });
     let mut plan = given.wait(phase, waiting);
     plan.report.stall = stall;
     plan.journal.recovery = Some(recovery);

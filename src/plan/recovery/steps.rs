@@ -16,6 +16,9 @@ pub(super) enum Missing {
     Waits(Vec<WaitingFor>),
 }
 
+/// Looks whether a step is missing anything.
+type Look = fn(&mut Scene<'_>) -> Option<Missing>;
+
 /// The next thing to do by this plan, or what is waited for.
 pub(super) fn next(given: &Given<'_>, recovery: &Recovery) -> Plan {
     let mut scene = Scene::of(given, recovery);
@@ -25,7 +28,7 @@ pub(super) fn next(given: &Given<'_>, recovery: &Recovery) -> Plan {
     if let Some(missing) = withdraw::look(&mut scene) {
         return conclude(scene, Step::Withdraw, missing);
     }
-    let steps: [(Step, fn(&mut Scene<'_>) -> Option<Missing>); 10] = [
+    let steps: [(Step, Look); 10] = [
         (Step::Approve, approve),
         (Step::Fence, fence),
         (Step::EnterRecovery, enter),
@@ -89,7 +92,9 @@ fn successor(scene: &Scene<'_>) -> Option<Plan> {
     Some(match freeze::successor(given, recovery) {
         Ok(next) => {
             let next = Recovery { needs_human, because: Some(because), ..next };
-            let waiting = unapproved(given, &next);
+            let approval = approval(given, &next);
+            let said = next.because.clone().map(Why::Follows).into_iter().chain(approval);
+            let waiting = said.map(WaitingFor::Recovery).collect();
             let mut plan = report(given, next, waiting);
             plan.journal.nodes.values_mut().for_each(|node| node.backed_up = false);
             plan

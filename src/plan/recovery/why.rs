@@ -47,6 +47,8 @@ pub enum Why {
     AwaitingApproval { number: u64, hash: String, other: Option<String>, not_automatic: Option<&'static str> },
     /// `spec.recovery.mode` says so.
     Disabled,
+    /// No member answers.
+    NobodyLeft,
     /// A host that does not answer, and that may be alive.
     NotProvenDead { host: HostId, name: String, why: String },
     /// A host that does not answer us, but others.
@@ -79,6 +81,7 @@ impl Why {
         match self {
             Self::AwaitingApproval { .. } => "AwaitingApproval",
             Self::Disabled => "RecoveryDisabled",
+            Self::NobodyLeft => "NobodyLeft",
             Self::NotProvenDead { .. } => "NotProvenDead",
             Self::MemberUnreachable { .. } => "MemberUnreachable",
             Self::ForeignGroup { .. } => "ForeignGroup",
@@ -123,6 +126,7 @@ impl Why {
     pub fn page(&self) -> &'static str {
         match self {
             Self::Disabled
+            | Self::NobodyLeft
             | Self::NotProvenDead { .. }
             | Self::MemberUnreachable { .. }
             | Self::ForeignGroup { .. }
@@ -158,6 +162,7 @@ impl fmt::Display for Why {
                 other.as_ref().map_or(Ok(()), |other| write!(f, "; what is approved now is another plan: {other}"))
             }
             Self::Disabled => write!(f, "spec.recovery.mode is Disabled: set Approve to have a plan made"),
+            Self::NobodyLeft => write!(f, "no member answers: there is nobody to go on with; restore a backup"),
             Self::NotProvenDead { host, name, why } => write!(
                 f,
                 "{name} (host {host}) does not answer, and nothing proves that it is gone for good: {why}; \

@@ -84,7 +84,7 @@ pub(super) fn leftovers(given: &Given<'_>) -> Option<Plan> {
     };
     let is_left = |plan: &StoredPlan| matches!(plan.state, PlanState::Prepared | PlanState::Fenced) && !has_reset(plan.number);
     let lift = |node: &PodName, plan| Action::Recover { node: node.clone(), plan, verb: RecoveryVerb::LiftFence };
-    let left = stored.iter().filter(|(_, plan)| is_left(plan));
-    let actions: Vec<_> = left.map(|(name, plan)| lift(name, plan.number)).collect();
+    let of_nobody = stored.iter().filter(|(_, plan)| is_left(plan));
+    let actions: Vec<_> = of_nobody.map(|(name, plan)| lift(name, plan.number)).collect();
     (!actions.is_empty()).then(|| Plan { actions, ..given.wait(Phase::Recovering, Vec::new()) })
 }
