@@ -2,7 +2,7 @@
 
 use super::Recovery;
 use crate::{
-    observe::{HostId, PlanState, StoredPlan},
+    observe::{HostId, PlanState, StoredPlan, UpgradeState},
     plan::{Given, WaitingFor, health::Member},
 };
 use std::collections::BTreeMap;
@@ -57,8 +57,14 @@ impl<'a> Scene<'a> {
         matches!(self.state(member), Some(PlanState::Resetting | PlanState::Done))
     }
 
+    /// Whether its present start is in recovery.
     pub fn is_in_recovery(member: &Member<'_>) -> bool {
         member.node.evidence.in_recovery
+    }
+
+    /// Whether it says so: from the order on, and until the start after it was taken back.
+    pub fn says_recovery(member: &Member<'_>) -> bool {
+        member.node.state == UpgradeState::Recovery
     }
 }
 

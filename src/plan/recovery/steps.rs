@@ -40,7 +40,9 @@ pub(super) fn next(given: &Given<'_>, recovery: &Recovery) -> Plan {
         (Step::Verify, verify),
         (Step::Replace, replace),
     ];
-    let found = steps.into_iter().find_map(|(step, look)| Some((step, look(&mut scene)?)));
+    // What the survivors do once the new group is whole, is no matter of the plan any more.
+    let ended = if recovery.ended_at.is_some() { steps.len() - 1 } else { 0 };
+    let found = steps.into_iter().skip(ended).find_map(|(step, look)| Some((step, look(&mut scene)?)));
     let (step, missing) = found.unwrap_or((Step::Done, Missing::Waits(Vec::new())));
     conclude(scene, step, missing)
 }
@@ -343,7 +345,7 @@ fn leave(scene: &mut Scene<'_>) -> Option<Missing> {
     }
     scene.recovery.leaving_at.get_or_insert(scene.given.now);
     let marked = scene.without(|member| !member.node.evidence.recovery_stored);
-    let inside = scene.without(|member| !Scene::is_in_recovery(member));
+    let inside = scene.without(|member| !Scene::says_recovery(member));
     let leave = if scene.missing.is_empty() { scene.order(&marked, RecoveryVerb::LeaveRecovery) } else { Vec::new() };
     acts(leave).or_else(|| scene.restart_one(inside))
 }

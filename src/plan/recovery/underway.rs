@@ -123,7 +123,7 @@ impl Step {
 impl Recovery {
     /// Whether there is still anything to do by it.
     pub fn is_in_force(&self) -> bool {
-        self.ended_at.is_none() || self.step == Step::Replace
+        self.ended_at.is_none() || (self.withdrawn.is_none() && self.step != Step::Done)
     }
 
     /// Whether it may still be given up.

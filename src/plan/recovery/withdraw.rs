@@ -67,7 +67,7 @@ fn missing(scene: &Scene<'_>) -> Option<Missing> {
     if !lift.is_empty() {
         return Some(Missing::Acts(lift));
     }
-    let inside = scene.without(|member| !Scene::is_in_recovery(member) || scene.state(member).is_none());
+    let inside = scene.without(|member| !Scene::says_recovery(member) || scene.state(member).is_none());
     scene.restart_one(inside)
 }
 

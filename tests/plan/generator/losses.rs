@@ -101,8 +101,12 @@ impl Choices {
             rolled_forward: point >= 5,
         });
         node.evidence.recovery_stored = (3..7).contains(&point);
-        if (4..8).contains(&point) {
-            (node.state, node.group, node.procedure) = (UpgradeState::Recovery, None, Procedure::Idle);
+        node.evidence.in_recovery = (4..8).contains(&point);
+        if node.evidence.in_recovery {
+            (node.group, node.procedure) = (None, Procedure::Idle);
+        }
+        if (3..8).contains(&point) {
+            node.state = UpgradeState::Recovery;
         }
         if point >= 6 {
             node.evidence.group = None;

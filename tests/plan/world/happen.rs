@@ -31,7 +31,10 @@ impl World {
             ("stale-pod", [seconds]) => grow_old(&mut self.view(node).pod, seconds),
             ("older", []) => self.node(node).sequence -= 1,
             ("older-pod", []) => self.pod(node).version -= 1,
-            ("state", [state]) => self.node(node).state = UpgradeState::from(*state),
+            ("state", [state]) => {
+                self.node(node).state = UpgradeState::from(*state);
+                self.node(node).evidence.in_recovery = *state == "recovery";
+            }
             ("clock", [millis]) => self.node(node).clock_offset = SignedDuration::from_millis(millis.parse().unwrap()),
             ("disk", [bytes]) => self.node(node).disk_free = Some(bytes.parse().unwrap()),
             ("release", [release]) => self.node(node).release = (*release).into(),
