@@ -11,7 +11,10 @@ pub fn set(arguments: &SetArguments) -> Result<(), Error> {
     let text = object::text(&arguments.file)?;
     let mistake = |why: String| Error::mistake(format!("{}: {why}", arguments.file.display()));
     validate::upgrade(&text).map_err(|complaint| mistake(complaint.to_string()))?;
-    let (field, value) = (arguments.field.as_str(), arguments.value.as_str());
+    let field = arguments.field.as_str();
+    // What is approved is text, also if it looks like a number.
+    let is_text = field.ends_with("approvedRunID") || field.ends_with("approvedPlanHash");
+    let value = if is_text { &format!("{:?}", arguments.value) } else { &arguments.value };
     if !FIELDS.contains(&field) {
         return Err(Error::mistake(format!("{field}: cannot be set this way; one of {}, or edit the file", FIELDS.join(", "))));
     }
