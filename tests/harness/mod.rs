@@ -4,7 +4,7 @@
 //! here, and all of them end with their [`Cluster`], whose folder goes too. Whoever only reads a status or a schema wants [`Node`];
 //! [`workload`] changes the schema all the while and remembers what was acknowledged.
 
-#![allow(dead_code, reason = "each test target takes the part that it needs")]
+#![allow(dead_code, unused_imports, reason = "each test target takes the part that it needs")]
 #![expect(clippy::panic, reason = "a test fails by a panic that says what it saw")]
 
 pub mod binary;
