@@ -65,7 +65,7 @@ impl Audit<'_> {
     /// A node in recovery takes no part in the group, and a majority of that is final and serves: it loses nothing.
     fn is_stray(&self, taken: &PodName) -> bool {
         let node = |view: &NodeView| view.node.known().cloned();
-        let is_inside = self.seen.nodes.get(taken).and_then(node).is_some_and(|node| node.state == UpgradeState::Recovery);
+        let is_inside = self.seen.nodes.get(taken).and_then(node).is_some_and(|node| node.evidence.in_recovery);
         let serving = || self.seen.nodes.values().filter(|view| serves(view)).filter_map(|view| view.node.known());
         let finals = || serving().filter(|node| node.state == UpgradeState::PostRaft);
         let voters = finals().filter_map(|node| node.group.as_ref()).map(|group| &group.voters).max_by_key(|voters| voters.len());

@@ -109,7 +109,7 @@ fn stray_recovery(given: &Given<'_>) -> Option<(Class, String)> {
 
 /// A node that is in recovery beside others of which a quorum is final. It has no group of its own then, and no plan has put it there.
 pub(super) fn stray<'a>(given: &'a Given<'a>) -> Option<(&'a PodName, &'a NodeSeen)> {
-    let stray = nodes(given).find(|(_, node)| node.state == UpgradeState::Recovery)?;
+    let stray = nodes(given).find(|(_, node)| node.state == UpgradeState::Recovery || node.evidence.in_recovery)?;
     let voters = finals(given).filter_map(|node| node.group.as_ref()).map(|group| &group.voters).max_by_key(|it| it.len())?;
     (finals(given).filter(|node| voters.contains(&node.host)).count() * 2 > voters.len()).then_some(stray)
 }

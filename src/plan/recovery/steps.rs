@@ -40,9 +40,13 @@ pub(super) fn next(given: &Given<'_>, recovery: &Recovery) -> Plan {
         (Step::Verify, verify),
         (Step::Replace, replace),
     ];
-    // What the survivors do once the new group is whole, is no matter of the plan any more.
-    let ended = if recovery.ended_at.is_some() { steps.len() - 1 } else { 0 };
-    let found = steps.into_iter().skip(ended).find_map(|(step, look)| Some((step, look(&mut scene)?)));
+    // What is verified is not begun again, whatever a node says that comes late; what is over everywhere is no matter of the survivors.
+    let from = match (scene.recovery.ended_at, scene.recovery.verified_at) {
+        (Some(_), _) => Step::Replace,
+        (None, Some(_)) => Step::Verify,
+        (None, None) => Step::Approve,
+    };
+    let found = steps.into_iter().filter(|(step, _)| *step >= from).find_map(|(step, look)| Some((step, look(&mut scene)?)));
     let (step, missing) = found.unwrap_or((Step::Done, Missing::Waits(Vec::new())));
     conclude(scene, step, missing)
 }

@@ -32,8 +32,9 @@ impl World {
             ("older", []) => self.node(node).sequence -= 1,
             ("older-pod", []) => self.pod(node).version -= 1,
             ("state", [state]) => {
-                self.node(node).state = UpgradeState::from(*state);
-                self.node(node).evidence.in_recovery = *state == "recovery";
+                let node = self.node(node);
+                node.state = UpgradeState::from(*state);
+                node.evidence.in_recovery = node.state == UpgradeState::Recovery;
             }
             ("clock", [millis]) => self.node(node).clock_offset = SignedDuration::from_millis(millis.parse().unwrap()),
             ("disk", [bytes]) => self.node(node).disk_free = Some(bytes.parse().unwrap()),
