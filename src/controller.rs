@@ -57,6 +57,9 @@ impl Operator {
             decision.settle(&outcomes);
             world.write(&stored.version, &decision.status).await?;
         }
+        for event in &decision.events {
+            world.event(event).await;
+        }
         Ok(Look::Planned(Box::new(decision.plan), Box::new(decision.status)))
     }
 }

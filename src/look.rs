@@ -3,10 +3,10 @@
 //! Pure and synchronous; [`crate::controller`] strings them together and awaits the world between them.
 
 use crate::{
-    act::{Failure, Order},
+    act::{Event, Failure, Order},
     crd::{Group0Upgrade, Group0UpgradeStatus},
     observe::{NodeView, Observation, Part, Set},
-    plan::{Action, Intent, Journal, Plan, check, plan},
+    plan::{Action, Intent, Journal, Plan, WaitingFor, check, plan},
     status,
 };
 use k8s_openapi::{
@@ -46,6 +46,8 @@ pub struct Decision {
     pub status: Group0UpgradeStatus,
     /// Whether that is more than it says already.
     pub is_news: bool,
+    /// What people are told: what a human must end now, and what a recovery has come to.
+    pub events: Vec<Event>,
     /// When this was decided.
     pub at: Timestamp,
     /// Who was the last to be taken down before it.
@@ -108,8 +110,18 @@ pub fn decide(object: &Group0Upgrade, seen: &Observation, journal: &Journal, run
     let before = object.status.clone().unwrap_or_default();
     let status = status::render(&plan, seen, &before, now);
     let is_news = is_worth_writing(&before, &status, now, !plan.actions.is_empty());
+    let events = events(&plan, &before);
     let status = if is_news { status } else { before };
-    Decision { plan, order, status, is_news, at: now, taken: journal.taken.clone() }
+    Decision { plan, order, status, is_news, events, at: now, taken: journal.taken.clone() }
+}
+
+/// Told once: when it becomes what is waited for first.
+fn events(plan: &Plan, before: &Group0UpgradeStatus) -> Vec<Event> {
+    let is_worth_it = |why: &&WaitingFor| why.needs_human() || matches!(why, WaitingFor::Recovery(_));
+    let first = plan.report.waiting.first().filter(is_worth_it).filter(|why| why.reason() != before.blocked_by);
+    let event =
+        |why: &WaitingFor| Event { reason: why.reason(), pod: why.node().map(|pod| pod.name.clone()), message: why.to_string() };
+    first.map(event).into_iter().collect()
 }
 
 fn audited(object: &Group0Upgrade, seen: &Observation, journal: &Journal, now: Timestamp) -> Plan {
