@@ -112,8 +112,10 @@ fn hosts(asked: &[String]) -> Result<BTreeSet<HostId>, Status> {
 }
 
 fn recover(epoch: u64, run_id: String, plan: u64, step: RecoveryStep) -> Result<AdminRequest, Status> {
-    let forgotten = || Status::invalid_argument("the number of the plan is missing; nothing was changed");
-    Ok(AdminRequest::Recover { order: order(epoch, run_id)?, plan: NonZeroU64::new(plan).ok_or_else(forgotten)?, step })
+    if plan == 0 && step != RecoveryStep::LiftFence {
+        return Err(Status::invalid_argument("the number of the plan is missing; nothing was changed"));
+    }
+    Ok(AdminRequest::Recover { order: order(epoch, run_id)?, plan, step })
 }
 
 fn recovery_plan(asked: v1::RecoveryPlan) -> Result<RecoveryPlan, Status> {

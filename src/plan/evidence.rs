@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 
 /// The nodes whose word is at hand.
 pub(super) fn nodes<'a>(given: &Given<'a>) -> impl Iterator<Item = (&'a PodName, &'a NodeSeen)> {
-    given.seen.nodes.iter().filter_map(|(name, view)| Some((name, view.node.known()?)))
+    given.seen.nodes.iter().filter_map(|(name, view)| Some((name, given.fresh(&view.node).ok()?)))
 }
 
 /// The first class whose evidence is there, with it.

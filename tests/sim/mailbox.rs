@@ -244,9 +244,8 @@ impl World for SimWorld {
             Action::Proceed { node } => self.admin(node, AdminRequest::Proceed(by())).await,
             Action::RetryUpgrade { node } => self.admin(node, AdminRequest::RetryUpgrade(by())).await,
             Action::Recover { node, plan, verb } => {
-                let plan = NonZeroU64::new(*plan).ok_or_else(|| Failure::Refused("plan 0".into()))?;
                 let step = recovery_step(*verb, order)?;
-                self.admin(node, AdminRequest::Recover { order: by(), plan, step }).await
+                self.admin(node, AdminRequest::Recover { order: by(), plan: *plan, step }).await
             }
             Action::RemoveHost { node, host, ignore } => {
                 let ignore = ignore.iter().map(|host| HostId(host.0)).collect();

@@ -3,8 +3,8 @@
 
 use crate::{
     crd::{Group0UpgradeSpec, RecoveryMode},
-    observe::{HostId, NodeSeen, Observation, PlanState, PodName, StoredPlan, UpgradeState},
-    plan::{Action, Donor, Journal, Plan, Recovery, RecoveryVerb},
+    observe::{HostId, NodeSeen, Observation, Part, PlanState, PodName, StoredPlan, UpgradeState},
+    plan::{Action, Donor, Journal, Plan, Recovery, RecoveryVerb, health::signed},
 };
 
 /// Violations of a plan by which a recovery is prepared or carried out.
@@ -62,7 +62,11 @@ struct Audit<'a> {
 
 impl Audit<'_> {
     fn nodes(&self) -> impl Iterator<Item = (&PodName, &NodeSeen)> {
-        self.seen.nodes.iter().filter_map(|(name, view)| Some((name, view.node.known()?)))
+        let limit = signed(self.spec.deadlines.rpc.into());
+        self.seen.nodes.iter().filter_map(move |(name, view)| match &view.node {
+            Part::Known { value, age } if *age <= limit => Some((name, value)),
+            _ => None,
+        })
     }
 
     fn node(&self, name: &PodName) -> Option<&NodeSeen> {

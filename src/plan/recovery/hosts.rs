@@ -5,7 +5,7 @@
 
 use crate::{
     observe::{HostId, Machine, NodeSeen, NodeView, Observation, Part, Pod, PodName},
-    plan::{Given, Journal, health::signed},
+    plan::{Given, Journal, LOOK_EVERY, health::signed},
 };
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
@@ -115,8 +115,10 @@ fn last_signs(seen: &Observation, now: Timestamp) -> BTreeMap<HostId, Timestamp>
     };
     for view in seen.nodes.values() {
         let Part::Known { value: node, age } = &view.node else { continue };
-        sign(node.host, SignedDuration::ZERO);
-        node.peers.iter().filter(|(_, peer)| peer.up).for_each(|(host, _)| sign(*host, SignedDuration::ZERO));
+        // An answer is as good as one of this moment until the next one is due; after that it tells of the past.
+        let ago = if *age <= LOOK_EVERY { SignedDuration::ZERO } else { *age };
+        sign(node.host, ago);
+        node.peers.iter().filter(|(_, peer)| peer.up).for_each(|(host, _)| sign(*host, ago));
         node.evidence.heard.iter().for_each(|(host, ago)| sign(*host, ago.saturating_add(*age)));
     }
     signs

@@ -69,8 +69,8 @@ pub enum AdminRequest {
     Recover {
         /// Who orders it.
         order: Order,
-        /// The number of the plan that it belongs to.
-        plan: NonZeroU64,
+        /// The number of the plan that it belongs to; with 0 `LiftFence` takes away a marker that belongs to none.
+        plan: u64,
         /// Which.
         step: RecoveryStep,
     },

@@ -79,7 +79,7 @@ impl Node {
             AdminRequest::TriggerSnapshot(group) => Some(self.trigger_snapshot(*group)),
             AdminRequest::GetEvidence => Some(AdminReply::Evidence(Box::new(self.evidence()))),
             AdminRequest::Recover { order, plan, step } => {
-                self.ordered(step.name(), Some(order), |node| node.recover(id, plan.get(), step))
+                self.ordered(step.name(), Some(order), |node| node.recover(id, *plan, step))
             }
             AdminRequest::GetSchema => Some(AdminReply::Schema(self.schema.rows().clone())),
         };

@@ -104,6 +104,7 @@ impl Node {
                 Ok(None) => return None,
                 Err(why) => Err(why),
             },
+            RecoveryStep::LiftFence if number == 0 => self.lift_stray_marker(),
             step => self.record_of(number).and_then(|record| self.carry_out(record, step)),
         };
         Some(outcome.map_or_else(|why| AdminReply::Refused(format!("{why}. Nothing was changed")), |()| AdminReply::Done))
@@ -187,6 +188,16 @@ impl Node {
             self.remove_marker();
         }
         self.advance(Record { ordered: false, ..record }, PlanState::Withdrawn);
+        Ok(())
+    }
+
+    /// A recovery that no plan has ordered: a person forgot it. With the next start the node goes on in its group.
+    fn lift_stray_marker(&mut self) -> Result<(), String> {
+        let of_plan = self.plans.0.as_ref().filter(|record| record.ordered || record.is_reset);
+        if let Some(record) = of_plan {
+            return Err(format!("the recovery of this node belongs to plan {}: name that", record.stored.plan.number));
+        }
+        self.remove_marker();
         Ok(())
     }
 

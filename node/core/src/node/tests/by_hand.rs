@@ -187,7 +187,8 @@ fn the_incarnation_grows_also_if_the_founder_was_in_no_group() {
     world.execute(0, KEYSPACE);
     let mut numbers: Vec<usize> = vec![0, 1, 2];
     numbers.sort_by_key(|number| host(&world, *number));
-    let (founder, member, outside) = (numbers[0], numbers[1], numbers[2]);
+    // Of those that are left the smallest leads, and that one was in no group.
+    let (founder, outside, member) = (numbers[0], numbers[1], numbers[2]);
     for number in [founder, member] {
         world.hosts[number].crash_at = Some((Point::Synchronize, true));
     }

@@ -7,7 +7,7 @@ use crate::{
     status::{Evidence, PlanState},
     upgrade::Stage,
 };
-use std::{num::NonZeroU64, time::Duration};
+use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(30);
 /// How often a step is ordered before it is given up.
@@ -40,8 +40,7 @@ impl Plan {
     }
 
     fn order(&self, world: &mut World, number: usize, step: &RecoveryStep) -> Option<Result<(), String>> {
-        let plan = NonZeroU64::new(self.number).unwrap();
-        let id = world.admin(number, AdminRequest::Recover { order: Order::default(), plan, step: step.clone() });
+        let id = world.admin(number, AdminRequest::Recover { order: Order::default(), plan: self.number, step: step.clone() });
         world.run_until(Duration::from_secs(6), |world| {
             world.admin_replies.contains_key(&id) || world.hosts[number].node.is_none()
         });
@@ -347,6 +346,9 @@ fn what_is_not_its_turn_is_refused_and_changes_nothing() {
     assert_eq!(plan_state(&world, 0), Some(PlanState::Fenced), "over a restart");
     assert_eq!(alive.order(&mut world, 0, &RecoveryStep::LiftFence), Some(Ok(())));
     assert_eq!(plan_state(&world, 0), Some(PlanState::Withdrawn));
+    let older = plan(0, &[0, 1], &[2]);
+    let former = older.prepare(&world);
+    assert!(wrong(&mut world, &older, &former).contains("is another one or older"));
     world.run(Duration::from_secs(3));
     world.execute(1, "CREATE TABLE ks.t (a int PRIMARY KEY)");
 }
@@ -424,4 +426,20 @@ fn the_donor_is_chosen_when_no_log_grows_any_more() {
     world.run(Duration::from_secs(4));
     plan.carry_out(&mut world);
     assert!(plan.live.iter().all(|number| has_table(&world, *number, "meanwhile")));
+}
+
+/// A person put one into recovery and forgot it: what it did there is everybody's, and the group goes on with it.
+#[test]
+fn a_marker_that_belongs_to_no_plan_is_taken_away() {
+    let mut world = upgraded(3);
+    world.execute(1, super::recovery::ENTER);
+    restart(&mut world, 1);
+    world.execute(1, "CREATE TABLE ks.alone (a int PRIMARY KEY)");
+    let none = Plan { number: 0, live: vec![1], lost: vec![] };
+    none.insist(&mut world, 1, &RecoveryStep::LiftFence);
+    restart(&mut world, 1);
+    let is_final = |world: &World| world.all(|node| node.stage() == Stage::UsePostRaft);
+    assert!(world.run_until(LIMIT, is_final), "{}", report(&world));
+    agree(&mut world);
+    assert!(has_table(&world, 0, "alone"));
 }
