@@ -138,7 +138,7 @@ fn mistakes_are_named() {
             "Bad configuration: client_encryption_options.enabled is true, but this release has no TLS for CQL",
         ),
         ("enable_error_injections: often", r#"Bad configuration: enable_error_injections is "often", expected true or false"#),
-        ("recovery_leader: [a]", r#"Bad configuration: recovery_leader is ["a"], expected text"#),
+        ("recovery_leader: [a]", r#"Bad configuration: recovery_leader is ["a"], expected a host id"#),
     ];
     for (file, expected) in mistakes {
         assert_eq!(read(file, &[]).expect_err(file), expected, "{file}");

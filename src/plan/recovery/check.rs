@@ -122,8 +122,10 @@ impl Audit<'_> {
     fn no_living_host_is_given_up(&self) -> Option<String> {
         let goes_on = self.orders().any(|(_, _, verb)| verb != RecoveryVerb::LiftFence);
         let may_still_end = self.before.recovery.as_ref().is_none_or(|former| former.reset_at.is_none());
-        let adopts = self.nodes().any(|(_, node)| self.is_at_least(node, PlanState::Resetting));
-        let is_removed = |host: &HostId| self.nodes().any(|(_, node)| node.evidence.removed.contains(host));
+        // What is for ever is so however long ago it was said.
+        let words = || self.seen.nodes.values().filter_map(|view| view.node.known());
+        let adopts = words().any(|node| self.is_at_least(node, PlanState::Resetting));
+        let is_removed = |host: &HostId| words().any(|node| node.evidence.removed.contains(host));
         let alive = self.recovery.plan.excluded.iter().find(|host| self.is_alive(**host) && !is_removed(host))?;
         (goes_on && may_still_end && !adopts).then(|| format!("it gives up host {alive}, which is alive"))
     }
