@@ -73,3 +73,12 @@ fn a_failed_request_is_tried_again_from_the_start() {
     let (_, actions) = step(&state, Event::Retry);
     assert!(matches!(actions.as_slice(), [Action::Persist(_), Action::Exchange(..)]));
 }
+
+#[test]
+fn a_member_of_another_group_ends_it_for_good() {
+    let (state, _) = step(&new(2, &[1], None), Event::Begin);
+    let (state, _) = answer(&state, 1, group_reply(7, 1));
+    let (state, actions) = step(&state, Event::Modified(Err(ModifyFailure::OtherGroup("Group0Id mismatch".into()))));
+    assert_eq!(actions, [Action::Fail("Group0Id mismatch".into())]);
+    assert_eq!(step(&state, Event::Retry).1, [], "no retry mends it");
+}

@@ -14,6 +14,7 @@ mod newcomers;
 mod plans;
 mod quorum;
 mod recovery;
+mod refusals;
 mod replacement;
 mod rules;
 mod schema;
