@@ -11,7 +11,6 @@ use crate::{
     injection::Injections,
     metrics::Metrics,
     port::{Asked, Port},
-    report,
 };
 use axum::{
     Json, Router,
@@ -154,7 +153,7 @@ fn upgrade_json(status: &Status) -> Value {
         Procedure::Done => ("done", None),
     };
     answer["phase"] = json!(phase);
-    answer["step"] = json!(step.map(|step| json!({ "number": report::step_number(step), "name": report::step_name(step) })));
+    answer["step"] = json!(step.map(|step| json!({ "number": step.number(), "name": step.name() })));
     if let Procedure::Running { waiting, since, .. } = &status.procedure {
         answer["waiting"] = waiting.iter().map(|waiting| json!(waiting.to_string())).collect();
         answer["since_micros"] = json!(since.0);

@@ -1,6 +1,6 @@
 //! What Prometheus reads: counted where things happen, and gauges made of the status when they are asked for.
 
-use crate::{cql::Counts, report};
+use crate::cql::Counts;
 use group0_core::{
     io::CallError,
     status::{Procedure, Status},
@@ -162,10 +162,8 @@ impl Metrics {
 
     fn show_procedure(&self, status: &Status) {
         let (step, seconds) = match &status.procedure {
-            Procedure::Running { step, since, .. } => {
-                (i64::from(report::step_number(*step)), (status.clock.0 - since.0).max(0) / 1_000_000)
-            }
-            Procedure::Failed { step, .. } => (i64::from(report::step_number(*step)), 0),
+            Procedure::Running { step, since, .. } => (i64::from(step.number()), (status.clock.0 - since.0).max(0) / 1_000_000),
+            Procedure::Failed { step, .. } => (i64::from(step.number()), 0),
             Procedure::Idle | Procedure::Done => (-1, 0),
         };
         self.gauges.upgrade_step.set(step);

@@ -7,38 +7,6 @@ use group0_core::{
 };
 use std::time::Duration;
 
-/// The number of a step, as documented.
-pub const fn step_number(step: Step) -> u32 {
-    match step {
-        Step::AskPeers => 0,
-        Step::JoinGroup0 => 1,
-        Step::AwaitPeersInGroup0 => 2,
-        Step::PullSchema => 3,
-        Step::AskMembers => 4,
-        Step::EnterSynchronize => 5,
-        Step::AwaitMembers => 6,
-        Step::SynchronizeSchema => 7,
-        Step::Finish => 8,
-        Step::EarlyFinish => 9,
-    }
-}
-
-/// The name of a step.
-pub const fn step_name(step: Step) -> &'static str {
-    match step {
-        Step::AskPeers => "ask_peers",
-        Step::JoinGroup0 => "join_group0",
-        Step::AwaitPeersInGroup0 => "await_peers_in_group0",
-        Step::PullSchema => "pull_schema",
-        Step::AskMembers => "ask_members",
-        Step::EnterSynchronize => "enter_synchronize",
-        Step::AwaitMembers => "await_members",
-        Step::SynchronizeSchema => "synchronize_schema",
-        Step::Finish => "finish",
-        Step::EarlyFinish => "early_finish",
-    }
-}
-
 /// The whole status. The core knows no disk; `disk_free_bytes` is `None` where it cannot be told.
 pub fn status(status: &Status, disk_free_bytes: Option<u64>) -> v1::Status {
     v1::Status {
@@ -123,8 +91,8 @@ fn procedure(procedure: &Procedure) -> v1::Procedure {
     use v1::procedure::Phase;
     let at = |phase: Phase, step: Step| v1::Procedure {
         phase: phase.into(),
-        step: step_number(step),
-        step_name: step_name(step).to_owned(),
+        step: step.number().into(),
+        step_name: step.name().to_owned(),
         ..v1::Procedure::default()
     };
     match procedure {
