@@ -8,11 +8,11 @@ use crate::{
         api::{self, Deed, Reply, Request},
         names, set_name,
     },
-    process::{Answer, Arrival, Ask, Moment, Outbox, Parcel, Process},
+    process::{Answer, Arrival, Ask, Moment, Outbox, Parcel, Pid, Process},
     swarm::{Fault, Swarm},
 };
 use group0_operator::{
-    crd::{ClusterRef, Group0UpgradeSpec, Group0UpgradeStatus, GuardOverride, Mode, Phase},
+    crd::{ClusterRef, Group0UpgradeSpec, Group0UpgradeStatus, GuardOverride, Mode, Phase, RecoveryMode},
     observe::PodName,
 };
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
@@ -45,6 +45,8 @@ pub struct People {
     look_at: Duration,
     token: u64,
     first: Group0UpgradeSpec,
+    /// Machines that will be lost for good, and whether in the middle of the upgrade.
+    disaster: Option<(Vec<Pid>, bool)>,
     complete: Result<(), String>,
 }
 
@@ -67,7 +69,8 @@ impl People {
         let first = spec(swarm);
         let complete = Err("nobody has seen the object yet".into());
         let names = names(swarm.nodes, swarm.racks);
-        Self { names, dice, begin, scale_up, whims, look_at: Duration::ZERO, token: 0, first, complete }
+        let disaster = swarm.disaster();
+        Self { names, dice, begin, scale_up, whims, look_at: Duration::ZERO, token: 0, first, disaster, complete }
     }
 
     fn ask(&mut self, request: Request, out: &mut Outbox) {
@@ -103,12 +106,35 @@ impl People {
         let status = status.unwrap_or_default();
         let said = || format!("the object says {} {}: {}", status.phase, status.progress, status.message);
         self.complete = if status.phase == Phase::Complete && status.blocked_by.is_empty() { Ok(()) } else { Err(said()) };
+        if let Some(lost) = self.strikes(status.phase) {
+            self.complete = Err("machines are lost".into());
+            return self.act(Deed::Destroy(lost), out);
+        }
+        if status.history.iter().any(|run| run.result == "Recovered") {
+            out.event("recovered by the operator");
+        }
         if let Some((_, whim)) = self.whims.pop_if(|(at, _)| *at <= moment.now)
             && moment.trouble
         {
             self.give_in(whim, spec, out);
         } else if !moment.trouble || self.dice.chance(300_000) {
             self.put_right(spec, &status, out);
+        }
+    }
+
+    /// What is lost now. What was to be lost in the middle of the upgrade is not, if that is over.
+    fn strikes(&mut self, phase: Phase) -> Option<Vec<Pid>> {
+        let (lost, is_early) = self.disaster.take()?;
+        match (phase, is_early) {
+            (Phase::Forming | Phase::Synchronizing, true) | (Phase::Complete, false) if self.complete.is_ok() || is_early => {
+                Some(lost)
+            }
+            (Phase::Complete, true) => None,
+            _ => {
+                self.complete = Err("machines will be lost".into());
+                self.disaster = Some((lost, is_early));
+                None
+            }
         }
     }
 
@@ -140,6 +166,11 @@ impl People {
         match (status.phase, blocked_by) {
             (Phase::Cancelled, _) | (_, "CancelRefused") => spec.cancel = false,
             (_, "LeftoverRun") => spec.cancel = true,
+            (Phase::Stalled | Phase::Recovering, "AwaitingApproval") => {
+                let hash = status.recovery.as_ref().map(|recovery| recovery.plan_hash.clone());
+                // People mistake one plan for another.
+                spec.recovery.approved_plan_hash = if self.dice.chance(200_000) { Some("another".into()) } else { hash };
+            }
             (_, "AwaitingApproval") => spec.approved_run_id = Some(status.run_id.clone()),
             // The operator replaces what it gave the template to; the rest is the owner's business.
             (_, "PodBroken") if self.dice.chance(250_000) => {
@@ -180,6 +211,10 @@ fn spec(swarm: &Swarm) -> Group0UpgradeSpec {
     spec.deadlines.no_progress = Duration::from_secs(20).into();
     spec.pacing.min_seconds_between_nodes = swarm.between;
     spec.deadlines.rpc = Duration::from_secs(2).into();
+    spec.recovery.dead_after = Duration::from_secs(5).into();
+    if swarm.up_to(Fault::Disaster, 100) % 3 == 0 {
+        spec.recovery.mode = RecoveryMode::Automatic;
+    }
     if swarm.has(Fault::Supervised) {
         spec.mode = Mode::Supervised;
     }

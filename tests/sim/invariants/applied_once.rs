@@ -4,7 +4,7 @@ use super::{Invariant, Turn, Verdict};
 use crate::events::Events;
 use group0_core::{
     ids::HostId,
-    io::{Table, Write},
+    io::{Point, Table, Write},
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -46,6 +46,9 @@ impl Invariant for AppliedOnce {
     }
 
     fn on_turn(&mut self, turn: &Turn, events: &mut Events) -> Verdict {
+        if turn.passes(Point::GroupForgotten) {
+            self.history.clear();
+        }
         for write in &turn.persist.writes {
             match write {
                 Write::Put(Table::History, key, row) => {
