@@ -126,9 +126,8 @@ impl People {
     fn strikes(&mut self, phase: Phase) -> Option<Vec<Pid>> {
         let (lost, is_early) = self.disaster.take()?;
         match (phase, is_early) {
-            (Phase::Forming | Phase::Synchronizing, true) | (Phase::Complete, false) if self.complete.is_ok() || is_early => {
-                Some(lost)
-            }
+            (Phase::Synchronizing, true) => Some(lost),
+            (Phase::Complete, false) if self.complete.is_ok() => Some(lost),
             (Phase::Complete, true) => None,
             _ => {
                 self.complete = Err("machines will be lost".into());
