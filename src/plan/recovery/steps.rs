@@ -382,7 +382,7 @@ fn replace(scene: &mut Scene<'_>) -> Option<Missing> {
     let given = scene.given;
     let is_open = |(host, pod): &(HostId, &PodName)| given.journal.node(pod).host == Some(*host);
     let lost = scene.recovery.pods.iter().filter_map(|(host, pod)| Some((*host, pod.as_ref()?))).filter(is_open);
-    let (alive, gone): (Vec<_>, Vec<_>) = lost.partition(|(_, pod)| given.node(pod).is_some());
+    let (alive, gone): (Vec<_>, Vec<_>) = lost.partition(|(_, pod)| answers(given, pod));
     let uid = |pod: &PodName| given.pod(pod).map(|pod| pod.uid.clone()).unwrap_or_default();
     let to_be = gone.into_iter().map(|(_, pod)| pod).chain(nobodys(scene)).filter(|pod| !scene.recovery.replaced.contains(*pod));
     let actions = to_be.map(|pod| Action::Replace { node: pod.clone(), uid: uid(pod) }).collect();
@@ -391,9 +391,14 @@ fn replace(scene: &mut Scene<'_>) -> Option<Missing> {
     if given.spec.recovery.replace_lost_nodes { acts(actions).or_else(|| waits(alive)) } else { waits(alive) }
 }
 
+/// Whether somebody answers there, now and not a while ago.
+fn answers(given: &Given<'_>, pod: &PodName) -> bool {
+    given.seen.nodes.get(pod).is_some_and(|view| given.fresh(&view.node).is_ok())
+}
+
 /// Pods in which nobody is known to have answered, if the plan gives up hosts of which no pod is known: all others have one.
 fn nobodys<'a>(scene: &Scene<'a>) -> impl Iterator<Item = &'a PodName> {
     let given = scene.given;
     let is_homeless = scene.recovery.pods.values().any(Option::is_none);
-    given.seen.nodes.keys().filter(move |pod| is_homeless && given.node(pod).is_none() && given.journal.node(pod).host.is_none())
+    given.seen.nodes.keys().filter(move |pod| is_homeless && !answers(given, pod) && given.journal.node(pod).host.is_none())
 }
