@@ -378,7 +378,7 @@ impl Process for NodeProcess {
         self.template.random_seed = self.dice.next();
         self.template.broadcast_address = moment.addresses[self.pid];
         self.template.rpc_address = SocketAddr::new(moment.addresses[self.pid].ip(), 9042);
-        self.template.seeds = vec![moment.addresses[0]];
+        self.template.seeds = moment.addresses.to_vec();
         let (flag, hold) = (self.template.flag, self.template.hold);
         out.line(format!("{} starts at {} flag {flag:?} hold {hold}", self.name, self.template.broadcast_address.ip()));
         match Node::new(self.template.clone(), &image, self.clock.now(moment.now, moment.now)) {

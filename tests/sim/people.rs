@@ -11,6 +11,7 @@ use crate::{
     process::{Answer, Arrival, Ask, Moment, Outbox, Parcel, Pid, Process},
     swarm::{Fault, Swarm},
 };
+use group0_core::io::AdminRequest;
 use group0_operator::{
     crd::{ClusterRef, Group0UpgradeSpec, Group0UpgradeStatus, GuardOverride, Mode, Phase, RecoveryMode},
     observe::PodName,
@@ -47,6 +48,8 @@ pub struct People {
     first: Group0UpgradeSpec,
     /// Machines that will be lost for good, and whether in the middle of the upgrade.
     disaster: Option<(Vec<Pid>, bool)>,
+    /// Those that were.
+    lost: Vec<Pid>,
     complete: Result<(), String>,
 }
 
@@ -70,7 +73,19 @@ impl People {
         let complete = Err("nobody has seen the object yet".into());
         let names = names(swarm.nodes, swarm.racks);
         let disaster = swarm.disaster();
-        Self { names, dice, begin, scale_up, whims, look_at: Duration::ZERO, token: 0, first, disaster, complete }
+        Self {
+            names,
+            dice,
+            begin,
+            scale_up,
+            whims,
+            look_at: Duration::ZERO,
+            token: 0,
+            first,
+            disaster,
+            lost: Vec::new(),
+            complete,
+        }
     }
 
     fn ask(&mut self, request: Request, out: &mut Outbox) {
@@ -108,6 +123,7 @@ impl People {
         self.complete = if status.phase == Phase::Complete && status.blocked_by.is_empty() { Ok(()) } else { Err(said()) };
         if let Some(lost) = self.strikes(status.phase) {
             self.complete = Err("machines are lost".into());
+            self.lost.clone_from(&lost);
             return self.act(Deed::Destroy(lost), out);
         }
         if status.history.iter().any(|run| run.result == "Recovered") {
@@ -118,7 +134,7 @@ impl People {
         {
             self.give_in(whim, spec, out);
         } else if !moment.trouble || self.dice.chance(300_000) {
-            self.put_right(spec, &status, out);
+            self.put_right(moment, spec, &status, out);
         }
     }
 
@@ -155,8 +171,22 @@ impl People {
         self.act(Deed::Edit(Box::new(spec)), out);
     }
 
+    /// The group goes on without them: they are removed from the ring, and others come in their places.
+    fn replace_lost(&mut self, moment: Moment<'_>, status: &Group0UpgradeStatus, out: &mut Outbox) {
+        let Some(stays) = (0..self.names.len()).find(|pid| !self.lost.contains(pid)) else { return };
+        for pid in self.lost.clone() {
+            let node = status.nodes.iter().find(|node| node.pod_name == self.names[pid].name);
+            if let Some(host) = node.and_then(|node| node.host_id.as_ref()?.parse().ok()) {
+                self.token += 1;
+                let ask = Ask::Admin(AdminRequest::RemoveNode { order: None, host, ignore: Vec::new() });
+                out.send.push(Parcel::Ask { token: self.token, to: moment.addresses[stays], ask, within: TIMEOUT * 10 });
+            }
+            self.act(Deed::GiveUp(pid), out);
+        }
+    }
+
     /// One thing after another, as status says.
-    fn put_right(&mut self, mut spec: Group0UpgradeSpec, status: &Group0UpgradeStatus, out: &mut Outbox) {
+    fn put_right(&mut self, moment: Moment<'_>, mut spec: Group0UpgradeSpec, status: &Group0UpgradeStatus, out: &mut Outbox) {
         let before = spec.clone();
         spec.paused = false;
         let broken = status.nodes.iter().find(|node| node.blocked_by == "PodBroken").map(|node| &node.pod_name);
@@ -170,6 +200,7 @@ impl People {
                 // People mistake one plan for another.
                 spec.recovery.approved_plan_hash = if self.dice.chance(200_000) { Some("another".into()) } else { hash };
             }
+            (_, "ReplaceLost") => self.replace_lost(moment, status, out),
             (_, "AwaitingApproval") => spec.approved_run_id = Some(status.run_id.clone()),
             // The operator replaces what it gave the template to; the rest is the owner's business.
             (_, "PodBroken") if self.dice.chance(250_000) => {

@@ -99,6 +99,8 @@ pub enum Deed {
     },
     /// Machines are lost for good with their disks, and somebody says so to Kubernetes.
     Destroy(Vec<Pid>),
+    /// Deletes the claim of a pod whose machine is lost, and the pod.
+    GiveUp(Pid),
     /// Has each StatefulSet run all its pods.
     ScaleUp,
 }

@@ -203,6 +203,7 @@ impl Kubernetes {
                 }
             }
             Deed::Destroy(pids) => self.destroy(moment.now, pids, out),
+            Deed::GiveUp(pid) => self.give_up(moment.now, pid),
             Deed::ScaleUp => self.scale_up(moment, out),
         }
     }

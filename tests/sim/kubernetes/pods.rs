@@ -169,13 +169,20 @@ impl Kubernetes {
     pub(super) fn replace(&mut self, now: Duration, name: &PodName, uid: &str) -> Reply {
         match self.find(name, uid) {
             Ok((pid, pod)) if pod.volume_gone => {
-                let forgotten = self.forgotten(now);
-                self.pods[pid].pod.put(now, None, forgotten);
-                self.pods[pid].due = Some(now + self.dice.short_time(MAKING));
+                self.give_up(now, pid);
                 Reply::Done
             }
             Ok(_) => Reply::Refused("its volume is there".into()),
             Err(why) => Reply::Refused(why),
+        }
+    }
+
+    /// Only of a machine that is lost; of another there is nothing to give up.
+    pub(super) fn give_up(&mut self, now: Duration, pid: Pid) {
+        if self.pods[pid].destroyed {
+            let forgotten = self.forgotten(now);
+            self.pods[pid].pod.put(now, None, forgotten);
+            self.pods[pid].due = Some(now + self.dice.short_time(MAKING));
         }
     }
 
