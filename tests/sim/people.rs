@@ -13,7 +13,9 @@ use crate::{
 };
 use group0_core::io::AdminRequest;
 use group0_operator::{
-    crd::{ClusterRef, Group0UpgradeSpec, Group0UpgradeStatus, GuardOverride, Mode, Phase, RecoveryMode},
+    crd::{
+        ClusterRef, ConfirmedDead, Group0UpgradeSpec, Group0UpgradeStatus, GuardOverride, Mode, Phase, RecoveryMode, SilentStatus,
+    },
     observe::PodName,
 };
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
@@ -199,6 +201,14 @@ impl People {
                 let hash = status.recovery.as_ref().map(|recovery| recovery.plan_hash.clone());
                 // People mistake one plan for another.
                 spec.recovery.approved_plan_hash = if self.dice.chance(200_000) { Some("another".into()) } else { hash };
+            }
+            (Phase::Stalled | Phase::Complete, "PodNotReady" | "NodeUnknown" | "PodDown") if !self.lost.is_empty() => {
+                // They know what has burnt down, also where nothing of it is to be seen any more.
+                let asked = status.stall.as_ref().is_some_and(|stall| stall.evidence.contains("confirmDead"));
+                let unproven = status.silent.iter().filter(|host| asked && host.gone.is_empty());
+                let declare =
+                    |host: &SilentStatus| ConfirmedDead { host_id: host.host_id.clone(), reason: "it has burnt down".into() };
+                spec.recovery.confirm_dead = unproven.map(declare).collect();
             }
             (_, "ReplaceLost") => self.replace_lost(moment, status, out),
             (_, "AwaitingApproval") => spec.approved_run_id = Some(status.run_id.clone()),

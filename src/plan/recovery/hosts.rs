@@ -192,6 +192,20 @@ pub(super) fn not_dead_because(given: &Given<'_>, host: HostId) -> String {
     }
 }
 
+/// Members that have been silent for long enough, for which there is no pod, since others answer there by now, and of which nothing
+/// proves that they will not come back: no restart brings them, and only a human can say it.
+pub(in crate::plan) fn displaced(given: &Given<'_>) -> Vec<HostId> {
+    let members = members(given);
+    let all_answer = given.seen.nodes.values().all(|view| given.fresh(&view.node).is_ok());
+    let has_no_pod = |host, pod: Option<&PodName>| pod.map_or(all_answer, |pod| given.journal.node(pod).host != Some(host));
+    let is_displaced = |(host, record): &(&HostId, &Silent)| {
+        let is_open = record.proof.is_none() && !is_declared(given, **host) && members.contains(host);
+        let is_silent = given.now.duration_since(record.since) >= dead_after(given);
+        is_open && is_silent && has_no_pod(**host, record.pod.as_ref())
+    };
+    given.journal.silent.iter().filter(is_displaced).map(|(host, _)| *host).collect()
+}
+
 fn dead_after(given: &Given<'_>) -> SignedDuration {
     signed(given.spec.recovery.dead_after.into())
 }
