@@ -116,6 +116,22 @@ fn who_asks_while_the_others_synchronize_waits_without_being_a_member_and_then_g
     ends_with_four(&mut world, &[]);
 }
 
+/// A pod that waits is evicted: its host was taken for a member that has gone, and waited for.
+#[test]
+fn who_waits_is_no_member_when_it_is_shut_down_either() {
+    let mut world = two_in_synchronize(&three_and_a_fourth());
+    world.start(3);
+    world.run(Duration::from_secs(20));
+    let newcomer = world.node(3).host;
+    assert!(world.shut_down(3));
+    world.run(Duration::from_secs(10));
+    assert!([0, 1].into_iter().all(|host| !world.node(host).peers.hosts().contains(&newcomer)));
+    world.start(2);
+    assert!(world.run_until(LIMIT, |world| are(world, &[0, 1, 2], Stage::UsePostRaft)), "{}", report(&world));
+    world.start(3);
+    ends_with_four(&mut world, &[]);
+}
+
 #[test]
 fn a_newcomer_serves_nobody_before_it_is_in_and_nobody_else_is_held_up() {
     let mut world = three_final(&three_and_a_fourth());
