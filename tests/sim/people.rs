@@ -205,7 +205,7 @@ impl People {
             (Phase::Stalled | Phase::Complete, "PodNotReady" | "NodeUnknown" | "PodDown") if !self.lost.is_empty() => {
                 // They know what has burnt down, also where nothing of it is to be seen any more.
                 let asked = status.stall.as_ref().is_some_and(|stall| stall.evidence.contains("confirmDead"));
-                let unproven = status.silent.iter().filter(|host| asked && host.gone.is_empty());
+                let unproven = status.silent.iter().filter(|host| asked && host.since.is_some() && host.gone.is_empty());
                 let declare =
                     |host: &SilentStatus| ConfirmedDead { host_id: host.host_id.clone(), reason: "it has burnt down".into() };
                 spec.recovery.confirm_dead = unproven.map(declare).collect();

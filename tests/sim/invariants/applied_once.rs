@@ -46,7 +46,8 @@ impl Invariant for AppliedOnce {
     }
 
     fn on_turn(&mut self, turn: &Turn, events: &mut Events) -> Verdict {
-        if turn.passes(Point::GroupForgotten) {
+        // Who goes over from a former group to its successor on the first boot finds the history of that one.
+        if turn.passes(Point::GroupForgotten) && !turn.passes(Point::Joining) {
             self.history.clear();
         }
         for write in &turn.persist.writes {

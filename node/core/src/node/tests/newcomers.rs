@@ -56,7 +56,7 @@ fn two_in_synchronize(base: &World) -> World {
 }
 
 /// Started with the flag, they have become final.
-fn three_final(base: &World) -> World {
+pub(super) fn three_final(base: &World) -> World {
     let mut world = start_three(base);
     assert!(world.run_until(LIMIT, |world| are(world, &[0, 1, 2], Stage::UsePostRaft)), "{}", report(&world));
     world
