@@ -252,7 +252,7 @@ fn spec(swarm: &Swarm) -> Group0UpgradeSpec {
     spec.pacing.min_seconds_between_nodes = swarm.between;
     spec.deadlines.rpc = Duration::from_secs(2).into();
     spec.recovery.dead_after = Duration::from_secs(5).into();
-    if swarm.up_to(Fault::Disaster, 100) % 3 == 0 {
+    if swarm.up_to(Fault::Disaster, 100).is_multiple_of(3) {
         spec.recovery.mode = RecoveryMode::Automatic;
     }
     if swarm.has(Fault::Supervised) {

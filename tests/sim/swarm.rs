@@ -206,7 +206,7 @@ impl Swarm {
         if strength <= 40 || self.has(Fault::Latecomer) {
             return None;
         }
-        let is_early = strength % 2 == 0;
+        let is_early = strength.is_multiple_of(2);
         let mut dice = Dice::of(self.seed, 9);
         let mut nodes: Vec<usize> = (0..self.nodes).collect();
         let count = if is_early { 1 } else { self.nodes / 2 + 1 };

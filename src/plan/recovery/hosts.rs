@@ -172,6 +172,13 @@ pub(in crate::plan) fn dead(given: &Given<'_>) -> Vec<Dead> {
     silent.filter_map(|(host, record)| judge(given, *host, record)).collect()
 }
 
+/// When the next of the silent counts as dead, if nobody hears of it before.
+pub(in crate::plan) fn next_death(given: &Given<'_>) -> Option<Timestamp> {
+    let silent = given.journal.silent.iter().filter(|(host, record)| record.proof.is_some() || is_declared(given, **host));
+    let due = silent.filter_map(|(_, record)| record.since?.checked_add(dead_after(given)).ok());
+    due.filter(|at| *at > given.now).min()
+}
+
 fn judge(given: &Given<'_>, host: HostId, record: &Silent) -> Option<Dead> {
     let silent_enough = record.since?.saturating_add(dead_after(given)).unwrap_or(Timestamp::MAX);
     let proven_at = record.proof.as_ref().map(|proof| proof.at);
