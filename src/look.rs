@@ -182,7 +182,7 @@ fn is_worth_writing(before: &Group0UpgradeStatus, status: &Group0UpgradeStatus, 
         status.sets.clear();
         status.known_commit = None;
         // As long as something is heard of a host now and then, it moves.
-        status.silent.iter_mut().for_each(|host| host.since = Time(Timestamp::UNIX_EPOCH));
+        status.silent.iter_mut().for_each(|host| host.since = host.since.take().map(|_| Time(Timestamp::UNIX_EPOCH)));
         for node in &mut status.nodes {
             node.schema_version = None;
             node.status_seq = 0;

@@ -126,7 +126,7 @@ pub struct Group0UpgradeStatus {
     /// The highest index of the group's log that was ever known to be committed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub known_commit: Option<KnownCommit>,
-    /// Known hosts that nobody sees alive, in which pod each was, and what proves that it will not come back.
+    /// Known hosts that nobody sees alive, or that have lost their pod or volume, in which pod each was, and what proves that it will not come back.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 200))]
     pub silent: Vec<SilentStatus>,

@@ -262,7 +262,7 @@ pub struct ExcludedStatus {
     pub pod_name: String,
 }
 
-/// A known host that nobody sees alive.
+/// A known host that nobody sees alive, or that has lost its pod or volume.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct SilentStatus {
@@ -274,8 +274,9 @@ pub struct SilentStatus {
     #[serde(default)]
     #[schemars(length(max = 253))]
     pub pod_name: String,
-    /// Since when.
-    pub since: Time,
+    /// Since when; absent if others see it alive.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Time>,
     /// What proves that it will not come back: Machine (out of service) or Volume (gone with its pod); empty if nothing does.
     #[serde(default)]
     #[schemars(length(max = 16))]

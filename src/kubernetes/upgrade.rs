@@ -68,7 +68,8 @@ async fn wait(world: &KubeWorld, plan: &Plan, told: &mut Told) {
     if !plan.actions.is_empty() {
         return sleep(until).await;
     }
-    if matches!(plan.report.phase, Phase::Complete | Phase::Cancelled) {
+    let is_over = matches!(plan.report.phase, Phase::Complete | Phase::Cancelled);
+    if is_over && plan.report.waiting.is_empty() {
         until = IDLE;
     }
     let news = world.news();

@@ -89,7 +89,16 @@ fn down(given: &Given<'_>, waiting: &[WaitingFor]) -> Option<(Class, String)> {
         Some(Machine::There) => "its machine and its volume exist",
         None => "of its pod nothing is known",
     };
-    Some((Class::NodeDownRestartable, format!("{why}; {where_it_is}")))
+    let displaced: Vec<_> = hosts::displaced(given).iter().map(ToString::to_string).collect();
+    let only_a_human = if displaced.is_empty() {
+        String::new()
+    } else {
+        let hosts = displaced.join(", ");
+        format!(
+            "; other hosts answer in the pods of [{hosts}], which are silent, and nothing proves that they are gone: if they are, name them in spec.recovery.confirmDead"
+        )
+    };
+    Some((Class::NodeDownRestartable, format!("{why}; {where_it_is}{only_a_human}")))
 }
 
 fn partitioned(given: &Given<'_>) -> Option<(Class, String)> {

@@ -138,7 +138,7 @@ impl Journal {
     /// Timers that began after `now` were set by a clock that has been set back since: they begin now, so that nothing waits
     /// until that clock's time comes again. When something happened stays as it was written down.
     pub(super) fn begin_timers_by(&mut self, now: Timestamp) {
-        self.silent.values_mut().for_each(|host| host.since = host.since.min(now));
+        self.silent.values_mut().for_each(|host| host.since = host.since.map(|at| at.min(now)));
         self.recovery.iter_mut().for_each(|recovery| recovery.begin_timers_by(now));
         let of_nodes = self.nodes.values_mut().map(|node| &mut node.last_attempt_at);
         for timer in of_nodes.chain([&mut self.last_restart_at, &mut self.gate_held_since]) {

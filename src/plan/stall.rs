@@ -4,7 +4,12 @@
 //! by a restart in place, once for each node and never two at a time; the rest is said, and waited for. How the classes are told
 //! from each other is in [`super::evidence`].
 
-use super::{Action, Given, Intent, Plan, Progress, RecoveryVerb, WaitingFor, Why, evidence, health::after, recovery, window};
+use super::{
+    Action, Given, Intent, Plan, Progress, RecoveryVerb, WaitingFor, Why, evidence,
+    health::after,
+    recovery::{self, hosts},
+    window,
+};
 use crate::{
     crd::{Phase, RecoveryMode},
     observe::{NodeSeen, PodName, Procedure},
@@ -95,6 +100,8 @@ pub(super) fn classify(given: &Given<'_>, plan: &mut Plan) {
     let Some(Progress { since, .. }) = plan.journal.progress.clone() else { return };
     let stalled_at = after(since, given.spec.deadlines.no_progress.into());
     plan.report.deadline = Some(stalled_at);
+    // The cluster itself may be quiet until then: what is lost says nothing.
+    plan.next_look = hosts::next_death(given).map_or(plan.next_look, |at| plan.next_look.min(at));
     let is_recovery = recovery::is_under_way(&plan.journal);
     let found = if is_recovery { None } else { evidence::find(given, plan) };
     // A loss has been waited for already, for all of `recovery.deadAfter`; schema changes may go on meanwhile, the old way.

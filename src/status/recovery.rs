@@ -177,7 +177,7 @@ pub(super) fn write_silent((host, silent): (&HostId, &Silent)) -> SilentStatus {
     SilentStatus {
         host_id: host.to_string(),
         pod_name: pod.as_ref().map_or_else(String::new, |pod| pod.name.clone()),
-        since: Time(*since),
+        since: since.map(Time),
         gone: gone.unwrap_or_default().into(),
         gone_pod_uid: proof.as_ref().map_or_else(String::new, |proof| proof.uid.clone()),
         gone_at: proof.as_ref().map(|proof| Time(proof.at)),
@@ -192,5 +192,5 @@ pub(super) fn read_silent(status: &SilentStatus, member: Member<'_>) -> Option<(
         _ => None,
     };
     let proof = of.zip(at(status.gone_at.as_ref())).map(|(of, at)| Proof { of, uid: status.gone_pod_uid.clone(), at });
-    Some((host(&status.host_id)?, Silent { pod: member(&status.pod_name), since: status.since.0, proof }))
+    Some((host(&status.host_id)?, Silent { pod: member(&status.pod_name), since: at(status.since.as_ref()), proof }))
 }

@@ -20,7 +20,8 @@ fn silence(host: HostId, silent: &Silent) -> String {
         Some(Gone::Volume) => "its volume is gone",
         None => "nothing proves that it is gone for good",
     };
-    format!("known: host {host} {name} is silent since {}; {proof}", silent.since)
+    let since = silent.since.map_or_else(|| "is seen alive by others".to_owned(), |since| format!("is silent since {since}"));
+    format!("known: host {host} {name} {since}; {proof}")
 }
 
 fn survivor(name: &PodName, node: &NodeSeen) -> String {

@@ -1,11 +1,14 @@
 //! Plays scheduler and kubelet for the pods of one namespace: each is a real node, as a process with the environment that the pod's
 //! template says. It decides nothing: what the API server says becomes so, and what has become so is told to the API server.
+//!
+//! The volume of a claim is a folder of the machine that its pod was first given, as with local volumes: a pod whose volume is on a lost
+//! machine finds no other.
 
 use crate::{binary, subnet::Subnet};
 use k8s_openapi::{
     api::{
         coordination::v1::{Lease, LeaseSpec},
-        core::v1::{Binding, EnvVar, Node, ObjectReference, Pod},
+        core::v1::{Binding, EnvVar, Node, ObjectReference, PersistentVolumeClaim, Pod},
     },
     apimachinery::pkg::apis::meta::v1::MicroTime,
     jiff::Timestamp,
@@ -16,11 +19,12 @@ use kube::{
 };
 use serde_json::{Value, json};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::{self, OpenOptions},
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     process::Stdio,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 use tokio::{
@@ -37,6 +41,21 @@ const HEARTBEAT: Duration = Duration::from_secs(10);
 /// As the API server's image of a pod has it.
 const IMAGE: &str = "group0-node";
 
+/// Machines by number.
+#[derive(Clone, Default)]
+pub struct Machines(Arc<Mutex<BTreeSet<usize>>>);
+
+impl Machines {
+    fn lost(&self) -> MutexGuard<'_, BTreeSet<usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Its power is off for good.
+    pub fn lose(&self, machine: usize) {
+        self.lost().insert(machine);
+    }
+}
+
 /// What one namespace needs.
 pub struct Kubelet {
     client: Client,
@@ -44,12 +63,17 @@ pub struct Kubelet {
     folder: PathBuf,
     subnet: Subnet,
     machines: usize,
+    gone: Machines,
+    /// On which machine the volume of each claim is, by UID.
+    volumes: BTreeMap<String, usize>,
     running: BTreeMap<String, Running>,
     beaten: Option<Instant>,
 }
 
 struct Running {
     uid: String,
+    /// Where its data is.
+    folder: PathBuf,
     process: Option<Child>,
     started: Timestamp,
     restarts: u32,
@@ -58,9 +82,10 @@ struct Running {
 
 impl Kubelet {
     /// Of that many machines, which are registered by it. Processes work below `folder`.
-    pub fn new(client: &Client, namespace: &str, folder: PathBuf, subnet: Subnet, machines: usize) -> Self {
+    pub fn new(client: &Client, namespace: &str, folder: PathBuf, subnet: Subnet, machines: usize, gone: Machines) -> Self {
         let (client, namespace) = (client.clone(), namespace.to_owned());
-        Self { client, namespace, folder, subnet, machines, running: BTreeMap::new(), beaten: None }
+        let (volumes, running) = (BTreeMap::new(), BTreeMap::new());
+        Self { client, namespace, folder, subnet, machines, gone, volumes, running, beaten: None }
     }
 
     /// Until it is dropped, and then its processes end.
@@ -84,7 +109,13 @@ impl Kubelet {
     }
 
     fn machine(&self, number: usize) -> String {
-        format!("{}-{}", self.namespace, number % self.machines)
+        machine_name(&self.namespace, number)
+    }
+
+    /// The machines that work, beginning with this one.
+    fn machines_from(&self, first: usize) -> impl Iterator<Item = usize> {
+        let lost = self.gone.lost().clone();
+        (0..self.machines).map(move |more| (first + more) % self.machines).filter(move |number| !lost.contains(number))
     }
 
     async fn register(&self) {
@@ -109,7 +140,7 @@ impl Kubelet {
             return;
         }
         self.beaten = Some(Instant::now());
-        for number in 0..self.machines {
+        for number in self.machines_from(0) {
             let spec = LeaseSpec { renew_time: Some(MicroTime(Timestamp::now())), ..LeaseSpec::default() };
             let lease = json!({ "spec": spec });
             let _ = self.leases().patch(&self.machine(number), &PatchParams::default(), &Patch::Merge(lease)).await;
@@ -118,25 +149,52 @@ impl Kubelet {
 
     async fn attend(&mut self, pod: &Pod) {
         let (name, uid) = (pod.name_any(), pod.uid().unwrap_or_default());
+        if self.is_on_lost_machine(pod) {
+            // Nobody is there who could end it, or say that it has ended.
+            return drop(self.running.remove(&name));
+        }
         if pod.metadata.deletion_timestamp.is_some() {
             return self.end(&name, &uid).await;
         }
         if pod.spec.as_ref().is_none_or(|spec| spec.node_name.is_none()) {
-            return self.bind(&name).await;
+            return self.bind(pod).await;
         }
         if self.running.get(&name).is_none_or(|running| running.uid != uid) {
-            let fresh = Running { uid, process: None, started: Timestamp::now(), restarts: 0, told: None };
+            let folder = self.folder.join(self.claim(pod).await.unwrap_or_else(|| name.clone()));
+            let fresh = Running { uid, folder, process: None, started: Timestamp::now(), restarts: 0, told: None };
             self.running.insert(name.clone(), fresh);
         }
         self.keep_running(pod, &name);
         self.tell(&name).await;
     }
 
-    async fn bind(&self, name: &str) {
+    fn is_on_lost_machine(&self, pod: &Pod) -> bool {
+        let machine = pod.spec.as_ref().and_then(|spec| spec.node_name.as_ref());
+        machine.is_some_and(|machine| self.gone.lost().iter().any(|lost| self.machine(*lost) == *machine))
+    }
+
+    /// The UID of the claim that the pod has its data in, if it has one.
+    async fn claim(&self, pod: &Pod) -> Option<String> {
+        let volumes = pod.spec.as_ref()?.volumes.as_ref()?;
+        let name = volumes.iter().find_map(|volume| Some(&volume.persistent_volume_claim.as_ref()?.claim_name))?;
+        let claims: Api<PersistentVolumeClaim> = Api::namespaced(self.client.clone(), &self.namespace);
+        claims.get_opt(name).await.ok()??.uid()
+    }
+
+    /// A machine that works, and where its volume is, if it has one.
+    async fn bind(&mut self, pod: &Pod) {
+        let name = pod.name_any();
+        let Some(mut machine) = self.machines_from(ordinal(&name)).next() else { return };
+        if let Some(claim) = self.claim(pod).await {
+            machine = *self.volumes.entry(claim).or_insert(machine);
+        }
+        if self.gone.lost().contains(&machine) {
+            return;
+        }
         let target =
-            ObjectReference { kind: Some("Node".into()), name: Some(self.machine(ordinal(name))), ..ObjectReference::default() };
-        let binding = Binding { metadata: ObjectMeta { name: Some(name.into()), ..ObjectMeta::default() }, target };
-        let _: Result<Value, _> = self.pods().create_subresource("binding", name, &PostParams::default(), &binding).await;
+            ObjectReference { kind: Some("Node".into()), name: Some(self.machine(machine)), ..ObjectReference::default() };
+        let binding = Binding { metadata: ObjectMeta { name: Some(name.clone()), ..ObjectMeta::default() }, target };
+        let _: Result<Value, _> = self.pods().create_subresource("binding", &name, &PostParams::default(), &binding).await;
     }
 
     async fn end(&mut self, name: &str, uid: &str) {
@@ -150,14 +208,14 @@ impl Kubelet {
 
     /// As with `restartPolicy: Always`.
     fn keep_running(&mut self, pod: &Pod, name: &str) {
-        let (address, folder) = (self.address(name), self.folder.join(name));
+        let (address, logs) = (self.address(name), self.folder.join(name));
         let Some(running) = self.running.get_mut(name) else { return };
         match running.process.as_mut().map(Child::try_wait) {
             Some(Ok(None)) => return,
             Some(_) => running.restarts += 1,
             None => {}
         }
-        running.process = Some(start(pod, address, &folder));
+        running.process = Some(start(pod, address, &logs, &running.folder));
         running.started = Timestamp::now();
     }
 
@@ -192,9 +250,15 @@ fn ordinal(name: &str) -> usize {
     name.rsplit('-').next().and_then(|text| text.parse().ok()).unwrap_or_default()
 }
 
-fn start(pod: &Pod, address: Ipv4Addr, folder: &Path) -> Child {
+/// What the machine of this number is called there.
+pub fn machine_name(namespace: &str, number: usize) -> String {
+    format!("{namespace}-{number}")
+}
+
+fn start(pod: &Pod, address: Ipv4Addr, logs: &Path, folder: &Path) -> Child {
+    fs::create_dir_all(logs).unwrap();
     fs::create_dir_all(folder).unwrap();
-    let log = OpenOptions::new().create(true).append(true).open(folder.join("log")).unwrap();
+    let log = OpenOptions::new().create(true).append(true).open(logs.join("log")).unwrap();
     let variables = pod.spec.iter().flat_map(|spec| &spec.containers[0].env).flatten();
     let value = |variable: &EnvVar| variable.value.clone().unwrap_or_else(|| address.to_string());
     let mut command = Command::new(binary::group0_node());

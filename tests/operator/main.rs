@@ -15,6 +15,7 @@ mod leaders;
 mod operator;
 mod people;
 mod proxy;
+mod recovery;
 mod refused;
 mod replay;
 mod rights;

@@ -4,6 +4,7 @@
 use crate::{
     operator::{Operator, Start},
     proxy::{Asked, Fate, Proxy},
+    recovery::{lose_a_majority, unattended},
     scene::{Scene, is_true},
 };
 use futures::{StreamExt as _, stream};
@@ -115,6 +116,11 @@ fn kubeconfig(scene: &Scene, token: &str) -> PathBuf {
     path
 }
 
+/// An operator with what the chart lets it do, and nothing else.
+pub async fn as_installed(scene: &Scene) -> Operator {
+    operator(scene, &Rights::of_the_chart()).await
+}
+
 async fn operator(scene: &Scene, rights: &Rights) -> Operator {
     Operator::start(&Start { kubeconfig: rights.account(scene).await, ..scene.start(0) })
 }
@@ -122,10 +128,17 @@ async fn operator(scene: &Scene, rights: &Rights) -> Operator {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_chart_allows_is_enough() {
     let Some(scene) = Scene::new(1).await else { return };
-    let operator = operator(&scene, &Rights::of_the_chart()).await;
+    let operator = as_installed(&scene).await;
     run_twice(&scene).await;
     operator.terminate().await;
     assert!(!scene.logged().contains("forbidden"), "{}", scene.logged());
+}
+
+/// Nothing but a replacement of lost members deletes anything.
+async fn lose_members(scene: &Scene) {
+    scene.upgrade(unattended()).await;
+    scene.complete().await;
+    lose_a_majority(scene).await;
 }
 
 /// Cancelled once, so that an event is told for the second time.
@@ -159,7 +172,8 @@ async fn die_before_an_eviction(scene: &Scene) {
 
 /// Something if it is not said.
 async fn is_missed(rights: Rights, right: Right) -> Option<Right> {
-    let scene = Scene::new(1).await?;
+    let deletes = right.verb == "delete";
+    let scene = if deletes { Scene::with_volumes(3).await? } else { Scene::new(1).await? };
     if right.resource == "pods" && right.verb == "patch" {
         die_before_an_eviction(&scene).await;
     }
@@ -173,6 +187,7 @@ async fn is_missed(rights: Rights, right: Right) -> Option<Right> {
     };
     let run = async {
         match right.resource.as_str() {
+            _ if deletes => lose_members(&scene).await,
             "secrets" => scene.upgrade(json!({"clusterRef": {"tlsSecretRef": "client"}})).await,
             _ => run_twice(&scene).await,
         }

@@ -2,7 +2,7 @@
 
 use crate::{
     binary, control_plane,
-    kubelet::Kubelet,
+    kubelet::{Kubelet, Machines, machine_name},
     operator::{self, Operator, Start},
     subnet::Subnet,
 };
@@ -11,7 +11,7 @@ use k8s_openapi::{
     api::{
         apps::v1::StatefulSet,
         coordination::v1::Lease,
-        core::v1::{Namespace, Pod},
+        core::v1::{Namespace, Node, Pod},
         policy::v1::PodDisruptionBudget,
     },
     apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
@@ -41,6 +41,8 @@ pub const UPGRADE: &str = "upgrade";
 const LIMIT: Duration = Duration::from_mins(2);
 /// So many pods have an address.
 const PODS_MAX: usize = 128;
+/// So many machines.
+const MACHINES: usize = 3;
 /// Hosts of a subnet that no pod has: where operators serve from, and what stands between them and the API server.
 const OPERATORS: usize = 199;
 
@@ -58,6 +60,7 @@ pub struct Scene {
     kubeconfig: PathBuf,
     operators: Vec<SocketAddr>,
     host: Ipv4Addr,
+    machines: Machines,
     pods: JoinHandle<()>,
 }
 
@@ -71,7 +74,15 @@ impl Scene {
     /// With so many pods, all Ready; nothing if this machine has no control plane.
     pub async fn new(replicas: usize) -> Option<Self> {
         let scene = Self::empty().await?;
-        scene.add_cluster(SET, 0, replicas, scene.pod).await;
+        scene.add_cluster(stateful_set(SET, 0, replicas, &[scene.pod])).await;
+        scene.until_ready(replicas).await;
+        Some(scene)
+    }
+
+    /// The same, with its data on local volumes.
+    pub async fn with_volumes(replicas: usize) -> Option<Self> {
+        let scene = Self::empty().await?;
+        scene.add_cluster(on_volumes(stateful_set(SET, 0, replicas, &scene.pods_at[..replicas]))).await;
         scene.until_ready(replicas).await;
         Some(scene)
     }
@@ -80,7 +91,7 @@ impl Scene {
     pub async fn of_clusters(count: usize) -> Option<Self> {
         let scene = Self::empty().await?;
         for number in 0..count {
-            scene.add_cluster(&format!("{SET}{number}"), number, 1, scene.pods_at[number]).await;
+            scene.add_cluster(stateful_set(&format!("{SET}{number}"), number, 1, &scene.pods_at[number..=number])).await;
         }
         scene.until_ready(count).await;
         Some(scene)
@@ -97,16 +108,31 @@ impl Scene {
         let pods_at: Vec<_> = (0..PODS_MAX).map(|number| subnet.host(number)).collect();
         let (pod, host) = (pods_at[0], subnet.host(OPERATORS - 1));
         install(&client, &namespace).await;
-        let kubelet = Kubelet::new(&client, &namespace, folder.path().to_owned(), subnet, 3);
+        let machines = Machines::default();
+        let kubelet = Kubelet::new(&client, &namespace, folder.path().to_owned(), subnet, MACHINES, machines.clone());
         let kubeconfig = control_plane::kubeconfig()?.to_owned();
         let pods = tokio::spawn(kubelet.run());
-        Some(Self { client, namespace, folder, pod, pods_at, kubeconfig, operators, host, pods })
+        Some(Self { client, namespace, folder, pod, pods_at, kubeconfig, operators, host, machines, pods })
     }
 
-    /// Whose pods are numbered from `first`.
-    async fn add_cluster(&self, name: &str, first: usize, replicas: usize, seed: Ipv4Addr) {
-        self.create(&stateful_set(name, first, replicas, seed)).await;
-        self.create(&budget(name)).await;
+    async fn add_cluster(&self, set: StatefulSet) {
+        self.create(&set).await;
+        self.create(&budget(&set.name_any())).await;
+    }
+
+    /// The power of a machine goes off for good: what ran there is away, and nobody says so.
+    pub fn lose_machine(&self, number: usize) {
+        self.machines.lose(number);
+    }
+
+    /// A human tells Kubernetes that it will not come back, and it is known not to be Ready.
+    pub async fn declare_out_of_service(&self, number: usize) {
+        let (nodes, name) = (Api::<Node>::all(self.client.clone()), machine_name(&self.namespace, number));
+        let unready = json!({"status": {"conditions": [{"type": "Ready", "status": "Unknown", "reason": "Lost"}]}});
+        nodes.patch_status(&name, &PatchParams::default(), &Patch::Strategic(unready)).await.unwrap();
+        let taint = json!({"key": "node.kubernetes.io/out-of-service", "value": "nodeshutdown", "effect": "NoExecute"});
+        let tainted = json!({"spec": {"taints": [taint]}});
+        nodes.patch(&name, &PatchParams::default(), &Patch::Strategic(tainted)).await.unwrap();
     }
 
     /// Forgets what the budget of the cluster knows.
@@ -276,13 +302,14 @@ async fn install(client: &Client, namespace: &str) {
     }
 }
 
-/// As the chart makes it, where a stand-in for kubelet needs it.
-fn stateful_set(name: &str, first: usize, replicas: usize, seed: Ipv4Addr) -> StatefulSet {
+/// As the chart makes it, where a stand-in for kubelet needs it. Its pods are numbered from `first`.
+fn stateful_set(name: &str, first: usize, replicas: usize, seeds: &[Ipv4Addr]) -> StatefulSet {
+    let seeds: Vec<_> = seeds.iter().map(ToString::to_string).collect();
     let at_pod = |name: &str| json!({"name": name, "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}});
     let labels = json!({"app": name});
     let mut env: Vec<_> =
         ["LISTEN", "RPC", "ADMIN", "API", "PROMETHEUS"].iter().map(|of| at_pod(&format!("GROUP0_{of}_ADDRESS"))).collect();
-    env.push(json!({"name": "GROUP0_SEEDS", "value": seed}));
+    env.push(json!({"name": "GROUP0_SEEDS", "value": seeds.join(",")}));
     serde_json::from_value(json!({
         "metadata": {"name": name},
         "spec": {
@@ -296,6 +323,17 @@ fn stateful_set(name: &str, first: usize, replicas: usize, seed: Ipv4Addr) -> St
         },
     }))
     .unwrap()
+}
+
+/// With a claim for each pod.
+fn on_volumes(set: StatefulSet) -> StatefulSet {
+    let mut set = serde_json::to_value(set).unwrap();
+    set["spec"]["volumeClaimTemplates"] = json!([{
+        "metadata": {"name": "data"},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+    }]);
+    set["spec"]["template"]["spec"]["containers"][0]["volumeMounts"] = json!([{"name": "data", "mountPath": "/data"}]);
+    serde_json::from_value(set).unwrap()
 }
 
 fn budget(name: &str) -> PodDisruptionBudget {

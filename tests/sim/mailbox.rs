@@ -251,7 +251,9 @@ impl World for SimWorld {
                 let ignore = ignore.iter().map(|host| HostId(host.0)).collect();
                 self.admin(node, AdminRequest::RemoveNode { order: Some(by()), host: HostId(host.0), ignore }).await
             }
-            Action::Replace { .. } => Err(Failure::Refused("nothing is replaced in this world".into())),
+            Action::Replace { node, uid } => {
+                self.api(Request::Replace { pod: node.clone(), uid: uid.clone() }, true).await.map(drop)
+            }
         }
     }
 

@@ -168,7 +168,7 @@ impl Network {
             Parcel::Close(question) => self.close(question, "connection refused", around),
             Parcel::Break(question) => self.close(question, "connection reset", around),
             Parcel::Resolve => {
-                let seeds = Arrival::Seeds(vec![around.moment.addresses[0]]);
+                let seeds = Arrival::Seeds(around.moment.addresses.to_vec());
                 self.arrive(from, RESOLVING, seeds, around);
             }
         }

@@ -59,6 +59,8 @@ pub struct NodeProcess {
     life: Option<Life>,
     /// Whether it has left the cluster and does not start any more.
     is_gone: bool,
+    /// Who was here before its machine was lost for good.
+    former: Option<HostId>,
     /// Points at which it has crashed: a second time proves little.
     struck: BTreeSet<(Point, bool)>,
 }
@@ -112,6 +114,7 @@ impl NodeProcess {
             lives: 0,
             life: None,
             is_gone: false,
+            former: None,
             struck: BTreeSet::new(),
         }
     }
@@ -125,6 +128,12 @@ impl NodeProcess {
     pub fn lose(&mut self, host: HostId) {
         self.store = if self.store.is_torn() { Store::redb() } else { Store::default() };
         self.template.replaces = Some(Replacement { host, ignore: Vec::new() });
+    }
+
+    /// The machine is lost for good: whoever starts here is another host, and takes nobody's place.
+    pub fn destroy(&mut self, host: Option<HostId>) {
+        self.store = if self.store.is_torn() { Store::redb() } else { Store::default() };
+        self.former = host.or(self.former);
     }
 
     /// Whether it has left the cluster.
@@ -292,7 +301,7 @@ impl NodeProcess {
             return;
         }
         let Some(life) = &self.life else { return };
-        let replaces = self.template.replaces.as_ref().map(|replaced| replaced.host);
+        let replaces = self.template.replaces.as_ref().map(|replaced| replaced.host).or(self.former);
         let turn = Turn { replaces, ..Turn::of(self.pid, &self.name, moment.now, &life.node, persist, changes) };
         out.notes.push(Note::Turn(Box::new(turn)));
     }
@@ -369,7 +378,7 @@ impl Process for NodeProcess {
         self.template.random_seed = self.dice.next();
         self.template.broadcast_address = moment.addresses[self.pid];
         self.template.rpc_address = SocketAddr::new(moment.addresses[self.pid].ip(), 9042);
-        self.template.seeds = vec![moment.addresses[0]];
+        self.template.seeds = moment.addresses.to_vec();
         let (flag, hold) = (self.template.flag, self.template.hold);
         out.line(format!("{} starts at {} flag {flag:?} hold {hold}", self.name, self.template.broadcast_address.ip()));
         match Node::new(self.template.clone(), &image, self.clock.now(moment.now, moment.now)) {

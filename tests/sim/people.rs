@@ -8,11 +8,14 @@ use crate::{
         api::{self, Deed, Reply, Request},
         names, set_name,
     },
-    process::{Answer, Arrival, Ask, Moment, Outbox, Parcel, Process},
+    process::{Answer, Arrival, Ask, Moment, Outbox, Parcel, Pid, Process},
     swarm::{Fault, Swarm},
 };
+use group0_core::io::AdminRequest;
 use group0_operator::{
-    crd::{ClusterRef, Group0UpgradeSpec, Group0UpgradeStatus, GuardOverride, Mode, Phase},
+    crd::{
+        ClusterRef, ConfirmedDead, Group0UpgradeSpec, Group0UpgradeStatus, GuardOverride, Mode, Phase, RecoveryMode, SilentStatus,
+    },
     observe::PodName,
 };
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
@@ -45,6 +48,10 @@ pub struct People {
     look_at: Duration,
     token: u64,
     first: Group0UpgradeSpec,
+    /// Machines that will be lost for good, and whether in the middle of the upgrade.
+    disaster: Option<(Vec<Pid>, bool)>,
+    /// Those that were.
+    lost: Vec<Pid>,
     complete: Result<(), String>,
 }
 
@@ -67,7 +74,20 @@ impl People {
         let first = spec(swarm);
         let complete = Err("nobody has seen the object yet".into());
         let names = names(swarm.nodes, swarm.racks);
-        Self { names, dice, begin, scale_up, whims, look_at: Duration::ZERO, token: 0, first, complete }
+        let disaster = swarm.disaster();
+        Self {
+            names,
+            dice,
+            begin,
+            scale_up,
+            whims,
+            look_at: Duration::ZERO,
+            token: 0,
+            first,
+            disaster,
+            lost: Vec::new(),
+            complete,
+        }
     }
 
     fn ask(&mut self, request: Request, out: &mut Outbox) {
@@ -103,12 +123,35 @@ impl People {
         let status = status.unwrap_or_default();
         let said = || format!("the object says {} {}: {}", status.phase, status.progress, status.message);
         self.complete = if status.phase == Phase::Complete && status.blocked_by.is_empty() { Ok(()) } else { Err(said()) };
+        if let Some(lost) = self.strikes(status.phase) {
+            self.complete = Err("machines are lost".into());
+            self.lost.clone_from(&lost);
+            return self.act(Deed::Destroy(lost), out);
+        }
+        if status.history.iter().any(|run| run.result == "Recovered") {
+            out.event("recovered by the operator");
+        }
         if let Some((_, whim)) = self.whims.pop_if(|(at, _)| *at <= moment.now)
             && moment.trouble
         {
             self.give_in(whim, spec, out);
         } else if !moment.trouble || self.dice.chance(300_000) {
-            self.put_right(spec, &status, out);
+            self.put_right(moment, spec, &status, out);
+        }
+    }
+
+    /// What is lost now. What was to be lost in the middle of the upgrade is not, if that is over.
+    fn strikes(&mut self, phase: Phase) -> Option<Vec<Pid>> {
+        let (lost, is_early) = self.disaster.take()?;
+        match (phase, is_early) {
+            (Phase::Synchronizing, true) => Some(lost),
+            (Phase::Complete, false) if self.complete.is_ok() => Some(lost),
+            (Phase::Complete, true) => None,
+            _ => {
+                self.complete = Err("machines will be lost".into());
+                self.disaster = Some((lost, is_early));
+                None
+            }
         }
     }
 
@@ -130,8 +173,22 @@ impl People {
         self.act(Deed::Edit(Box::new(spec)), out);
     }
 
+    /// The group goes on without them: they are removed from the ring, and others come in their places.
+    fn replace_lost(&mut self, moment: Moment<'_>, status: &Group0UpgradeStatus, out: &mut Outbox) {
+        let Some(stays) = (0..self.names.len()).find(|pid| !self.lost.contains(pid)) else { return };
+        for pid in self.lost.clone() {
+            let node = status.nodes.iter().find(|node| node.pod_name == self.names[pid].name);
+            if let Some(host) = node.and_then(|node| node.host_id.as_ref()?.parse().ok()) {
+                self.token += 1;
+                let ask = Ask::Admin(AdminRequest::RemoveNode { order: None, host, ignore: Vec::new() });
+                out.send.push(Parcel::Ask { token: self.token, to: moment.addresses[stays], ask, within: TIMEOUT * 10 });
+            }
+            self.act(Deed::GiveUp(pid), out);
+        }
+    }
+
     /// One thing after another, as status says.
-    fn put_right(&mut self, mut spec: Group0UpgradeSpec, status: &Group0UpgradeStatus, out: &mut Outbox) {
+    fn put_right(&mut self, moment: Moment<'_>, mut spec: Group0UpgradeSpec, status: &Group0UpgradeStatus, out: &mut Outbox) {
         let before = spec.clone();
         spec.paused = false;
         let broken = status.nodes.iter().find(|node| node.blocked_by == "PodBroken").map(|node| &node.pod_name);
@@ -140,6 +197,20 @@ impl People {
         match (status.phase, blocked_by) {
             (Phase::Cancelled, _) | (_, "CancelRefused") => spec.cancel = false,
             (_, "LeftoverRun") => spec.cancel = true,
+            (Phase::Stalled | Phase::Recovering, "AwaitingApproval") => {
+                let hash = status.recovery.as_ref().map(|recovery| recovery.plan_hash.clone());
+                // People mistake one plan for another.
+                spec.recovery.approved_plan_hash = if self.dice.chance(200_000) { Some("another".into()) } else { hash };
+            }
+            (Phase::Stalled | Phase::Complete, "PodNotReady" | "NodeUnknown" | "PodDown") if !self.lost.is_empty() => {
+                // They know what has burnt down, also where nothing of it is to be seen any more.
+                let asked = status.stall.as_ref().is_some_and(|stall| stall.evidence.contains("confirmDead"));
+                let unproven = status.silent.iter().filter(|host| asked && host.since.is_some() && host.gone.is_empty());
+                let declare =
+                    |host: &SilentStatus| ConfirmedDead { host_id: host.host_id.clone(), reason: "it has burnt down".into() };
+                spec.recovery.confirm_dead = unproven.map(declare).collect();
+            }
+            (_, "ReplaceLost") => self.replace_lost(moment, status, out),
             (_, "AwaitingApproval") => spec.approved_run_id = Some(status.run_id.clone()),
             // The operator replaces what it gave the template to; the rest is the owner's business.
             (_, "PodBroken") if self.dice.chance(250_000) => {
@@ -180,6 +251,10 @@ fn spec(swarm: &Swarm) -> Group0UpgradeSpec {
     spec.deadlines.no_progress = Duration::from_secs(20).into();
     spec.pacing.min_seconds_between_nodes = swarm.between;
     spec.deadlines.rpc = Duration::from_secs(2).into();
+    spec.recovery.dead_after = Duration::from_secs(5).into();
+    if swarm.up_to(Fault::Disaster, 100).is_multiple_of(3) {
+        spec.recovery.mode = RecoveryMode::Automatic;
+    }
     if swarm.has(Fault::Supervised) {
         spec.mode = Mode::Supervised;
     }

@@ -162,6 +162,11 @@ pub enum Order {
         /// Who is lost.
         host: HostId,
     },
+    /// They die and their disks are gone, for good: whoever starts there is another host.
+    Destroy {
+        /// Which.
+        nodes: Vec<Pid>,
+    },
     /// Nothing goes from it to other nodes, or back, for so long.
     Isolate {
         /// Which.

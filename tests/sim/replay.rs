@@ -72,7 +72,9 @@ impl Simulated {
                     self.news.push((self.now + after, node, Kubelet::Started));
                     self.news.push((self.now + after, node, Kubelet::Ready(true)));
                 }
-                Order::Lose { .. } | Order::Isolate { .. } => unreachable!("Kubernetes does no such thing"),
+                Order::Lose { .. } | Order::Destroy { .. } | Order::Isolate { .. } => {
+                    unreachable!("nobody asks for such a thing here")
+                }
             }
         }
         out.send.into_iter().find_map(|parcel| match parcel {

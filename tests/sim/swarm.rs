@@ -99,6 +99,8 @@ faults! {
     Marker = "marker",
     /// Nodes are in two places far apart.
     Sites = "sites",
+    /// Machines are lost for good with their disks: one in the middle of the upgrade, or a majority after it.
+    Disaster = "disaster",
 }
 
 impl Fault {
@@ -196,6 +198,20 @@ impl Swarm {
     pub fn leaver(&self) -> Option<usize> {
         let may = self.up_to(Fault::Leave, 100) > 50 && self.may_lose_one();
         may.then(|| self.nodes - 1)
+    }
+
+    /// Which nodes are lost for good, if any are, and whether that is in the middle of the upgrade.
+    pub fn disaster(&self) -> Option<(Vec<usize>, bool)> {
+        let strength = self.up_to(Fault::Disaster, 100);
+        if strength <= 40 || self.has(Fault::Latecomer) {
+            return None;
+        }
+        let is_early = strength.is_multiple_of(2);
+        let mut dice = Dice::of(self.seed, 9);
+        let mut nodes: Vec<usize> = (0..self.nodes).collect();
+        let count = if is_early { 1 } else { self.nodes / 2 + 1 };
+        let lost = (0..count).map(|_| nodes.remove(dice.index(nodes.len()))).collect();
+        Some((lost, is_early))
     }
 
     /// Whether the others can do without the last one.

@@ -20,7 +20,8 @@ use crate::{
 };
 use group0_core::{
     io::{Point, Settings},
-    schema::Rows,
+    node::Node,
+    schema::{Rows, Schema},
 };
 use std::{
     collections::BTreeMap,
@@ -119,6 +120,10 @@ pub struct World {
     turns: u64,
     steps: u64,
     moves: u16,
+    /// What the survivors of a disaster had at that moment, if all of them ran.
+    saved: Option<Rows>,
+    /// Whether there was one.
+    had_disaster: bool,
 }
 
 fn address(index: usize, generation: u16) -> SocketAddr {
@@ -206,6 +211,8 @@ impl World {
             turns: 0,
             steps: 0,
             moves: 0,
+            saved: None,
+            had_disaster: false,
             swarm,
         }
     }
@@ -293,10 +300,15 @@ impl World {
             let Some(core) = whole.and_then(|node| node.core().map(|core| core.schema().clone())) else {
                 continue;
             };
-            for slot in &self.slots {
+            // What was acknowledged and only the lost had is lost with them.
+            for slot in self.slots.iter().filter(|_| !self.had_disaster) {
                 if let Err(why) = slot.process.judge(&core) {
                     wrong.push(format!("at {name}: {why}"));
                 }
+            }
+            let lost = self.saved.as_ref().map(|saved| Schema::from_rows(saved).surplus_over(core.rows()));
+            if let Some(lost) = lost.filter(|lost| !lost.is_empty()) {
+                wrong.push(format!("at {name}: what a survivor had is gone: {:?}", lost.keys().take(3).collect::<Vec<_>>()));
             }
             schemas.push((name, core.rows().clone()));
         }
@@ -561,10 +573,34 @@ impl World {
                     process.lose(host);
                 }
             }
+            Order::Destroy { ref nodes } => self.destroy(nodes),
             Order::Isolate { node, long } => self.go_wrong(Action::Isolate(node, long)),
             Order::Stop { node } if self.slots[node].is_alive => self.restart(node),
             Order::Stop { node } => self.tell_kubelet(node, Kubelet::Ended("it did not run".into())),
         }
+    }
+
+    fn destroy(&mut self, nodes: &[Pid]) {
+        self.events.count("disaster");
+        for pid in nodes {
+            let host = self.slots[*pid].process.node().and_then(|node| node.core().map(Node::host));
+            self.end(*pid, &End::Crash("its machine is destroyed".into()));
+            if let Some(process) = self.slots[*pid].process.node() {
+                process.destroy(host);
+            }
+        }
+        self.had_disaster = true;
+        self.saved = self.merged_rows(nodes);
+    }
+
+    /// What all nodes but these have; nothing if one of them does not run.
+    fn merged_rows(&mut self, except: &[Pid]) -> Option<Rows> {
+        let mut merged = Schema::default();
+        for pid in (0..self.swarm.nodes).filter(|pid| !except.contains(pid)) {
+            let rows = self.slots[pid].process.node()?.core()?.schema().rows().clone();
+            let _ = merged.merge(&rows);
+        }
+        Some(merged.rows().clone())
     }
 
     // What goes wrong.

@@ -69,7 +69,7 @@ impl<'a> Census<'a> {
 
     fn recovery(&self, given: &Given<'_>, trigger: Class, plan: FrozenPlan) -> Recovery {
         let now = given.now;
-        let silent_since = |dead: &Dead| given.journal.silent.get(&dead.host).map(|record| record.since);
+        let silent_since = |dead: &Dead| hosts::silent_since(given, dead.host);
         Recovery {
             hash: plan.hash(),
             plan,
@@ -112,7 +112,7 @@ fn unknown(given: &Given<'_>, host: HostId) -> Why {
         return Why::StillJoining { node: pod.clone() };
     }
     let why = hosts::not_dead_because(given, host);
-    let is_alive = !given.journal.silent.contains_key(&host);
+    let is_alive = hosts::silent_since(given, host).is_none();
     if is_alive { Why::MemberUnreachable { host, name, why } } else { Why::NotProvenDead { host, name, why } }
 }
 

@@ -10,13 +10,13 @@ use crate::{
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A host that is known and that shows no sign of life.
+/// A known host that shows no sign of life, or of which something is known that must outlast what its peers believe of it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Silent {
     /// The pod that it was in, if that is known.
     pub pod: Option<PodName>,
-    /// Since when.
-    pub since: Timestamp,
+    /// Since when; nothing if its peers see it alive, be it that they have not noticed yet.
+    pub since: Option<Timestamp>,
     /// What proves that it will not come back.
     pub proof: Option<Proof>,
 }
@@ -66,18 +66,25 @@ pub(in crate::plan) fn remember(seen: &Observation, journal: &mut Journal, moved
     let last_signs = last_signs(seen, now);
     for host in known(seen, journal).into_iter().chain(moved.keys().copied()) {
         let pod = moved.get(&host).cloned().or_else(|| pod_of(journal, host));
-        let record = silent.entry(host).or_insert(Silent { pod: None, since: now, proof: None });
+        let record = silent.entry(host).or_insert(Silent { pod: None, since: None, proof: None });
         record.pod = pod.or(record.pod.take());
     }
     let plan = journal.recovery.as_ref().filter(|recovery| recovery.is_in_force());
     let excluded = plan.map(|recovery| &recovery.plan.excluded);
     silent.retain(|host, _| !removed.contains(host) || excluded.is_some_and(|excluded| excluded.contains(host)));
-    silent.retain(|host, _| last_signs.get(host).is_none_or(|at| *at < now));
     for (host, record) in &mut silent {
-        record.since = last_signs.get(host).map_or(record.since, |at| record.since.max(*at)).min(now);
+        let last_sign = last_signs.get(host).copied();
+        let since = record.since.unwrap_or(now).min(now).max(last_sign.unwrap_or(Timestamp::MIN));
+        record.since = (last_sign != Some(now)).then_some(since);
         prove(seen, journal, *host, record, now);
     }
+    silent.retain(|host, record| record.since.is_some() || record.proof.is_some() || has_lost_its_pod(journal, *host, record));
     journal.silent = silent;
+}
+
+/// Another host has answered in its pod since.
+fn has_lost_its_pod(journal: &Journal, host: HostId, record: &Silent) -> bool {
+    record.pod.as_ref().is_some_and(|pod| journal.node(pod).host.is_some_and(|other| other != host))
 }
 
 fn nodes(seen: &Observation) -> impl Iterator<Item = &NodeSeen> {
@@ -165,8 +172,15 @@ pub(in crate::plan) fn dead(given: &Given<'_>) -> Vec<Dead> {
     silent.filter_map(|(host, record)| judge(given, *host, record)).collect()
 }
 
+/// When the next of the silent counts as dead, if nobody hears of it before.
+pub(in crate::plan) fn next_death(given: &Given<'_>) -> Option<Timestamp> {
+    let silent = given.journal.silent.iter().filter(|(host, record)| record.proof.is_some() || is_declared(given, **host));
+    let due = silent.filter_map(|(_, record)| record.since?.checked_add(dead_after(given)).ok());
+    due.filter(|at| *at > given.now).min()
+}
+
 fn judge(given: &Given<'_>, host: HostId, record: &Silent) -> Option<Dead> {
-    let silent_enough = record.since.saturating_add(dead_after(given)).unwrap_or(Timestamp::MAX);
+    let silent_enough = record.since?.saturating_add(dead_after(given)).unwrap_or(Timestamp::MAX);
     let proven_at = record.proof.as_ref().map(|proof| proof.at);
     let since = proven_at.or_else(|| is_declared(given, host).then_some(silent_enough))?.max(silent_enough);
     (given.now >= silent_enough).then(|| Dead { host, pod: record.pod.clone(), since, is_proven: proven_at.is_some() })
@@ -174,8 +188,9 @@ fn judge(given: &Given<'_>, host: HostId, record: &Silent) -> Option<Dead> {
 
 /// What is missing before this host, which does not answer, counts as dead.
 pub(super) fn not_dead_because(given: &Given<'_>, host: HostId) -> String {
-    let Some(record) = given.journal.silent.get(&host) else { return "others see it alive".into() };
-    let silent_for = given.now.duration_since(record.since);
+    let silent = given.journal.silent.get(&host).and_then(|record| Some((record, record.since?)));
+    let Some((record, since)) = silent else { return "others see it alive".into() };
+    let silent_for = given.now.duration_since(since);
     let pod = record.pod.as_ref().and_then(|name| given.pod(name));
     if record.proof.is_some() || is_declared(given, host) {
         let dead_after = dead_after(given);
@@ -192,8 +207,27 @@ pub(super) fn not_dead_because(given: &Given<'_>, host: HostId) -> String {
     }
 }
 
+/// Members that have been silent for long enough, for which there is no pod, since others answer there by now, and of which nothing
+/// proves that they will not come back: no restart brings them, and only a human can say it.
+pub(in crate::plan) fn displaced(given: &Given<'_>) -> Vec<HostId> {
+    let members = members(given);
+    let all_answer = given.seen.nodes.values().all(|view| given.fresh(&view.node).is_ok());
+    let has_no_pod = |host, pod: Option<&PodName>| pod.map_or(all_answer, |pod| given.journal.node(pod).host != Some(host));
+    let is_displaced = |(host, record): &(&HostId, &Silent)| {
+        let is_open = record.proof.is_none() && !is_declared(given, **host) && members.contains(host);
+        let is_silent = record.since.is_some_and(|since| given.now.duration_since(since) >= dead_after(given));
+        is_open && is_silent && has_no_pod(**host, record.pod.as_ref())
+    };
+    given.journal.silent.iter().filter(is_displaced).map(|(host, _)| *host).collect()
+}
+
 fn dead_after(given: &Given<'_>) -> SignedDuration {
     signed(given.spec.recovery.dead_after.into())
+}
+
+/// Since when this host has shown no sign of life.
+pub(super) fn silent_since(given: &Given<'_>, host: HostId) -> Option<Timestamp> {
+    given.journal.silent.get(&host)?.since
 }
 
 fn is_declared(given: &Given<'_>, host: HostId) -> bool {

@@ -46,7 +46,7 @@ fn reason(scene: &Scene<'_>) -> Option<String> {
 
 /// An excluded host that has shown a sign of life since the plan was frozen. What one does that is removed for ever is no matter.
 pub(super) fn alive(given: &Given<'_>, recovery: &Recovery) -> Option<HostId> {
-    let is_alive = |host: &&HostId| given.journal.silent.get(host).is_none_or(|record| record.since > recovery.frozen_at);
+    let is_alive = |host: &&HostId| hosts::silent_since(given, **host).is_none_or(|since| since > recovery.frozen_at);
     let removed = hosts::removed(given.seen);
     recovery.plan.excluded.difference(&removed).find(is_alive).copied()
 }

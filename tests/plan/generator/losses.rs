@@ -48,9 +48,10 @@ impl Choices {
             }
         }
         let proof = Proof { of: Gone::Volume, uid: self.pick(&["1", "2", "9"]).into(), at: self.time() };
+        let since = self.now - SignedDuration::from_secs(self.pick(&[400, 100_000, 100, 0]));
         let silent = Silent {
             pod: self.or(Some(name.clone()), &[None]),
-            since: self.now - SignedDuration::from_secs(self.pick(&[400, 100_000, 100, 0])),
+            since: self.or(Some(since), &[None]),
             proof: self.or(Some(proof), &[None]),
         };
         if !self.odd() {

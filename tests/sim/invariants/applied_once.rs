@@ -4,7 +4,7 @@ use super::{Invariant, Turn, Verdict};
 use crate::events::Events;
 use group0_core::{
     ids::HostId,
-    io::{Table, Write},
+    io::{Point, Table, Write},
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -46,6 +46,10 @@ impl Invariant for AppliedOnce {
     }
 
     fn on_turn(&mut self, turn: &Turn, events: &mut Events) -> Verdict {
+        // Who goes over from a former group to its successor on the first boot finds the history of that one.
+        if turn.passes(Point::GroupForgotten) && !turn.passes(Point::Joining) {
+            self.history.clear();
+        }
         for write in &turn.persist.writes {
             match write {
                 Write::Put(Table::History, key, row) => {

@@ -78,6 +78,8 @@ impl Invariant for EveryoneSeen {
         if is_new && self.stages.values().any(|stage| *stage > Stage::UsePreRaft) {
             events.count("joiner while upgrading");
         }
+        // After a recovery the first that was final is none any more, and of the second first ones this says nothing.
+        self.has_final |= turn.passes(Point::GroupForgotten);
         if self.has_final {
             return Ok(());
         }

@@ -8,7 +8,7 @@ use crate::{
 };
 use group0_core::{
     group0::History,
-    io::{Table, Write},
+    io::{Point, Table, Write},
     schema::Rows,
     upgrade::Stage,
 };
@@ -21,6 +21,8 @@ pub struct Linear {
     operations: Vec<Operation>,
     /// Nodes that are final, and since when.
     is_final: BTreeMap<Pid, Duration>,
+    /// The group was forgotten in a recovery, and its history with it.
+    is_over: bool,
 }
 
 impl Invariant for Linear {
@@ -29,6 +31,7 @@ impl Invariant for Linear {
     }
 
     fn on_turn(&mut self, turn: &Turn, _: &mut Events) -> Verdict {
+        self.is_over |= turn.passes(Point::GroupForgotten);
         if turn.stage == Stage::UsePostRaft {
             self.is_final.entry(turn.pid).or_insert(turn.now);
         } else {
@@ -55,6 +58,9 @@ impl Invariant for Linear {
     }
 
     fn at_end(&mut self, _: &[(String, Rows)]) -> Verdict {
+        if self.is_over {
+            return Ok(());
+        }
         let rows = self.order.iter().map(|(key, row)| (key.as_slice(), row.as_slice()));
         let history = History::load(rows).ok_or("a row of the history cannot be read")?;
         let order: Vec<_> = history.rows().map(Row::of).collect();

@@ -4,7 +4,7 @@ use super::{Invariant, Turn, Verdict};
 use crate::events::Events;
 use group0_core::{
     ids::HostId,
-    io::{Table, Write},
+    io::{Point, Table, Write},
 };
 use std::collections::BTreeMap;
 
@@ -31,6 +31,9 @@ impl Invariant for LogsAgree {
     }
 
     fn on_turn(&mut self, turn: &Turn, _: &mut Events) -> Verdict {
+        if turn.passes(Point::GroupForgotten) {
+            self.seen.remove(&turn.host);
+        }
         let log = self.logs.entry(turn.host).or_default();
         for write in &turn.persist.writes {
             match write {

@@ -2,7 +2,7 @@
 
 use super::{Invariant, Member, Turn, Verdict};
 use crate::{events::Events, process::Pid};
-use group0_core::{ids::HostId, upgrade::Stage};
+use group0_core::{ids::HostId, io::Point, upgrade::Stage};
 use std::collections::BTreeMap;
 
 #[derive(Default)]
@@ -36,6 +36,9 @@ impl Invariant for NeverBack {
     }
 
     fn on_turn(&mut self, turn: &Turn, _: &mut Events) -> Verdict {
+        if turn.passes(Point::GroupForgotten) {
+            self.last.insert(turn.pid, (turn.host, None));
+        }
         // A group that is not started in recovery is on disk as it was.
         let kept = || self.last.get(&turn.pid).filter(|(host, _)| *host == turn.host).and_then(|(_, group)| group.clone());
         let group = if turn.stage == Stage::Recovery { turn.group.clone().or_else(kept) } else { turn.group.clone() };

@@ -25,6 +25,7 @@ impl Invariant for OneWay {
             (stage, true) => stage >= before.min(Stage::Synchronize),
             (stage, false) => stage >= before && (before > Stage::UsePreRaft || stage < Stage::UsePostRaft || is_alone),
         };
+        let before = if turn.passes(Point::GroupForgotten) { Stage::UsePreRaft } else { before };
         let reached = if turn.stage == Stage::Recovery { before } else { turn.stage };
         self.hosts.insert(turn.host, (reached, turn.stage == Stage::Recovery));
         if is_legal { Ok(()) } else { Err(format!("it went from {before} to {}, in recovery before: {in_recovery}", turn.stage)) }

@@ -53,6 +53,13 @@ pub enum Request {
         /// Which version.
         version: u64,
     },
+    /// Give up the volume of a pod whose machine is lost, if it still is this one: it is made anew, elsewhere.
+    Replace {
+        /// Which.
+        pod: PodName,
+        /// Which one.
+        uid: String,
+    },
     /// Who leads? The asker does from now on, if nobody does any more.
     Lease(Pid),
     /// What a person does.
@@ -90,6 +97,10 @@ pub enum Deed {
         /// Whether with it.
         hold: bool,
     },
+    /// Machines are lost for good with their disks, and somebody says so to Kubernetes.
+    Destroy(Vec<Pid>),
+    /// Deletes the claim of a pod whose machine is lost, and the pod.
+    GiveUp(Pid),
     /// Has each StatefulSet run all its pods.
     ScaleUp,
 }

@@ -131,6 +131,7 @@ impl Kubernetes {
             Request::ChangeSet { set, version, change } => self.change(moment.now, &set, version, change),
             Request::Touch { pod, uid } => self.touch(moment.now, &pod, &uid),
             Request::Evict { pod, uid, version } => self.evict(moment, &pod, &uid, version, out),
+            Request::Replace { pod, uid } => self.replace(moment.now, &pod, &uid),
             Request::Lease(who) => Reply::Leader(self.lease(moment.now, who, out)),
             Request::Person(deed) => {
                 self.person(moment, deed, out);
@@ -201,6 +202,8 @@ impl Kubernetes {
                     self.change_set(moment.now, rack, |set| set.flag = true);
                 }
             }
+            Deed::Destroy(pids) => self.destroy(moment.now, pids, out),
+            Deed::GiveUp(pid) => self.give_up(moment.now, pid),
             Deed::ScaleUp => self.scale_up(moment, out),
         }
     }

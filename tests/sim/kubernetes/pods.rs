@@ -25,13 +25,15 @@ pub struct Slot {
     pub due: Option<Duration>,
     ready: bool,
     terminating: bool,
+    /// Its machine is lost, and its disk with it.
+    destroyed: bool,
     made: u32,
 }
 
 impl Slot {
     /// An empty one.
     pub fn new(name: PodName) -> Self {
-        Self { name, pod: Past::new(None), due: None, ready: false, terminating: false, made: 0 }
+        Self { name, pod: Past::new(None), due: None, ready: false, terminating: false, destroyed: false, made: 0 }
     }
 
     /// Whether its StatefulSet is to have it.
@@ -80,7 +82,7 @@ impl Kubernetes {
         let slot = &mut self.pods[pid];
         let set = self.sets[slot.name.rack].now();
         slot.made += 1;
-        slot.terminating = false;
+        (slot.terminating, slot.destroyed) = (false, false);
         let is_bad = set.template_hash == BAD_TEMPLATE;
         let pod = Pod {
             uid: format!("{}-{}", slot.name, slot.made),
@@ -123,6 +125,7 @@ impl Kubernetes {
                 self.pods[pid].pod.put(moment.now, None, forgotten);
                 self.pods[pid].due = Some(moment.now + self.dice.short_time(MAKING));
             }
+            Kubelet::Ended(_) if self.pods[pid].destroyed => self.pods[pid].ready = false,
             Kubelet::Ended(why) => {
                 self.pods[pid].ready = false;
                 let after = self.dice.short_time(if moment.trouble { BACK_OFF } else { SOON });
@@ -136,7 +139,7 @@ impl Kubernetes {
     pub fn may_start(&self, pid: Pid) -> bool {
         let slot = &self.pods[pid];
         let is_broken = |pod: &Pod| matches!(pod.state, PodState::Broken(_));
-        !slot.terminating && slot.pod.now().as_ref().is_some_and(|pod| !is_broken(pod))
+        !slot.terminating && !slot.destroyed && slot.pod.now().as_ref().is_some_and(|pod| !is_broken(pod))
     }
 
     fn change_pod(&mut self, now: Duration, pid: Pid, change: impl FnOnce(&mut Pod)) {
@@ -147,6 +150,39 @@ impl Kubernetes {
             change(&mut pod);
             pod.version = version;
             slot.pod.put(now, Some(pod), forgotten);
+        }
+    }
+
+    /// Nothing of these machines comes back.
+    pub(super) fn destroy(&mut self, now: Duration, pids: Vec<Pid>, out: &mut Outbox) {
+        for pid in &pids {
+            self.pods[*pid].destroyed = true;
+            self.change_pod(now, *pid, |pod| {
+                (pod.machine, pod.volume_gone) = (Machine::OutOfService, true);
+                pod.state = PodState::Down("its machine is lost".into());
+            });
+        }
+        out.orders.push(Order::Destroy { nodes: pids });
+    }
+
+    /// The claim is deleted, and the pod with it: both are made anew.
+    pub(super) fn replace(&mut self, now: Duration, name: &PodName, uid: &str) -> Reply {
+        match self.find(name, uid) {
+            Ok((pid, pod)) if pod.volume_gone => {
+                self.give_up(now, pid);
+                Reply::Done
+            }
+            Ok(_) => Reply::Refused("its volume is there".into()),
+            Err(why) => Reply::Refused(why),
+        }
+    }
+
+    /// Only of a machine that is lost; of another there is nothing to give up.
+    pub(super) fn give_up(&mut self, now: Duration, pid: Pid) {
+        if self.pods[pid].destroyed {
+            let forgotten = self.forgotten(now);
+            self.pods[pid].pod.put(now, None, forgotten);
+            self.pods[pid].due = Some(now + self.dice.short_time(MAKING));
         }
     }
 

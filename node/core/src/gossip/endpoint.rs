@@ -62,6 +62,14 @@ impl RingStatus {
     pub const fn is_member(self) -> bool {
         matches!(self, Self::Joining | Self::Normal | Self::Leaving | Self::Shutdown)
     }
+
+    /// What a host says when its process ends in order. By that nobody comes into the ring.
+    pub const fn at_shutdown(self) -> Self {
+        match self {
+            Self::Waiting | Self::Joining | Self::Left => self,
+            Self::Normal | Self::Leaving | Self::Shutdown => Self::Shutdown,
+        }
+    }
 }
 
 impl fmt::Display for RingStatus {

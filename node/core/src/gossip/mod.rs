@@ -260,7 +260,7 @@ impl Gossip {
 
     fn shutdown(&mut self, now: Duration) {
         let version = self.me.version.saturating_add(1);
-        self.set_me(Endpoint { status: RingStatus::Shutdown, version, ..self.me.clone() });
+        self.set_me(Endpoint { status: self.me.status.at_shutdown(), version, ..self.me.clone() });
         self.push_me();
         self.detector.leave(now);
         self.ended = true;

@@ -277,6 +277,15 @@ impl Node {
     }
 
     fn enter_through_final_member(&mut self, group: GroupId, incarnation: Incarnation) {
+        match self.joining.group() {
+            Some(ours) if ours != group && incarnation <= self.local.incarnation() => {
+                return self.heard(format!(
+                    "a final member is in group 0 {group}, which is not newer than {ours}, to which this host was sent"
+                ));
+            }
+            Some(ours) if ours != group => self.leave_former_group(),
+            _ => {}
+        }
         self.forget_calls(|purpose| matches!(purpose, Purpose::JoinRing(_)));
         if !self.flag().enabled {
             self.enable_feature();
@@ -289,8 +298,25 @@ impl Node {
         self.boot_into_group(group, false);
     }
 
+    /// A recovery has made another one since. It went without this host, which is not in the ring.
+    fn leave_former_group(&mut self) {
+        self.forget_barrier(super::barrier::Waiter::Boot);
+        self.forget_calls(|purpose| matches!(purpose, Purpose::BootIntoGroup));
+        self.forget_group();
+    }
+
+    /// The group of a final member that is newer than the one that this host was sent to.
+    fn newer_group(&self) -> Option<(GroupId, Incarnation)> {
+        let live = self.gossip.live().filter_map(|host| self.gossip.endpoints().get(&host));
+        let newer = live.filter(|it| it.is_final && it.incarnation > self.local.incarnation());
+        newer.filter_map(|it| Some((it.group?, it.incarnation))).max_by_key(|(_, incarnation)| *incarnation)
+    }
+
     /// Asks a final member: only such a one adds a new node.
     fn boot_into_group(&mut self, group: GroupId, can_vote: bool) {
+        if let Some((newer, incarnation)) = self.newer_group() {
+            return self.enter_through_final_member(newer, incarnation);
+        }
         self.timers.set(Timer::BootRetry, self.now.elapsed + RETRY);
         if self.calls.any(|purpose| matches!(purpose, Purpose::BootIntoGroup)) {
             return;

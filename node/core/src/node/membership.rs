@@ -173,7 +173,7 @@ impl Node {
     fn ring_status(&self) -> RingStatus {
         match self.boot.ring_status() {
             RingStatus::Left => RingStatus::Left,
-            _ if self.is_stopping() => RingStatus::Shutdown,
+            status if self.is_stopping() => status.at_shutdown(),
             _ if self.is_leaving() => RingStatus::Leaving,
             status => status,
         }

@@ -19,6 +19,8 @@ pub struct Upgrade {
     finals: BTreeSet<HostId>,
     /// Members that said that they are in `synchronize` or final.
     synchronized: BTreeSet<HostId>,
+    /// Members that said that they are on the way in and have nothing of the group yet: only a final member takes them further.
+    newcomers: BTreeSet<HostId>,
     /// Why the last pass failed, while its back-off lasts.
     setback: Option<String>,
 }
@@ -207,7 +209,9 @@ impl Upgrade {
                 missing.map(|host| WaitingOn::Answer { host, verb: "SchemaCheck" }).collect()
             }
             Phase::AskMembers(round) => round.missing(&view.others()).into_iter().map(ask).collect(),
-            Phase::AwaitMembers => view.others().difference(&self.synchronized).copied().map(WaitingOn::Synchronize).collect(),
+            Phase::AwaitMembers => {
+                self.awaited(view).difference(&self.synchronized).copied().map(WaitingOn::Synchronize).collect()
+            }
             Phase::Confirm(confirm) => {
                 let barrier = (!confirm.barrier_passed).then_some(WaitingOn::ReadBarrier);
                 let behind = confirm.members.difference(&confirm.equal).copied().map(WaitingOn::SchemaAgreement);
@@ -263,7 +267,7 @@ impl Upgrade {
         match event {
             Event::Begin => self.begin(view, actions),
             Event::Changed => {}
-            Event::Told(host, stage) => self.told(host, stage),
+            Event::Told(host, stage) => self.told(view, host, stage),
             Event::Silent(host, cause) => self.silent(host, &cause, actions),
             Event::Joined => self.joined(actions),
             Event::Compared(host, comparison) => self.compared(host, comparison, actions),
@@ -295,7 +299,18 @@ impl Upgrade {
         };
     }
 
-    fn told(&mut self, host: HostId, stage: Stage) {
+    /// Those who must have got as far as this host. Whoever waited for newcomers, who wait for somebody final, might wait for ever.
+    fn awaited(&self, view: &View<'_>) -> BTreeSet<HostId> {
+        let mut members = view.others();
+        members.retain(|host| !(self.newcomers.contains(host) && view.is_newcomer(*host)));
+        members
+    }
+
+    fn told(&mut self, view: &View<'_>, host: HostId, stage: Stage) {
+        self.newcomers.remove(&host);
+        if stage == Stage::UsePreRaft && view.is_newcomer(host) {
+            self.newcomers.insert(host);
+        }
         match stage {
             Stage::UsePostRaft => {
                 self.finals.insert(host);
@@ -474,6 +489,7 @@ impl Upgrade {
             return;
         }
         self.turn_early(view, actions);
+        let awaited = self.awaited(view);
         match &mut self.phase {
             Phase::AskPeers(round) => {
                 actions.extend(round.ask(view.peers, Action::Ask));
@@ -505,8 +521,8 @@ impl Upgrade {
                     actions.push(Action::Enter { from: Stage::UsePreRaft, to: Stage::Synchronize });
                 }
             }
-            Phase::AwaitMembers if view.others().is_subset(&self.synchronized) => self.confirm(view, actions),
-            Phase::Confirm(confirm) if confirm.members != view.others() => {
+            Phase::AwaitMembers if awaited.is_subset(&self.synchronized) => self.confirm(view, actions),
+            Phase::Confirm(confirm) if confirm.members != awaited => {
                 // The configuration has changed: step 6 starts again.
                 self.forget_pass(actions);
                 self.phase = Phase::AwaitMembers;
@@ -520,7 +536,7 @@ impl Upgrade {
     }
 
     fn confirm(&mut self, view: &View<'_>, actions: &mut Actions) {
-        let members = view.others();
+        let members = self.awaited(view);
         let confirm = Confirm::of(members);
         actions.push(Action::ResetBackoff);
         actions.extend(confirm.questions());

@@ -27,6 +27,12 @@ impl View<'_> {
         members
     }
 
+    /// Whether it is on its first boot, asks a final member for the way in, and has no vote yet.
+    pub fn is_newcomer(&self, host: HostId) -> bool {
+        let is_learner = self.configuration.is_some_and(|configuration| configuration.learners.contains(&host));
+        is_learner && !self.peers.contains(&host) && !self.gossip_members.contains(&host)
+    }
+
     /// Known to gossip and not to `system.peers`.
     pub fn strangers(&self) -> BTreeSet<HostId> {
         self.gossip_members.difference(self.peers).copied().collect()

@@ -120,8 +120,9 @@ impl Node {
     }
 
     /// Everything that ties this node to the group that it was in. The schema stays.
-    fn forget_group(&mut self) {
-        if let Some((id, _)) = self.dormant.take() {
+    pub(super) fn forget_group(&mut self) {
+        let active = self.group.take().map(|(id, _)| id);
+        if let Some(id) = self.dormant.take().map(|(id, _)| id).or(active) {
             self.effects.persist.writes.extend(Stored::erase(id));
         }
         self.forget_group_id();

@@ -56,7 +56,7 @@ fn two_in_synchronize(base: &World) -> World {
 }
 
 /// Started with the flag, they have become final.
-fn three_final(base: &World) -> World {
+pub(super) fn three_final(base: &World) -> World {
     let mut world = start_three(base);
     assert!(world.run_until(LIMIT, |world| are(world, &[0, 1, 2], Stage::UsePostRaft)), "{}", report(&world));
     world
@@ -113,6 +113,22 @@ fn who_asks_while_the_others_synchronize_waits_without_being_a_member_and_then_g
         assert_eq!(world.node(host).gossip.endpoints()[&newcomer].status, RingStatus::Waiting);
     }
     world.start(2);
+    ends_with_four(&mut world, &[]);
+}
+
+/// A pod that waits is evicted: its host was taken for a member that has gone, and waited for.
+#[test]
+fn who_waits_is_no_member_when_it_is_shut_down_either() {
+    let mut world = two_in_synchronize(&three_and_a_fourth());
+    world.start(3);
+    world.run(Duration::from_secs(20));
+    let newcomer = world.node(3).host;
+    assert!(world.shut_down(3));
+    world.run(Duration::from_secs(10));
+    assert!([0, 1].into_iter().all(|host| !world.node(host).peers.hosts().contains(&newcomer)));
+    world.start(2);
+    assert!(world.run_until(LIMIT, |world| are(world, &[0, 1, 2], Stage::UsePostRaft)), "{}", report(&world));
+    world.start(3);
     ends_with_four(&mut world, &[]);
 }
 

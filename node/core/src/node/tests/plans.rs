@@ -1,6 +1,12 @@
 //! A recovery by an operator's plan: each step on every survivor, ordered again until it is done.
 
-use super::{agree, has_table, recovery::restart, report, upgrade, upgraded, with_keyspace, world::World};
+use super::{
+    agree, has_table,
+    newcomers::{three_and_a_fourth, three_final},
+    recovery::restart,
+    report, upgrade, upgraded, with_keyspace,
+    world::World,
+};
 use crate::{
     ids::{HostId, Incarnation},
     io::{AdminReply, AdminRequest, Order, Point, RecoveryPlan, RecoveryStep},
@@ -442,4 +448,31 @@ fn a_marker_that_belongs_to_no_plan_is_taken_away() {
     assert!(world.run_until(LIMIT, is_final), "{}", report(&world));
     agree(&mut world);
     assert!(has_table(&world, 0, "alone"));
+}
+
+/// What takes the place of a lost host is sent to a group that takes nobody in, and is still on its way when a recovery makes another.
+#[test]
+fn who_waits_for_the_former_group_comes_into_the_new_one() {
+    for restarts in [false, true] {
+        let mut world = three_final(&three_and_a_fourth());
+        let plan = Plan { number: 1, live: vec![0], lost: vec![1, 2] };
+        plan.lost.iter().for_each(|number| world.crash(*number));
+        world.run(Duration::from_secs(4));
+        world.start(3);
+        world.run(Duration::from_secs(4));
+        let former = world.node(3).joining.group();
+        assert_eq!(former, world.node(0).joining.group());
+        if restarts {
+            world.crash(3);
+        }
+        plan.carry_out(&mut world);
+        if restarts {
+            world.start(3);
+        }
+        let is_in = |world: &World| world.node(3).boot.is_completed() && world.node(3).stage() == Stage::UsePostRaft;
+        assert!(world.run_until(LIMIT, is_in), "{}", report(&world));
+        assert_ne!(world.node(3).joining.group(), former);
+        agree(&mut world);
+        assert!(has_table(&world, 3, "before"));
+    }
 }

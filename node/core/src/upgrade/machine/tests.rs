@@ -288,6 +288,23 @@ fn a_restart_in_synchronize_goes_on_at_6() {
     assert_eq!(world.state.phase, Phase::AwaitMembers);
 }
 
+/// A person put the only final member into recovery while it took one in, which waits for a final member itself (seed 910499).
+#[test]
+fn who_is_on_the_way_in_and_has_nothing_yet_is_not_waited_for() {
+    let newcomer = id(9);
+    let mut world = World::new();
+    world.synchronize();
+    world.configuration.learners.insert(newcomer);
+    for host in [2, 3] {
+        world.event(Event::Told(id(host), Stage::Synchronize));
+    }
+    assert_eq!(world.state.phase, Phase::AwaitMembers, "nobody knows how far it is");
+    world.event(Event::Told(newcomer, Stage::UsePreRaft));
+    assert_eq!(world.state.phase, Phase::Confirm(Confirm::of(ids(&[2, 3]))));
+    world.event(Event::Told(newcomer, Stage::Synchronize));
+    assert_eq!(world.state.phase, Phase::Confirm(Confirm::of(ids(&[2, 3, 9]))), "somebody final has taken it in");
+}
+
 #[test]
 fn what_it_waits_for_is_named() {
     let mut world = World::new();
