@@ -130,8 +130,8 @@ impl NodeProcess {
         self.template.replaces = Some(Replacement { host, ignore: Vec::new() });
     }
 
-    /// The machine is lost for good: whoever starts here is another host, and takes nobody's place.
-    pub fn destroy(&mut self, host: Option<HostId>) {
+    /// The machine is another one, and whoever starts here another host that takes nobody's place.
+    pub fn renew(&mut self, host: Option<HostId>) {
         self.store = if self.store.is_torn() { Store::redb() } else { Store::default() };
         self.former = host.or(self.former);
     }
@@ -279,7 +279,10 @@ impl NodeProcess {
 
     /// At which of these points the process dies now, and on which side.
     fn strike(&mut self, moment: Moment<'_>, persist: &Persist) -> Option<(Point, bool)> {
-        let point = *persist.points.first().filter(|_| moment.trouble)?;
+        // Disasters come when the rest is over, and so would their recoveries.
+        let is_of_recovery = |point: &Point| matches!(point, Point::Plan | Point::Recovery | Point::GroupForgotten);
+        let of_recovery = persist.points.iter().any(is_of_recovery);
+        let point = *persist.points.first().filter(|_| moment.trouble || of_recovery)?;
         let strike = (point, self.dice.coin());
         (self.dice.chance(self.treatment.crash_at_point) && self.struck.insert(strike)).then_some(strike)
     }

@@ -9,7 +9,7 @@ use crate::{
         names, set_name,
     },
     process::{Answer, Arrival, Ask, Moment, Outbox, Parcel, Pid, Process},
-    swarm::{Fault, Swarm},
+    swarm::{Disaster, Fault, Swarm},
 };
 use group0_core::io::AdminRequest;
 use group0_operator::{
@@ -48,10 +48,12 @@ pub struct People {
     look_at: Duration,
     token: u64,
     first: Group0UpgradeSpec,
-    /// Machines that will be lost for good, and whether in the middle of the upgrade.
-    disaster: Option<(Vec<Pid>, bool)>,
-    /// Those that were.
+    /// What will become of machines.
+    disaster: Option<Disaster>,
+    /// Those that were lost.
     lost: Vec<Pid>,
+    /// What else will come, and when.
+    aftermath: Vec<(Duration, Deed)>,
     complete: Result<(), String>,
 }
 
@@ -86,6 +88,7 @@ impl People {
             first,
             disaster,
             lost: Vec::new(),
+            aftermath: Vec::new(),
             complete,
         }
     }
@@ -123,10 +126,17 @@ impl People {
         let status = status.unwrap_or_default();
         let said = || format!("the object says {} {}: {}", status.phase, status.progress, status.message);
         self.complete = if status.phase == Phase::Complete && status.blocked_by.is_empty() { Ok(()) } else { Err(said()) };
-        if let Some(lost) = self.strikes(status.phase) {
+        if let Some(disaster) = self.strikes(status.phase) {
             self.complete = Err("machines are lost".into());
-            self.lost.clone_from(&lost);
-            return self.act(Deed::Destroy(lost), out);
+            return self.strike(moment.now, disaster, out);
+        }
+        if let Some(at) = self.aftermath.iter().position(|(at, _)| *at <= moment.now) {
+            self.complete = Err("more comes of what was lost".into());
+            let (_, deed) = self.aftermath.remove(at);
+            return self.act(deed, out);
+        }
+        if !self.aftermath.is_empty() {
+            self.complete = Err("more will come of what was lost".into());
         }
         if status.history.iter().any(|run| run.result == "Recovered") {
             out.event("recovered by the operator");
@@ -141,18 +151,31 @@ impl People {
     }
 
     /// What is lost now. What was to be lost in the middle of the upgrade is not, if that is over.
-    fn strikes(&mut self, phase: Phase) -> Option<Vec<Pid>> {
-        let (lost, is_early) = self.disaster.take()?;
-        match (phase, is_early) {
-            (Phase::Synchronizing, true) => Some(lost),
-            (Phase::Complete, false) if self.complete.is_ok() => Some(lost),
+    fn strikes(&mut self, phase: Phase) -> Option<Disaster> {
+        let disaster = self.disaster.take()?;
+        match (phase, disaster.is_early) {
+            (Phase::Synchronizing, true) => Some(disaster),
+            (Phase::Complete, false) if self.complete.is_ok() => Some(disaster),
             (Phase::Complete, true) => None,
             _ => {
                 self.complete = Err("machines will be lost".into());
-                self.disaster = Some((lost, is_early));
+                self.disaster = Some(disaster);
                 None
             }
         }
+    }
+
+    fn strike(&mut self, now: Duration, disaster: Disaster, out: &mut Outbox) {
+        let Disaster { lost, another, returns, .. } = disaster;
+        self.lost.clone_from(&lost);
+        if let Some((after, pid)) = another {
+            self.lost.push(pid);
+            self.aftermath.push((now + after, Deed::Destroy { machines: vec![pid], with_disks: true }));
+        }
+        if let Some(after) = returns {
+            self.aftermath.push((now + after, Deed::Return(lost.clone())));
+        }
+        self.act(Deed::Destroy { machines: lost, with_disks: returns.is_none() }, out);
     }
 
     fn give_in(&mut self, whim: Fault, mut spec: Group0UpgradeSpec, out: &mut Outbox) {
@@ -187,6 +210,10 @@ impl People {
         }
     }
 
+    fn pid_of(&self, pod: &str) -> Option<Pid> {
+        self.names.iter().position(|known| known.name == pod)
+    }
+
     /// One thing after another, as status says.
     fn put_right(&mut self, moment: Moment<'_>, mut spec: Group0UpgradeSpec, status: &Group0UpgradeStatus, out: &mut Outbox) {
         let before = spec.clone();
@@ -210,11 +237,16 @@ impl People {
                     |host: &SilentStatus| ConfirmedDead { host_id: host.host_id.clone(), reason: "it has burnt down".into() };
                 spec.recovery.confirm_dead = unproven.map(declare).collect();
             }
+            (_, "ExcludedAlive") => {
+                let alive = status.nodes.iter().filter(|node| node.blocked_by == blocked_by);
+                let pids: Vec<_> = alive.filter_map(|node| self.pid_of(&node.pod_name)).collect();
+                pids.into_iter().for_each(|pid| self.act(Deed::Discard(pid), out));
+            }
             (_, "ReplaceLost") => self.replace_lost(moment, status, out),
             (_, "AwaitingApproval") => spec.approved_run_id = Some(status.run_id.clone()),
             // The operator replaces what it gave the template to; the rest is the owner's business.
             (_, "PodBroken") if self.dice.chance(250_000) => {
-                if let Some(pid) = self.names.iter().position(|known| Some(&known.name) == broken) {
+                if let Some(pid) = broken.and_then(|name| self.pid_of(name)) {
                     self.act(Deed::DeletePod(pid), out);
                 }
             }

@@ -19,6 +19,7 @@ use crate::{
     trouble::{Action, Trouble},
 };
 use group0_core::{
+    ids::HostId,
     io::{Point, Settings},
     node::Node,
     schema::{Rows, Schema},
@@ -120,10 +121,12 @@ pub struct World {
     turns: u64,
     steps: u64,
     moves: u16,
-    /// What the survivors of a disaster had at that moment, if all of them ran.
+    /// What the survivors of the last disaster had at that moment, if all of them ran.
     saved: Option<Rows>,
     /// Whether there was one.
     had_disaster: bool,
+    /// Who was on each machine that is lost.
+    lost: BTreeMap<Pid, Option<HostId>>,
 }
 
 fn address(index: usize, generation: u16) -> SocketAddr {
@@ -213,6 +216,7 @@ impl World {
             moves: 0,
             saved: None,
             had_disaster: false,
+            lost: BTreeMap::new(),
             swarm,
         }
     }
@@ -467,9 +471,12 @@ impl World {
 
     /// Something may go wrong just after something has become durable.
     fn maybe_aim(&mut self, at: Pid) {
-        if self.trouble
-            && let Some((delay, action)) = self.mishaps.aim(at)
-        {
+        let aimed = match (self.trouble, self.had_disaster) {
+            (true, _) => self.mishaps.aim(at),
+            (false, true) => self.mishaps.aftershock(at),
+            (false, false) => None,
+        };
+        if let Some((delay, action)) = aimed {
             self.queue.put(self.now + delay, Event::Trouble(action));
         }
     }
@@ -501,6 +508,7 @@ impl World {
         }
         if is_node {
             self.tell_kubelet(pid, Kubelet::Started);
+            self.lost.remove(&pid);
         }
         self.slots[pid].life += 1;
         self.slots[pid].is_alive = true;
@@ -574,6 +582,12 @@ impl World {
                 }
             }
             Order::Destroy { ref nodes } => self.destroy(nodes),
+            Order::Renew { node } => {
+                let host = self.lost.remove(&node).flatten();
+                if let Some(process) = self.slots[node].process.node() {
+                    process.renew(host);
+                }
+            }
             Order::Isolate { node, long } => self.go_wrong(Action::Isolate(node, long)),
             Order::Stop { node } if self.slots[node].is_alive => self.restart(node),
             Order::Stop { node } => self.tell_kubelet(node, Kubelet::Ended("it did not run".into())),
@@ -585,18 +599,16 @@ impl World {
         for pid in nodes {
             let host = self.slots[*pid].process.node().and_then(|node| node.core().map(Node::host));
             self.end(*pid, &End::Crash("its machine is destroyed".into()));
-            if let Some(process) = self.slots[*pid].process.node() {
-                process.destroy(host);
-            }
+            self.lost.insert(*pid, host);
         }
         self.had_disaster = true;
-        self.saved = self.merged_rows(nodes);
+        self.saved = self.merged_rows();
     }
 
-    /// What all nodes but these have; nothing if one of them does not run.
-    fn merged_rows(&mut self, except: &[Pid]) -> Option<Rows> {
+    /// What all nodes have that are not lost; nothing if one of them does not run.
+    fn merged_rows(&mut self) -> Option<Rows> {
         let mut merged = Schema::default();
-        for pid in (0..self.swarm.nodes).filter(|pid| !except.contains(pid)) {
+        for pid in (0..self.swarm.nodes).filter(|pid| !self.lost.contains_key(pid)).collect::<Vec<_>>() {
             let rows = self.slots[pid].process.node()?.core()?.schema().rows().clone();
             let _ = merged.merge(&rows);
         }
