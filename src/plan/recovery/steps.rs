@@ -74,13 +74,14 @@ fn conclude(scene: Scene<'_>, step: Step, missing: Missing) -> Plan {
 }
 
 /// A survivor has stored another plan under this number, or one after it that nobody here knows: whoever made it, is asked for.
+/// That keeps nobody from taking ours back.
 fn other_plan(scene: &Scene<'_>) -> Option<Plan> {
     let Recovery { plan: ours, ended_at, .. } = &scene.recovery;
     let is_other = |member: &&Member<'_>| {
         let stored = member.node.evidence.plan.as_ref();
         stored.is_some_and(|plan| plan.number > ours.number || (plan.number == ours.number && plan.text != ours.text))
     };
-    let member = scene.members().find(is_other).filter(|_| ended_at.is_none())?;
+    let member = scene.members().find(is_other).filter(|_| ended_at.is_none() && withdraw::cause(scene).is_none())?;
     let number = member.node.evidence.plan.as_ref().map_or(0, |plan| plan.number);
     let why = WaitingFor::Recovery(Why::OtherPlan { node: member.name.clone(), number });
     Some(report(scene.given, scene.recovery.clone(), vec![why]))
