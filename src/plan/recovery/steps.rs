@@ -154,14 +154,14 @@ pub(super) fn unapproved(given: &Given<'_>, recovery: &Recovery) -> Vec<WaitingF
 /// What a human must still approve. In mode `Automatic` nothing, if each loss is proven and no donor was lost.
 fn approval(given: &Given<'_>, recovery: &Recovery) -> Option<Why> {
     let spec = &given.spec.recovery;
-    let approved = spec.approved_plan_hash.as_ref();
+    let (hash, approved) = (recovery.plan.hash(), spec.approved_plan_hash.as_ref());
     let is_proven = |host: &HostId| given.journal.silent.get(host).is_some_and(|record| record.proof.is_some());
     let all_proven = recovery.plan.excluded.iter().all(is_proven) && !recovery.needs_human;
     let is_automatic = spec.mode == RecoveryMode::Automatic;
-    let missing = approved != Some(&recovery.hash) && !(is_automatic && all_proven);
+    let missing = approved != Some(&hash) && !(is_automatic && all_proven);
     missing.then(|| Why::AwaitingApproval {
         number: recovery.plan.number,
-        hash: recovery.hash.clone(),
+        hash,
         other: approved.cloned(),
         not_automatic: is_automatic.then_some(if recovery.needs_human {
             "the survivor whose log was to be kept was lost"
