@@ -117,7 +117,8 @@ impl Audit<'_> {
         self.nodes().any(|(_, node)| node.host == host || node.peers.get(&host).is_some_and(|peer| peer.up))
     }
 
-    /// One that some node has removed for ever is given up already. Until the point of no return a sign of life of an excluded host ends every step but those that take the plan back.
+    /// One that some node has removed for ever is given up already. Until the point of no return a sign of life of an excluded host
+    /// ends every step but those that take the plan back.
     fn no_living_host_is_given_up(&self) -> Option<String> {
         let goes_on = self.orders().any(|(_, _, verb)| verb != RecoveryVerb::LiftFence);
         let may_still_end = self.before.recovery.as_ref().is_none_or(|former| former.reset_at.is_none());
