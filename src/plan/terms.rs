@@ -24,8 +24,7 @@ pub(super) fn settle(given: &Given<'_>, plan: Plan) -> Plan {
     let new_term = open.iter().any(begun_by_us);
     let actions = first.into_iter().chain(open.iter().filter_map(|intent| ending(given, intent))).collect();
     let plan = waiting_for(given, plan, oldest.action.clone());
-    let ignored = given.journal.intents.iter().filter(|intent| !is_over(given.seen, intent) && !matters(given, intent));
-    let intents = open.into_iter().chain(ignored.cloned()).collect();
+    let intents = open.into_iter().chain(ignored(given)).collect();
     Plan { actions, journal: Journal { intents, ..plan.journal }, new_term, ..plan }
 }
 
@@ -39,6 +38,11 @@ fn open(given: &Given<'_>, plan: &Plan) -> Vec<Intent> {
     let taken = taken.find(|taken| open.iter().all(|intent| intent.action != taken.action));
     open.extend(taken.cloned());
     open
+}
+
+/// What may still take place as well, and is waited for by nobody.
+fn ignored(given: &Given<'_>) -> impl Iterator<Item = Intent> {
+    given.journal.intents.iter().filter(|intent| !is_over(given.seen, intent) && !matters(given, intent)).cloned()
 }
 
 /// Whether it must be over before anything else is done. To a recovery only survivors matter: of the others, what was begun may
@@ -57,13 +61,12 @@ fn at_last(given: &Given<'_>, mut plan: Plan) -> Plan {
             return Plan { next_look: until, ..waiting_for(given, plan, taken.action.clone()) };
         }
     }
-    plan.journal.intents.retain(|intent| !is_over(given.seen, intent) && !matters(given, intent));
+    plan.journal.intents = ignored(given).collect();
     plan
 }
 
 fn before(given: &Given<'_>, plan: Plan, first: Vec<Action>) -> Plan {
-    let mut journal = given.journal.clone();
-    journal.intents.retain(|intent| !is_over(given.seen, intent) && !matters(given, intent));
+    let journal = Journal { intents: ignored(given).collect(), ..given.journal.clone() };
     Plan { actions: first, journal, new_run: false, ..plan }
 }
 

@@ -38,7 +38,7 @@ pub(super) fn shown(plan: &Plan, seen: &Observation) -> Option<RecoveryStatus> {
     Some(RecoveryStatus {
         step: step.map_or(Step::Freeze, |recovery| recovery.step).name(),
         plan: lines.collect(),
-        plan_hash: recovery.map_or_else(String::new, |recovery| recovery.hash.clone()),
+        plan_hash: recovery.map_or_else(String::new, |recovery| recovery.plan.hash()),
         blocked_by,
         started_at: recovery.map(|recovery| Time(recovery.frozen_at)),
         frozen: None,
@@ -57,7 +57,7 @@ pub(super) fn ended(run_id: &str, recovery: &Recovery) -> Option<Run> {
         result: if is_withdrawn { "Withdrawn" } else { "Recovered" }.into(),
         approved_by: String::new(),
         overridden: Vec::new(),
-        plan_hash: recovery.hash.clone(),
+        plan_hash: recovery.plan.hash(),
         excluded: recovery.plan.excluded.iter().map(ToString::to_string).collect(),
         schema_changes_off_millis: recovery.outage().map(millis),
         waiting_for_proof_millis: recovery.outage().map(|_| millis(recovery.wait_for_proof())),
@@ -69,7 +69,7 @@ pub(super) fn write(recovery: Option<&Recovery>, shown: Option<RecoveryStatus>) 
     match (recovery, shown) {
         (None, shown) => shown.map(|shown| RecoveryStatus { frozen: None, ..shown }),
         (Some(recovery), shown) => {
-            let (step, plan_hash, frozen) = (recovery.step.name(), recovery.hash.clone(), Some(frozen(recovery)));
+            let (step, plan_hash, frozen) = (recovery.step.name(), recovery.plan.hash(), Some(frozen(recovery)));
             Some(RecoveryStatus { step, plan_hash, frozen, ..shown.unwrap_or_default() })
         }
     }
@@ -78,7 +78,6 @@ pub(super) fn write(recovery: Option<&Recovery>, shown: Option<RecoveryStatus>) 
 fn frozen(recovery: &Recovery) -> FrozenStatus {
     let Recovery {
         plan: FrozenPlan { number, survivors, excluded: _, text },
-        hash: _,
         trigger,
         pods,
         step: _,
@@ -140,7 +139,6 @@ pub(super) fn read(status: &RecoveryStatus, member: Member<'_>) -> Option<Recove
         frozen.donor.as_deref().map(|donor| if donor.is_empty() { Some(Donor::Nobody) } else { host(donor).map(Donor::Host) });
     Some(Recovery {
         plan,
-        hash: status.plan_hash.clone(),
         trigger: Class::named(&frozen.trigger)?,
         pods: excluded.into_iter().collect(),
         step: Step::named(&status.step)?,

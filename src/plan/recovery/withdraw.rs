@@ -13,17 +13,19 @@ const MAX_WHY_CHARS: usize = 400;
 
 /// What is still to be done if the plan has to be taken back; nothing waits any more once that is all done.
 pub(super) fn look(scene: &mut Scene<'_>) -> Option<Missing> {
-    let recovery = &scene.recovery;
-    if !recovery.may_be_withdrawn() || recovery.ended_at.is_some() {
-        return None;
-    }
-    let why = recovery.withdrawn.clone().or_else(|| reason(scene))?;
-    scene.recovery.withdrawn = Some(why);
+    scene.recovery.withdrawn = Some(cause(scene)?);
     let missing = missing(scene);
     if missing.is_none() {
         scene.recovery.ended_at = Some(scene.given.now);
     }
     Some(missing.unwrap_or(Missing::Waits(Vec::new())))
+}
+
+/// Why the plan has to be taken back, if it has to and still may be.
+pub(super) fn cause(scene: &Scene<'_>) -> Option<String> {
+    let recovery = &scene.recovery;
+    let may_be = recovery.may_be_withdrawn() && recovery.ended_at.is_none();
+    recovery.withdrawn.clone().or_else(|| reason(scene)).filter(|_| may_be)
 }
 
 /// What is said of it.

@@ -125,7 +125,7 @@ impl World {
         }
         text += &recover::news(self.journal.recovery.as_ref(), journal.recovery.as_ref());
         for action in &actions {
-            writeln!(text, "  do: {action}").unwrap();
+            writeln!(text, "  do: {action}{}", recover::ignored(action)).unwrap();
         }
         for why in &report.waiting {
             writeln!(text, "  wait: {}: {why}", why.reason()).unwrap();

@@ -3,7 +3,7 @@
 use super::{World, host, known, new_node, new_pod, peer};
 use group0_operator::{
     observe::{Group, Machine, NodeSeen, Part, Peer, PlanState, PodName, PodState, Procedure, StoredPlan, UpgradeState},
-    plan::{Donor, Recovery, RecoveryVerb},
+    plan::{Action, Donor, Recovery, RecoveryVerb},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -86,6 +86,13 @@ impl World {
             state: PlanState::Prepared,
             rolled_forward: false,
         });
+    }
+
+    /// Somebody else has given it a plan with this number, and other choices.
+    pub fn store_other_plan(&mut self, name: &str, number: u64) {
+        let stored = self.node(name).evidence.plan.as_mut().unwrap();
+        stored.number = number;
+        stored.text = format!("plan: {number}\n");
     }
 
     /// After a start in place: in recovery if that is stored; outside it again with the group that is kept, if one is.
@@ -215,6 +222,7 @@ impl World {
         (self.pod(name).state, self.pod(name).volume_gone) = (PodState::Running, false);
         let mut node = new_node(&pod_name, BTreeMap::new());
         (node.flag, node.held, node.epoch) = (true, true, self.journal.epoch);
+        node.sequence = self.journal.node(&pod_name).sequence + 1;
         self.view(name).node = known(node);
         self.join(name);
     }
@@ -246,6 +254,13 @@ impl World {
         }
         text
     }
+}
+
+/// Who else is dead, as the host is told that removes one.
+pub fn ignored(action: &Action) -> String {
+    let Action::RemoveHost { ignore, .. } = action else { return String::new() };
+    let hosts: Vec<_> = ignore.iter().map(ToString::to_string).collect();
+    format!(", without {}", hosts.join(" and "))
 }
 
 /// What is new in the journal of a recovery.
