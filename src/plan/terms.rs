@@ -1,7 +1,7 @@
 //! Before anything else: the nodes must follow this operator and no newer one, the StatefulSets must be ours, and whatever was
 //! begun must be over or have become impossible.
 
-use super::{Action, Given, Intent, Journal, LOOK_EVERY, Plan, WaitingFor};
+use super::{Action, Given, Intent, Journal, LOOK_EVERY, Plan, WaitingFor, recovery::hosts};
 use crate::observe::{Observation, Part, PodName, Set};
 
 /// Whether a newer operator has taken over.
@@ -45,9 +45,13 @@ fn ignored(given: &Given<'_>) -> impl Iterator<Item = Intent> {
     given.journal.intents.iter().filter(|intent| !is_over(given.seen, intent) && !matters(given, intent)).cloned()
 }
 
-/// Whether it must be over before anything else is done. To a recovery only survivors matter: of the others, what was begun may
-/// never be known to be over, and they are what it is about.
+/// Whether it must be over before anything else is done. Of what was begun at a node that is lost for good nobody will ever know that it
+/// is over. To a recovery only survivors matter: the others are what it is about.
 fn matters(given: &Given<'_>, intent: &Intent) -> bool {
+    let host = intent.action.pod().and_then(|node| given.journal.node(node).host);
+    if hosts::dead(given).iter().any(|dead| Some(dead.host) == host) {
+        return false;
+    }
     let Some(recovery) = given.journal.recovery.as_ref().filter(|recovery| recovery.is_in_force()) else { return true };
     let is_survivor = |node: &PodName| given.journal.node(node).host.is_some_and(|host| recovery.plan.survivors.contains(&host));
     intent.action.pod().is_none_or(is_survivor)

@@ -19,7 +19,7 @@ use group0_operator::{
     observe::PodName,
 };
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 /// How often they look.
 const LOOK: Duration = Duration::from_secs(1);
@@ -52,6 +52,8 @@ pub struct People {
     disaster: Option<Disaster>,
     /// Those that were lost.
     lost: Vec<Pid>,
+    /// Who was there.
+    lost_hosts: BTreeSet<String>,
     /// What else will come, and when.
     aftermath: Vec<(Duration, Deed)>,
     complete: Result<(), String>,
@@ -88,6 +90,7 @@ impl People {
             first,
             disaster,
             lost: Vec::new(),
+            lost_hosts: BTreeSet::new(),
             aftermath: Vec::new(),
             complete,
         }
@@ -128,11 +131,14 @@ impl People {
         self.complete = if status.phase == Phase::Complete && status.blocked_by.is_empty() { Ok(()) } else { Err(said()) };
         if let Some(disaster) = self.strikes(status.phase) {
             self.complete = Err("machines are lost".into());
-            return self.strike(moment.now, disaster, out);
+            return self.strike(moment.now, disaster, &status, out);
         }
         if let Some(at) = self.aftermath.iter().position(|(at, _)| *at <= moment.now) {
             self.complete = Err("more comes of what was lost".into());
             let (_, deed) = self.aftermath.remove(at);
+            if let Deed::Destroy { machines, .. } = &deed {
+                self.note_lost(machines, &status);
+            }
             return self.act(deed, out);
         }
         if !self.aftermath.is_empty() {
@@ -165,11 +171,19 @@ impl People {
         }
     }
 
-    fn strike(&mut self, now: Duration, disaster: Disaster, out: &mut Outbox) {
+    /// Who is on them, as far as is known.
+    fn note_lost(&mut self, machines: &[Pid], status: &Group0UpgradeStatus) {
+        for pid in machines {
+            let node = status.nodes.iter().find(|node| node.pod_name == self.names[*pid].name);
+            self.lost_hosts.extend(node.and_then(|node| node.host_id.clone()));
+        }
+        self.lost.extend(machines);
+    }
+
+    fn strike(&mut self, now: Duration, disaster: Disaster, status: &Group0UpgradeStatus, out: &mut Outbox) {
         let Disaster { lost, another, returns, .. } = disaster;
-        self.lost.clone_from(&lost);
+        self.note_lost(&lost, status);
         if let Some((after, pid)) = another {
-            self.lost.push(pid);
             self.aftermath.push((now + after, Deed::Destroy { machines: vec![pid], with_disks: true }));
         }
         if let Some(after) = returns {
@@ -210,6 +224,16 @@ impl People {
         }
     }
 
+    /// They know what has burnt down, also where nothing of it is to be seen any more; and what may come back.
+    fn confirm_dead(&self, spec: &mut Group0UpgradeSpec, status: &Group0UpgradeStatus) {
+        if self.aftermath.iter().any(|(_, deed)| matches!(deed, Deed::Return(_))) {
+            return;
+        }
+        let unproven = status.silent.iter().filter(|host| host.gone.is_empty() && self.lost_hosts.contains(&host.host_id));
+        let declare = |host: &SilentStatus| ConfirmedDead { host_id: host.host_id.clone(), reason: "it has burnt down".into() };
+        spec.recovery.confirm_dead = unproven.map(declare).collect();
+    }
+
     fn pid_of(&self, pod: &str) -> Option<Pid> {
         self.names.iter().position(|known| known.name == pod)
     }
@@ -224,18 +248,16 @@ impl People {
         match (status.phase, blocked_by) {
             (Phase::Cancelled, _) | (_, "CancelRefused") => spec.cancel = false,
             (_, "LeftoverRun") => spec.cancel = true,
-            (Phase::Stalled | Phase::Recovering, "AwaitingApproval") => {
+            (Phase::Stalled | Phase::Recovering, "AwaitingApproval" | "SurvivorLost" | "Returned") => {
                 let hash = status.recovery.as_ref().map(|recovery| recovery.plan_hash.clone());
                 // People mistake one plan for another.
                 spec.recovery.approved_plan_hash = if self.dice.chance(200_000) { Some("another".into()) } else { hash };
             }
-            (Phase::Stalled | Phase::Complete, "PodNotReady" | "NodeUnknown" | "PodDown") if !self.lost.is_empty() => {
-                // They know what has burnt down, also where nothing of it is to be seen any more.
-                let asked = status.stall.as_ref().is_some_and(|stall| stall.evidence.contains("confirmDead"));
-                let unproven = status.silent.iter().filter(|host| asked && host.since.is_some() && host.gone.is_empty());
-                let declare =
-                    |host: &SilentStatus| ConfirmedDead { host_id: host.host_id.clone(), reason: "it has burnt down".into() };
-                spec.recovery.confirm_dead = unproven.map(declare).collect();
+            (_, "NotProvenDead") => self.confirm_dead(&mut spec, status),
+            (_, "PodNotReady" | "NodeUnknown" | "PodDown") => {
+                if status.stall.as_ref().is_some_and(|stall| stall.evidence.contains("confirmDead")) {
+                    self.confirm_dead(&mut spec, status);
+                }
             }
             (_, "ExcludedAlive") => {
                 let alive = status.nodes.iter().filter(|node| node.blocked_by == blocked_by);

@@ -215,7 +215,7 @@ fn shrink(seed: u64, limits: &Limits) -> (Limits, Violation) {
             (*smallest, found) = (candidate, again);
         }
     };
-    for fault in Swarm::draw(seed, limits).faults() {
+    for fault in Swarm::draw(seed, limits).faults().filter(|fault| !limits.with.contains(fault)) {
         let mut candidate = smallest.clone();
         candidate.without.push(fault);
         keep(candidate, &mut smallest);

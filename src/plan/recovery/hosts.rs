@@ -201,6 +201,9 @@ pub(super) fn not_dead_because(given: &Given<'_>, host: HostId) -> String {
         );
     }
     match pod.map(|pod| pod.machine) {
+        _ if has_lost_its_pod(given.journal, host, record) => {
+            "another host answers in its pod by now, and what became of its own machine or volume was not seen".into()
+        }
         Some(Machine::Gone) => "its machine is gone from Kubernetes, which proves nothing about its containers".into(),
         Some(_) => "its machine and its volume exist".into(),
         None => "of its pod nothing is known".into(),
