@@ -5,7 +5,7 @@
 use super::{Action, Journal, Plan, recovery};
 use crate::{
     crd::{Group0UpgradeSpec, Mode},
-    observe::{NodeView, Observation, Part, PodName, PodState, UpgradeState},
+    observe::{HostId, NodeView, Observation, Part, PodName, PodState, UpgradeState},
 };
 use k8s_openapi::jiff::Timestamp;
 
@@ -21,6 +21,8 @@ pub fn audit(spec: &Group0UpgradeSpec, seen: &Observation, before: &Journal, pla
         audit.no_return_is_earned(),
         audit.proceeds_after_no_return(),
         audit.only_when_followed(),
+        audit.only_the_lost_are_removed(),
+        audit.nobodys_place_is_given_up(),
         audit.nothing_while_something_is_open(),
         audit.the_past_stays(),
     ];
@@ -170,6 +172,32 @@ impl Audit<'_> {
             };
             let seen = self.seen.nodes.get(node).and_then(|view| view.node.known());
             (seen.map(|seen| seen.epoch) != Some(epoch)).then(|| format!("{node} does not follow epoch {epoch}"))
+        })
+    }
+
+    /// Those whom the plan of a recovery gives up.
+    fn is_excluded(&self, host: HostId) -> bool {
+        self.plan.journal.recovery.as_ref().is_some_and(|recovery| recovery.plan.excluded.contains(&host))
+    }
+
+    /// Only who shows no sign of life and is proven to be lost is removed; in a recovery whoever its plan gives up.
+    fn only_the_lost_are_removed(&self) -> Option<String> {
+        let silent = &self.plan.journal.silent;
+        let is_lost = |host| silent.get(&host).is_some_and(|record| record.since.is_some() && record.proof.is_some());
+        self.plan.actions.iter().find_map(|action| {
+            let Action::RemoveHost { host, .. } = *action else { return None };
+            (!self.is_excluded(host) && !is_lost(host)).then(|| format!("it removes host {host}, which is not known to be lost"))
+        })
+    }
+
+    /// A member's place is not given up.
+    fn nobodys_place_is_given_up(&self) -> Option<String> {
+        let nodes = || self.seen.nodes.values().filter_map(|view| view.node.known());
+        let is_removed = |host| nodes().any(|node| node.evidence.removed.contains(&host));
+        self.plan.actions.iter().find_map(|action| {
+            let Action::Replace { node, .. } = action else { return None };
+            let host = self.plan.journal.node(node).host?;
+            (!self.is_excluded(host) && !is_removed(host)).then(|| format!("it gives up {node}, whose host is not removed"))
         })
     }
 

@@ -19,6 +19,7 @@ mod outlook;
 mod preflight;
 mod recovery;
 mod remember;
+mod removal;
 mod report;
 mod rolling;
 pub mod stall;

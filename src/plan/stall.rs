@@ -8,7 +8,7 @@ use super::{
     Action, Given, Intent, Plan, Progress, RecoveryVerb, WaitingFor, Why, evidence,
     health::after,
     recovery::{self, hosts},
-    window,
+    removal, window,
 };
 use crate::{
     crd::{Phase, RecoveryMode},
@@ -103,9 +103,17 @@ pub(super) fn classify(given: &Given<'_>, plan: &mut Plan) {
     // The cluster itself may be quiet until then: what is lost says nothing.
     plan.next_look = hosts::next_death(given).map_or(plan.next_look, |at| plan.next_look.min(at));
     let is_recovery = recovery::is_under_way(&plan.journal);
+    if !is_recovery {
+        removal::replace(given, plan);
+    }
     let found = if is_recovery { None } else { evidence::find(given, plan) };
-    // A loss has been waited for already, for all of `recovery.deadAfter`; schema changes may go on meanwhile, the old way.
-    let is_at_once = matches!(found, Some((Class::UnknownNodeState | Class::NodeLost | Class::QuorumLost, _)));
+    // A loss has been waited for already, for all of `recovery.deadAfter`; schema changes may go on meanwhile, the old way. In the middle
+    // the others may still come to the end.
+    let is_at_once = match found {
+        Some((Class::UnknownNodeState | Class::NodeLost | Class::QuorumLost, _)) => true,
+        Some((Class::MinorityLost, _)) => plan.report.phase == Phase::Complete,
+        _ => false,
+    };
     if given.now < stalled_at && !is_at_once {
         plan.next_look = plan.next_look.min(stalled_at);
         return;
@@ -131,15 +139,18 @@ fn unclassified(plan: &Plan) -> String {
 
 /// What a class allows. After the end nothing is restarted.
 fn answer(given: &Given<'_>, plan: &mut Plan, class: Class, after_it: bool) {
-    let lost = || evidence::lost(given);
     if let Some(stray) = evidence::stray(given) {
         end_stray_recovery(given, plan, stray);
     }
     match class {
         Class::QuorumLost => require(given, plan, class),
         Class::NodeLost if evidence::voters(given).is_some() => require(given, plan, class),
-        Class::NodeLost => plan.report.waiting.insert(0, WaitingFor::RemoveLost { lost: lost() }),
-        Class::MinorityLost => plan.report.waiting.insert(0, WaitingFor::ReplaceLost { lost: lost() }),
+        Class::NodeLost | Class::MinorityLost => {
+            let lost = evidence::lost(given);
+            let why = if class == Class::NodeLost { WaitingFor::RemoveLost { lost } } else { WaitingFor::ReplaceLost { lost } };
+            plan.report.waiting.insert(0, why);
+            removal::remove(given, plan);
+        }
         Class::UpgradeFiberFailed if !after_it => {
             let failed = evidence::nodes(given).filter(|(_, node)| matches!(node.procedure, Procedure::Failed { .. }));
             restart_once(given, plan, failed.map(|(name, _)| name.clone()).collect());
@@ -202,7 +213,7 @@ fn restart_once(given: &Given<'_>, plan: &mut Plan, candidates: Vec<PodName>) {
 }
 
 /// Whether nothing else is to be done, and nothing that was begun may still take place.
-fn is_free(given: &Given<'_>, plan: &Plan) -> bool {
+pub(super) fn is_free(given: &Given<'_>, plan: &Plan) -> bool {
     let is_open = given.journal.taken.is_some() || plan.journal.intents.iter().any(|intent| intent.action.is_harmful_when_late());
     plan.actions.is_empty() && !is_open
 }

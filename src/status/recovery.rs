@@ -167,7 +167,7 @@ fn because(text: &str) -> Option<Because> {
 
 /// A host that nobody sees alive.
 pub(super) fn write_silent((host, silent): (&HostId, &Silent)) -> SilentStatus {
-    let Silent { pod, since, proof } = silent;
+    let Silent { pod, since, proof, given_up } = silent;
     let gone = proof.as_ref().map(|proof| match proof.of {
         Gone::Machine => "Machine",
         Gone::Volume => "Volume",
@@ -179,6 +179,7 @@ pub(super) fn write_silent((host, silent): (&HostId, &Silent)) -> SilentStatus {
         gone: gone.unwrap_or_default().into(),
         gone_pod_uid: proof.as_ref().map_or_else(String::new, |proof| proof.uid.clone()),
         gone_at: proof.as_ref().map(|proof| Time(proof.at)),
+        given_up: *given_up,
     }
 }
 
@@ -190,5 +191,8 @@ pub(super) fn read_silent(status: &SilentStatus, member: Member<'_>) -> Option<(
         _ => None,
     };
     let proof = of.zip(at(status.gone_at.as_ref())).map(|(of, at)| Proof { of, uid: status.gone_pod_uid.clone(), at });
-    Some((host(&status.host_id)?, Silent { pod: member(&status.pod_name), since: at(status.since.as_ref()), proof }))
+    Some((
+        host(&status.host_id)?,
+        Silent { pod: member(&status.pod_name), since: at(status.since.as_ref()), proof, given_up: status.given_up },
+    ))
 }

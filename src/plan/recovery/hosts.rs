@@ -19,6 +19,8 @@ pub struct Silent {
     pub since: Option<Timestamp>,
     /// What proves that it will not come back.
     pub proof: Option<Proof>,
+    /// Whether its pod and volume were given up, so that another host boots there.
+    pub given_up: bool,
 }
 
 /// What proves a host dead, as Kubernetes tells it. Not being ready is none, nor is a Node object that is gone.
@@ -66,12 +68,15 @@ pub(in crate::plan) fn remember(seen: &Observation, journal: &mut Journal, moved
     let last_signs = last_signs(seen, now);
     for host in known(seen, journal).into_iter().chain(moved.keys().copied()) {
         let pod = moved.get(&host).cloned().or_else(|| pod_of(journal, host));
-        let record = silent.entry(host).or_insert(Silent { pod: None, since: None, proof: None });
+        let record = silent.entry(host).or_insert(Silent { pod: None, since: None, proof: None, given_up: false });
         record.pod = pod.or(record.pod.take());
     }
     let plan = journal.recovery.as_ref().filter(|recovery| recovery.is_in_force());
     let excluded = plan.map(|recovery| &recovery.plan.excluded);
-    silent.retain(|host, _| !removed.contains(host) || excluded.is_some_and(|excluded| excluded.contains(host)));
+    silent.retain(|host, record| {
+        let is_excluded = excluded.is_some_and(|excluded| excluded.contains(host));
+        !removed.contains(host) || is_excluded || holds_its_pod(journal, *host, record)
+    });
     for (host, record) in &mut silent {
         let last_sign = last_signs.get(host).copied();
         let since = record.since.unwrap_or(now).min(now).max(last_sign.unwrap_or(Timestamp::MIN));
@@ -80,6 +85,11 @@ pub(in crate::plan) fn remember(seen: &Observation, journal: &mut Journal, moved
     }
     silent.retain(|host, record| record.since.is_some() || record.proof.is_some() || has_lost_its_pod(journal, *host, record));
     journal.silent = silent;
+}
+
+/// It is lost with what it had, and no other host has answered in its pod since.
+fn holds_its_pod(journal: &Journal, host: HostId, record: &Silent) -> bool {
+    record.proof.is_some() && record.pod.as_ref().is_some_and(|pod| journal.node(pod).host == Some(host))
 }
 
 /// Another host has answered in its pod since.
@@ -235,6 +245,19 @@ pub(super) fn silent_since(given: &Given<'_>, host: HostId) -> Option<Timestamp>
 
 fn is_declared(given: &Given<'_>, host: HostId) -> bool {
     given.spec.recovery.confirm_dead.iter().any(|dead| dead.host_id == host.to_string())
+}
+
+/// Where hosts were that are removed for ever and proven to be lost with what they had, and where nobody has answered since; each until it
+/// was given up.
+pub(in crate::plan) fn given_up<'a>(given: &Given<'a>) -> Vec<&'a PodName> {
+    let removed = removed(given.seen);
+    let open = given
+        .journal
+        .silent
+        .iter()
+        .filter(|(host, record)| removed.contains(*host) && !record.given_up && holds_its_pod(given.journal, **host, record));
+    let pods = open.filter_map(|(_, record)| record.pod.as_ref());
+    pods.filter(|pod| given.seen.nodes.get(*pod).is_some_and(|view| given.fresh(&view.node).is_err())).collect()
 }
 
 /// The pod in which this host answers, if it does.

@@ -53,6 +53,7 @@ impl Choices {
             pod: self.or(Some(name.clone()), &[None]),
             since: self.or(Some(since), &[None]),
             proof: self.or(Some(proof), &[None]),
+            given_up: self.odd(),
         };
         if !self.odd() {
             case.journal.silent.insert(dead, silent);

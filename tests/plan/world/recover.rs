@@ -2,7 +2,7 @@
 
 use super::{World, host, known, new_node, new_pod, peer};
 use group0_operator::{
-    observe::{Group, Machine, NodeSeen, Part, Peer, PlanState, PodName, PodState, Procedure, StoredPlan, UpgradeState},
+    observe::{Group, HostId, Machine, NodeSeen, Part, Peer, PlanState, PodName, PodState, Procedure, StoredPlan, UpgradeState},
     plan::{Action, Donor, Recovery, RecoveryVerb},
 };
 use std::{
@@ -172,6 +172,22 @@ impl World {
         }
     }
 
+    /// A node in recovery drops its row of the host; any other one has all remove it for ever.
+    pub fn remove_host(&mut self, by: &str, host: HostId) {
+        if self.node(by).evidence.in_recovery {
+            self.node(by).peers.remove(&host);
+            return;
+        }
+        for view in self.seen.nodes.values_mut() {
+            let Part::Known { value: node, .. } = &mut view.node else { continue };
+            node.peers.remove(&host);
+            node.evidence.removed.insert(host);
+            if let Some(group) = &mut node.group {
+                group.voters.remove(&host);
+            }
+        }
+    }
+
     /// What was left of it is taken away.
     pub fn replace(&mut self, name: &PodName) {
         self.fresh(&name.name);
@@ -260,7 +276,7 @@ impl World {
 pub fn ignored(action: &Action) -> String {
     let Action::RemoveHost { ignore, .. } = action else { return String::new() };
     let hosts: Vec<_> = ignore.iter().map(ToString::to_string).collect();
-    format!(", without {}", hosts.join(" and "))
+    if hosts.is_empty() { String::new() } else { format!(", without {}", hosts.join(" and ")) }
 }
 
 /// What is new in the journal of a recovery.
