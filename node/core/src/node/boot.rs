@@ -279,7 +279,9 @@ impl Node {
     fn enter_through_final_member(&mut self, group: GroupId, incarnation: Incarnation) {
         match self.joining.group() {
             Some(ours) if ours != group && incarnation <= self.local.incarnation() => {
-                return self.heard(format!("a final member is in group 0 {group}, which is not newer than {ours}, to which this host was sent"));
+                return self.heard(format!(
+                    "a final member is in group 0 {group}, which is not newer than {ours}, to which this host was sent"
+                ));
             }
             Some(ours) if ours != group => self.leave_former_group(),
             _ => {}

@@ -209,7 +209,9 @@ impl Upgrade {
                 missing.map(|host| WaitingOn::Answer { host, verb: "SchemaCheck" }).collect()
             }
             Phase::AskMembers(round) => round.missing(&view.others()).into_iter().map(ask).collect(),
-            Phase::AwaitMembers => self.awaited(view).difference(&self.synchronized).copied().map(WaitingOn::Synchronize).collect(),
+            Phase::AwaitMembers => {
+                self.awaited(view).difference(&self.synchronized).copied().map(WaitingOn::Synchronize).collect()
+            }
             Phase::Confirm(confirm) => {
                 let barrier = (!confirm.barrier_passed).then_some(WaitingOn::ReadBarrier);
                 let behind = confirm.members.difference(&confirm.equal).copied().map(WaitingOn::SchemaAgreement);

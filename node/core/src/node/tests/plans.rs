@@ -3,7 +3,10 @@
 use super::{
     agree, has_table,
     newcomers::{three_and_a_fourth, three_final},
-    recovery::restart, report, upgrade, upgraded, with_keyspace, world::World};
+    recovery::restart,
+    report, upgrade, upgraded, with_keyspace,
+    world::World,
+};
 use crate::{
     ids::{HostId, Incarnation},
     io::{AdminReply, AdminRequest, Order, Point, RecoveryPlan, RecoveryStep},
