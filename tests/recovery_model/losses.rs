@@ -37,16 +37,17 @@ pub fn the_final_one() -> Setup {
     Setup { lost: 0b100, is_final: 0b100, terms: 2, left: Left { losses: 1, changes: 1, ..Left::default() }, ..Setup::default() }
 }
 
+/// What it has acknowledged may be in the log of a survivor only (62).
 #[test]
 fn one_is_lost() {
     let reaches = vec!["recovered", "acknowledged in a log only", "half a fence"];
     holds("one is lost", Setup { reaches, ..the_final_one() });
 }
 
-/// It had been away only, and comes back at any point; perhaps it is lost after all.
+/// It had been away only, and comes back at any point; perhaps it is lost after all (63, 64, 77, 78).
 #[test]
 fn one_comes_back() {
-    let reaches = vec!["recovered", "withdrawn and whole", "back when it is removed", "two plans"];
+    let reaches = vec!["recovered", "half a fence", "withdrawn and whole", "back when it is removed", "two plans"];
     let setup = the_final_one();
     let left = Left { losses: 2, returns: 1, ..setup.left };
     holds("one comes back", Setup { left, reaches, ..setup });
@@ -74,6 +75,49 @@ fn another_operator() {
 fn two_are_lost() {
     let reaches = vec!["recovered", "withdrawn and whole", "back when it is removed"];
     holds("two are lost", Setup { reaches, ..two_of_three() });
+}
+
+/// The same, and the survivor crashes at any point.
+#[test]
+fn two_are_lost_and_the_survivor_crashes() {
+    let setup = two_of_three();
+    let left = Left { crashes: 1, ..setup.left };
+    holds("two are lost, and the survivor crashes", Setup { left, ..setup });
+}
+
+/// The same, and another operator takes over at any point.
+#[test]
+fn two_are_lost_and_another_operator_takes_over() {
+    let setup = two_of_three();
+    let left = Left { successors: 1, ..setup.left };
+    holds("two are lost, and another operator takes over", Setup { left, ..setup });
+}
+
+/// It comes back at any point, and a survivor crashes at any point.
+#[test]
+fn one_comes_back_and_a_survivor_crashes() {
+    let setup = the_final_one();
+    let left = Left { returns: 1, crashes: 1, changes: 0, ..setup.left };
+    let reaches = vec!["recovered", "withdrawn and whole", "back when it is removed"];
+    holds("one comes back, and a survivor crashes", Setup { left, terms: 1, reaches, ..setup });
+}
+
+/// It comes back at any point, and another operator takes over at any point.
+#[test]
+fn one_comes_back_under_another_operator() {
+    let setup = the_final_one();
+    let left = Left { returns: 1, successors: 1, changes: 0, ..setup.left };
+    let reaches = vec!["recovered", "withdrawn and whole", "back when it is removed"];
+    holds("one comes back under another operator", Setup { left, terms: 1, reaches, ..setup });
+}
+
+/// Nobody is final when one is lost, or one is at that moment (46).
+#[test]
+fn one_is_lost_while_all_synchronize() {
+    let setup = the_final_one();
+    let left = Left { returns: 1, ..setup.left };
+    let reaches = vec!["recovered", "withdrawn and whole", "back when it is removed"];
+    holds("one is lost while all synchronize", Setup { left, is_final: 0, reaches, ..setup });
 }
 
 /// Two of three that are final are away, and may come back.

@@ -151,7 +151,7 @@ fn make(setup: &Setup, operator: &Operator, world: &mut World, step: &Move) {
         }
         Move::Crash(at) => {
             world.left.crashes -= 1;
-            verbs::crash(setup, world, *at);
+            verbs::crash(world, *at);
         }
         Move::Start(at) => verbs::start(world, *at),
         Move::Group(step) => group::make(setup, world, *step),

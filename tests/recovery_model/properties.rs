@@ -2,10 +2,11 @@
 
 use crate::{
     search::Search,
-    world::{Breach, FORMER, Group, Setup, World, places},
+    world::{Breach, FORMER, Group, NODES, Node, Setup, World, places},
 };
 use group0_core::{recovery::Record, status::PlanState, upgrade::Stage};
 use stateright::Property;
+use std::sync::Arc;
 
 /// The invariants.
 pub fn always() -> Vec<Property<Search>> {
@@ -63,11 +64,15 @@ fn one_group(_: &Search, world: &World) -> bool {
     groups().all(|a| groups().all(|b| differ(a, b)))
 }
 
-/// Of what was acknowledged by a majority without any survivor nothing is demanded but that which a survivor had.
+/// Of what was acknowledged by a majority without any survivor nothing is demanded but that which a survivor had. Where the former
+/// group goes on, it may be in a log still.
 fn nothing_lost(search: &Search, world: &World) -> bool {
-    let owed = if search.setup.loses_a_minority() { world.acknowledged } else { world.acknowledged & world.saved };
-    !(is_goal(&search.setup, world) && is_recovered(world))
-        || search.setup.survivors().all(|at| owed & !world.nodes[at].schema == 0)
+    let setup = &search.setup;
+    let owed = if setup.loses_a_minority() { world.acknowledged } else { world.acknowledged & world.saved };
+    let has = |node: &Arc<Node>| owed & !node.schema == 0;
+    let had = who_go_on(setup, world).fold(0, |rows, node| rows | node.schema | node.logged());
+    let is_there = if is_recovered(world) { who_go_on(setup, world).all(has) } else { owed & !had == 0 };
+    !is_goal(setup, world) || is_there
 }
 
 fn no_removed_is_believed(_: &Search, world: &World) -> bool {
@@ -85,24 +90,20 @@ fn no_way_back(_: &Search, world: &World) -> bool {
     !(journalled || group_is_forgotten && records().any(is_withdrawn))
 }
 
-/// Where everything should end: whoever is not lost, or has come back in time, is final in one group, and no plan is open.
+/// Who is not lost, or has come back in time.
+fn who_go_on<'a>(setup: &'a Setup, world: &'a World) -> impl Iterator<Item = &'a Arc<Node>> {
+    let is_back = !world.is_cut && !is_recovered(world);
+    (0..NODES).filter(move |at| is_back || setup.lost & 1 << at == 0).map(|at| &world.nodes[at])
+}
+
+/// Where everything should end: all who go on are final in one group that has a majority, and no plan is open.
 pub fn is_goal(setup: &Setup, world: &World) -> bool {
-    let goes_on = |at: &usize| setup.lost & 1 << at == 0 || !world.is_cut && !is_recovered(world);
-    let nodes = || (0..crate::world::NODES).filter(goes_on).map(|at| &world.nodes[at]);
+    let nodes = || who_go_on(setup, world);
     let is_open = |record: &Record| !matches!(record.stored.state, PlanState::Done | PlanState::Withdrawn);
     let is_over = world.journal.recovery.as_ref().is_none_or(|recovery| recovery.ended_at.is_some());
     let is_final = nodes().all(|node| node.is_in_service() && node.stage == Stage::UsePostRaft && node.group.is_some());
     let is_closed = nodes().all(|node| !node.plan.as_deref().is_some_and(is_open));
     let is_one = nodes().zip(nodes().skip(1)).all(|(one, other)| one.group == other.group);
-    world.orders.is_empty()
-        && is_over
-        && is_final
-        && is_closed
-        && is_one
-        && (setup.loses_a_minority() || !is_quorum_lost(setup, world))
-}
-
-/// A final node of the former group alone is no end.
-fn is_quorum_lost(_: &Setup, world: &World) -> bool {
-    world.is_cut && !is_recovered(world)
+    let has_majority = is_recovered(world) || !world.is_cut || setup.loses_a_minority();
+    world.orders.is_empty() && is_over && is_final && is_closed && is_one && has_majority
 }

@@ -180,7 +180,7 @@ impl Said {
             mode: process.mode,
             pulled: process.pulled,
             up: [0, 1, 2].map(sees_up),
-            heard: if setup.obeys(Rule::LifeIsTold) { process.heard } else { [None; NODES] },
+            heard: process.heard,
         })
     }
 

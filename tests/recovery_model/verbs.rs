@@ -23,24 +23,20 @@ pub fn start(world: &mut World, at: Place) {
 }
 
 /// The process ends.
-pub fn crash(setup: &Setup, world: &mut World, at: Place) {
-    let node = world.node_mut(at);
-    node.process = None;
-    if !setup.obeys(Rule::PlanIsDurable) {
-        node.plan = None;
-    }
+pub fn crash(world: &mut World, at: Place) {
+    world.node_mut(at).process = None;
 }
 
 /// The order arrives. One that is refused, or cannot arrive, changes nothing.
 pub fn act(setup: &Setup, world: &mut World, order: &Order) {
     let at = order.at();
     let is_away = world.is_cut && setup.lost & 1 << at != 0;
-    let is_old = order.epoch < world.nodes[at].epoch && setup.obeys(Rule::EpochIsChecked);
+    let is_old = order.epoch < world.nodes[at].epoch;
     if is_away || is_old || !world.nodes[at].is_up() {
         return;
     }
     match &order.action {
-        Action::ClaimEpoch { .. } => claim(setup, world, at, order.epoch),
+        Action::ClaimEpoch { .. } => claim(world, at, order.epoch),
         Action::Restart { generation, .. } if *generation == u64::from(world.nodes[at].generation) => start(world, at),
         Action::Restart { .. } => {}
         Action::Recover { plan, verb, .. } => recover(setup, world, at, *plan, &step(*verb, order)),
@@ -49,9 +45,9 @@ pub fn act(setup: &Setup, world: &mut World, order: &Order) {
 }
 
 /// What operators before that one order there is refused from now on.
-fn claim(setup: &Setup, world: &mut World, at: Place, epoch: u64) {
+fn claim(world: &mut World, at: Place, epoch: u64) {
     world.node_mut(at).epoch = epoch;
-    let is_refused = |order: &Order| order.epoch < epoch && order.at() == at && setup.obeys(Rule::EpochIsChecked);
+    let is_refused = |order: &Order| order.epoch < epoch && order.at() == at;
     world.late.retain(|order| !is_refused(order));
 }
 

@@ -75,12 +75,6 @@ pub enum Rule {
     NewIncarnation,
     /// Who is removed is not believed.
     RemovedAreRefused,
-    /// Nodes refuse what an operator orders whose successor has come.
-    EpochIsChecked,
-    /// Signs of life of those whom a plan gives up are told.
-    LifeIsTold,
-    /// What was stored is there after a crash.
-    PlanIsDurable,
 }
 
 /// Everything.
@@ -257,7 +251,7 @@ impl Setup {
 
     /// Whether the others are a majority without the lost.
     pub fn loses_a_minority(&self) -> bool {
-        self.lost.count_ones() == 1
+        self.lost.is_power_of_two()
     }
 }
 
