@@ -120,6 +120,13 @@ fn one_is_lost_while_all_synchronize() {
     holds("one is lost while all synchronize", Setup { left, is_final: 0, reaches, ..setup });
 }
 
+/// The same with a crash and a takeover, when nobody is final: a survivor in recovery may be down when its plan is withdrawn.
+#[test]
+fn one_comes_back_while_a_survivor_is_down() {
+    let left = Left { losses: 1, returns: 1, crashes: 1, successors: 1, ..Left::default() };
+    holds("one comes back while a survivor is down", Setup { is_final: 0, terms: 1, left, ..the_final_one() });
+}
+
 /// Two of three that are final are away, and may come back.
 pub fn two_of_three() -> Setup {
     let left = Left { losses: 1, returns: 1, changes: 1, old_changes: 1, ..Left::default() };

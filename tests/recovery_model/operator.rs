@@ -4,8 +4,7 @@ use crate::{
     seen,
     world::{Breach, Hashed, Order, Setup, World},
 };
-use group0_operator::plan::{Action, Intent, Journal, Plan, Progress, check, plan, stall::Class};
-use k8s_openapi::jiff::Timestamp;
+use group0_operator::plan::{Action, Intent, Journal, Plan, check, plan};
 use std::{
     collections::HashMap,
     hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher},
@@ -54,28 +53,16 @@ impl Operator {
     }
 }
 
-/// Time moves only when the lost go or come, so that of progress nothing need be remembered.
+/// Time moves only when the lost go or come, so that of progress nothing need be remembered, and nothing is ever called a stall that is
+/// not one at once.
 fn decide(sight: &seen::Sight, before: &Journal) -> Decision {
     let (spec, observation, now) = (seen::spec(), sight.observation(), sight.now());
-    let mut planned = plan(&spec, &observation, before, now);
-    let progress = planned.journal.progress.take();
-    if planned.actions.is_empty() && planned.journal == *before {
-        planned = after_a_while(sight, before, progress).unwrap_or(planned);
-    }
+    let planned = plan(&spec, &observation, before, now);
     let violations = check::audit(&spec, &observation, before, &planned, now);
     let Plan { actions, mut journal, .. } = planned;
+    journal.progress = None;
     let intend = |action: &Action| Intent { action: action.clone(), epoch: journal.epoch, at: now };
     let intents: Vec<_> = actions.iter().filter(|action| action.is_harmful_when_late()).map(intend).collect();
     journal.intents.extend(intents);
     Decision { journal: journal.into(), actions, is_sound: violations.is_empty() }
-}
-
-/// Where there is nothing to do, nothing is done for long, which the planner calls a stall. What it does about one matters here if a
-/// node is still in recovery when its plan is withdrawn.
-fn after_a_while(sight: &seen::Sight, before: &Journal, progress: Option<Progress>) -> Option<Plan> {
-    let progress = progress.map(|progress| Progress { since: Timestamp::UNIX_EPOCH, ..progress });
-    let mut planned = plan(&seen::spec(), &sight.observation(), &Journal { progress, ..before.clone() }, sight.now());
-    planned.journal.progress = None;
-    let class = planned.report.stall.as_ref().map(|stall| stall.class);
-    (class == Some(Class::StrayRecovery)).then_some(planned)
 }
