@@ -5,7 +5,7 @@
 
 use crate::{
     observe::{HostId, Machine, NodeSeen, NodeView, Observation, Part, Pod, PodName},
-    plan::{Given, Journal, LOOK_EVERY, health::signed},
+    plan::{Given, Journal, health::signed},
 };
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
@@ -62,10 +62,11 @@ impl Dead {
 }
 
 /// Brings the journal up to what is seen. `moved` are hosts whose pod another one has taken over since the last look.
-pub(in crate::plan) fn remember(seen: &Observation, journal: &mut Journal, moved: &BTreeMap<HostId, PodName>, now: Timestamp) {
+pub(in crate::plan) fn remember(given: &Given<'_>, journal: &mut Journal, moved: &BTreeMap<HostId, PodName>) {
+    let (seen, now) = (given.seen, given.now);
     let mut silent = std::mem::take(&mut journal.silent);
     let removed = removed(seen);
-    let last_signs = last_signs(seen, now);
+    let last_signs = last_signs(given);
     for host in known(seen, journal).into_iter().chain(moved.keys().copied()) {
         let pod = moved.get(&host).cloned().or_else(|| pod_of(journal, host));
         let record = silent.entry(host).or_insert(Silent { pod: None, since: None, proof: None, given_up: false });
@@ -123,17 +124,18 @@ fn told<'a>(nodes: impl Iterator<Item = &'a NodeSeen>) -> impl Iterator<Item = H
 }
 
 /// When each host last showed a sign of life that is known of: now, if it answers or is seen up.
-fn last_signs(seen: &Observation, now: Timestamp) -> BTreeMap<HostId, Timestamp> {
+fn last_signs(given: &Given<'_>) -> BTreeMap<HostId, Timestamp> {
+    let now = given.now;
     let mut signs = BTreeMap::new();
     let mut sign = |host: HostId, ago: SignedDuration| {
         let at = now.saturating_sub(ago).unwrap_or(Timestamp::MIN).min(now);
         let last = signs.entry(host).or_insert(at);
         *last = at.max(*last);
     };
-    for view in seen.nodes.values() {
+    for view in given.seen.nodes.values() {
         let Part::Known { value: node, age } = &view.node else { continue };
-        // An answer is as good as one of this moment until the next one is due; after that it tells of the past.
-        let ago = if *age <= LOOK_EVERY { SignedDuration::ZERO } else { *age };
+        // A fresh answer is as good as one of this moment; an older one tells of the past.
+        let ago = if given.fresh(&view.node).is_ok() { SignedDuration::ZERO } else { *age };
         sign(node.host, ago);
         node.peers.iter().filter(|(_, peer)| peer.up).for_each(|(host, _)| sign(*host, ago));
         node.evidence.heard.iter().for_each(|(host, ago)| sign(*host, ago.saturating_add(*age)));
