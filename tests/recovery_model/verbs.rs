@@ -40,6 +40,8 @@ pub fn act(setup: &Setup, world: &mut World, order: &Order) {
         Action::Restart { generation, .. } if *generation == u64::from(world.nodes[at].generation) => start(world, at),
         Action::Restart { .. } => {}
         Action::Recover { plan, verb, .. } => recover(setup, world, at, *plan, &step(*verb, order)),
+        // The group goes on without the lost: how it removes them is no part of this.
+        Action::RemoveHost { .. } => {}
         other => panic!("that is no part of a recovery: {other}"),
     }
 }

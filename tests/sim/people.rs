@@ -254,15 +254,17 @@ impl People {
                 spec.recovery.approved_plan_hash = if self.dice.chance(200_000) { Some("another".into()) } else { hash };
             }
             (_, "NotProvenDead") => self.confirm_dead(&mut spec, status),
-            (_, "PodNotReady" | "NodeUnknown" | "PodDown") => {
-                if status.stall.as_ref().is_some_and(|stall| stall.evidence.contains("confirmDead")) {
-                    self.confirm_dead(&mut spec, status);
-                }
+            (_, "PodNotReady" | "NodeUnknown" | "PodDown")
+                if status.stall.as_ref().is_some_and(|stall| stall.evidence.contains("confirmDead")) =>
+            {
+                self.confirm_dead(&mut spec, status);
             }
             (_, "ExcludedAlive") => {
                 let alive = status.nodes.iter().filter(|node| node.blocked_by == blocked_by);
                 let pids: Vec<_> = alive.filter_map(|node| self.pid_of(&node.pod_name)).collect();
-                pids.into_iter().for_each(|pid| self.act(Deed::Discard(pid), out));
+                for pid in pids {
+                    self.act(Deed::Discard(pid), out);
+                }
             }
             (_, "ReplaceLost") => self.replace_lost(moment, status, out),
             (_, "AwaitingApproval") => spec.approved_run_id = Some(status.run_id.clone()),

@@ -234,7 +234,7 @@ impl Swarm {
         let mut lost: Vec<_> = (0..count).map(|_| nodes.remove(dice.index(nodes.len()))).collect();
         let more = dice.time(Duration::ZERO..Duration::from_secs(40));
         let another = (nodes.len() > 1 && dice.chance(300_000)).then(|| (more, nodes.remove(0)));
-        let back = dice.time(Duration::ZERO..Duration::from_secs(60));
+        let back = dice.time(Duration::ZERO..Duration::from_mins(1));
         let returns = dice.chance(300_000).then_some(back);
         lost.sort_unstable();
         Some(Disaster { lost, is_early, another, returns })
