@@ -61,6 +61,8 @@ pub struct NodeProcess {
     is_gone: bool,
     /// Who was here before its machine was lost for good.
     former: Option<HostId>,
+    /// Who was here last.
+    last: Option<HostId>,
     /// Points at which it has crashed: a second time proves little.
     struck: BTreeSet<(Point, bool)>,
 }
@@ -115,6 +117,7 @@ impl NodeProcess {
             life: None,
             is_gone: false,
             former: None,
+            last: None,
             struck: BTreeSet::new(),
         }
     }
@@ -131,9 +134,9 @@ impl NodeProcess {
     }
 
     /// The machine is another one, and whoever starts here another host that takes nobody's place.
-    pub fn renew(&mut self, host: Option<HostId>) {
+    pub fn renew(&mut self) {
         self.store = if self.store.is_torn() { Store::redb() } else { Store::default() };
-        self.former = host.or(self.former);
+        self.former = self.last;
     }
 
     /// Whether it has left the cluster.
@@ -299,11 +302,12 @@ impl NodeProcess {
         }
     }
 
-    fn is_durable(&self, moment: Moment<'_>, persist: Persist, changes: Vec<Change>, out: &mut Outbox) {
+    fn is_durable(&mut self, moment: Moment<'_>, persist: Persist, changes: Vec<Change>, out: &mut Outbox) {
         if persist.writes.is_empty() && changes.is_empty() {
             return;
         }
         let Some(life) = &self.life else { return };
+        self.last = Some(life.node.host());
         let replaces = self.template.replaces.as_ref().map(|replaced| replaced.host).or(self.former);
         let turn = Turn { replaces, ..Turn::of(self.pid, &self.name, moment.now, &life.node, persist, changes) };
         out.notes.push(Note::Turn(Box::new(turn)));

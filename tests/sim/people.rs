@@ -229,7 +229,12 @@ impl People {
         if self.aftermath.iter().any(|(_, deed)| matches!(deed, Deed::Return(_))) {
             return;
         }
-        let unproven = status.silent.iter().filter(|host| host.gone.is_empty() && self.lost_hosts.contains(&host.host_id));
+        let evidence = status.stall.as_ref().and_then(|stall| Some(stall.evidence.split_once("other hosts answer")?.1));
+        let guards = status.recovery.iter().flat_map(|recovery| &recovery.blocked_by).map(String::as_str);
+        let displaced: Vec<_> =
+            evidence.into_iter().chain(guards.filter(|guard| guard.contains("another host answers"))).collect();
+        let is_known = |host: &str| self.lost_hosts.contains(host) || displaced.iter().any(|text| text.contains(host));
+        let unproven = status.silent.iter().filter(|host| host.gone.is_empty() && is_known(&host.host_id));
         let declare = |host: &SilentStatus| ConfirmedDead { host_id: host.host_id.clone(), reason: "it has burnt down".into() };
         spec.recovery.confirm_dead = unproven.map(declare).collect();
     }
@@ -248,7 +253,7 @@ impl People {
         match (status.phase, blocked_by) {
             (Phase::Cancelled, _) | (_, "CancelRefused") => spec.cancel = false,
             (_, "LeftoverRun") => spec.cancel = true,
-            (Phase::Stalled | Phase::Recovering, "AwaitingApproval" | "SurvivorLost" | "Returned") => {
+            (Phase::Stalled | Phase::Recovering, "AwaitingApproval" | "SurvivorLost" | "DonorLost" | "Returned") => {
                 let hash = status.recovery.as_ref().map(|recovery| recovery.plan_hash.clone());
                 // People mistake one plan for another.
                 spec.recovery.approved_plan_hash = if self.dice.chance(200_000) { Some("another".into()) } else { hash };

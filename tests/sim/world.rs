@@ -2,7 +2,7 @@
 
 use crate::{
     administrator::Administrator,
-    clients::{Client, Plan},
+    clients::{Client, KEPT, Plan},
     dice::Dice,
     events::Events,
     invariants::{self, Act, Invariants, Scene},
@@ -19,13 +19,11 @@ use crate::{
     trouble::{Action, Trouble},
 };
 use group0_core::{
-    ids::HostId,
     io::{Point, Settings},
-    node::Node,
     schema::{Rows, Schema},
 };
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::{Ipv4Addr, SocketAddr},
     ops::Range,
     time::Duration,
@@ -125,8 +123,13 @@ pub struct World {
     saved: Option<Rows>,
     /// Whether there was one.
     had_disaster: bool,
-    /// Who was on each machine that is lost.
-    lost: BTreeMap<Pid, Option<HostId>>,
+    /// Whether a recovery has come to its point of no return.
+    has_recovered: bool,
+    /// Whether somebody who was lost came back. Whom a recovery has given up may go on as the former cluster, and whoever asks there is told
+    /// of that one.
+    has_returned: bool,
+    /// Whose machine is lost.
+    lost: BTreeSet<Pid>,
 }
 
 fn address(index: usize, generation: u16) -> SocketAddr {
@@ -216,7 +219,9 @@ impl World {
             moves: 0,
             saved: None,
             had_disaster: false,
-            lost: BTreeMap::new(),
+            has_recovered: false,
+            has_returned: false,
+            lost: BTreeSet::new(),
             swarm,
         }
     }
@@ -317,7 +322,7 @@ impl World {
             schemas.push((name, core.rows().clone()));
         }
         if let Some(why) = wrong.first() {
-            self.violated("S5 acknowledged changes are kept", why.clone());
+            self.violated(KEPT, why.clone());
         }
         if let Err((what, why)) = self.invariants.at_end(&schemas) {
             self.violated(what, why);
@@ -446,6 +451,7 @@ impl World {
             Note::Event(name) => self.events.count(&name),
             Note::Act(act) => self.acted(&act),
             Note::Told(operation) => self.invariants.on_told(&operation, &mut self.events),
+            Note::Violation(KEPT, _) if self.has_returned && self.has_recovered => {}
             Note::Violation(what, why) => self.violated(what, why),
         }
     }
@@ -455,7 +461,7 @@ impl World {
         let now = self.now;
         let Some(kubernetes) = self.kubernetes() else { return };
         let (object, made, serving) = (kubernetes.object().cloned(), kubernetes.made(), kubernetes.serving());
-        let scene = Scene { now, object: object.as_ref(), made, serving: &serving };
+        let scene = Scene { now, object: object.as_ref(), made, serving: &serving, lost: &self.lost };
         self.log.line(now, format_args!("{act}"));
         if let Act::Evicted { node, .. } = act {
             self.evictions.push((now, *node));
@@ -491,6 +497,7 @@ impl World {
         if let Err((what, why)) = self.invariants.on_turn(turn, &mut self.events) {
             self.violated(what, why);
         }
+        self.has_recovered |= turn.passes(Point::GroupForgotten);
         if turn.passes(Point::Proceed) {
             self.acted(&Act::Proceeded { node: pid });
         }
@@ -508,7 +515,7 @@ impl World {
         }
         if is_node {
             self.tell_kubelet(pid, Kubelet::Started);
-            self.lost.remove(&pid);
+            self.has_returned |= self.lost.remove(&pid);
         }
         self.slots[pid].life += 1;
         self.slots[pid].is_alive = true;
@@ -583,9 +590,9 @@ impl World {
             }
             Order::Destroy { ref nodes } => self.destroy(nodes),
             Order::Renew { node } => {
-                let host = self.lost.remove(&node).flatten();
+                self.lost.remove(&node);
                 if let Some(process) = self.slots[node].process.node() {
-                    process.renew(host);
+                    process.renew();
                 }
             }
             Order::Isolate { node, long } => self.go_wrong(Action::Isolate(node, long)),
@@ -597,9 +604,8 @@ impl World {
     fn destroy(&mut self, nodes: &[Pid]) {
         self.events.count("disaster");
         for pid in nodes {
-            let host = self.slots[*pid].process.node().and_then(|node| node.core().map(Node::host));
             self.end(*pid, &End::Crash("its machine is destroyed".into()));
-            self.lost.insert(*pid, host);
+            self.lost.insert(*pid);
         }
         self.had_disaster = true;
         self.saved = self.merged_rows();
@@ -608,7 +614,7 @@ impl World {
     /// What all nodes have that are not lost; nothing if one of them does not run.
     fn merged_rows(&mut self) -> Option<Rows> {
         let mut merged = Schema::default();
-        for pid in (0..self.swarm.nodes).filter(|pid| !self.lost.contains_key(pid)).collect::<Vec<_>>() {
+        for pid in (0..self.swarm.nodes).filter(|pid| !self.lost.contains(pid)).collect::<Vec<_>>() {
             let rows = self.slots[pid].process.node()?.core()?.schema().rows().clone();
             let _ = merged.merge(&rows);
         }

@@ -1,6 +1,6 @@
 //! The survivors of a plan as they are seen now.
 
-use super::Recovery;
+use super::{Recovery, hosts};
 use crate::{
     observe::{HostId, PlanState, StoredPlan, UpgradeState},
     plan::{Given, WaitingFor, health::Member},
@@ -20,10 +20,12 @@ pub(super) struct Scene<'a> {
 impl<'a> Scene<'a> {
     /// The point of no return is past when one has passed it, whatever the journal says.
     pub fn of(given: &'a Given<'a>, recovery: &Recovery) -> Self {
-        let survivors = answering(given);
+        let (survivors, dead) = (answering(given), hosts::dead(given));
         let survivors: BTreeMap<_, _> =
             survivors.into_iter().filter(|(host, _)| recovery.plan.survivors.contains(host)).collect();
-        let absent = recovery.plan.survivors.iter().filter(|host| !survivors.contains_key(host));
+        // Once all is verified, nothing is left for a survivor to do that is lost since.
+        let is_of_no_matter = |host: &HostId| recovery.verified_at.is_some() && dead.iter().any(|dead| dead.host == *host);
+        let absent = recovery.plan.survivors.iter().filter(|host| !survivors.contains_key(host) && !is_of_no_matter(host));
         let missing = absent.map(|host| absence(given, *host)).collect();
         let mut scene = Self { given, recovery: recovery.clone(), survivors, missing };
         if scene.members().any(|member| scene.has_reset(member)) {
