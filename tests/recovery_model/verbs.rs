@@ -38,10 +38,9 @@ pub fn act(setup: &Setup, world: &mut World, order: &Order) {
     match &order.action {
         Action::ClaimEpoch { .. } => claim(world, at, order.epoch),
         Action::Restart { generation, .. } if *generation == u64::from(world.nodes[at].generation) => start(world, at),
-        Action::Restart { .. } => {}
+        // How a group that goes on removes the lost is no part of this.
+        Action::Restart { .. } | Action::RemoveHost { .. } => {}
         Action::Recover { plan, verb, .. } => recover(setup, world, at, *plan, &step(*verb, order)),
-        // The group goes on without the lost: how it removes them is no part of this.
-        Action::RemoveHost { .. } => {}
         other => panic!("that is no part of a recovery: {other}"),
     }
 }
