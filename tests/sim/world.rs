@@ -290,7 +290,9 @@ impl World {
     }
 
     fn is_done(&self) -> Result<(), String> {
-        let waits: Vec<String> = self.slots.iter().filter_map(|slot| slot.process.is_done().err()).collect();
+        let stands_still = |slot: &&Slot| slot.paused.is_some().then(|| format!("{} stands still", slot.process.name()));
+        let unfinished = self.slots.iter().filter_map(|slot| slot.process.is_done().err());
+        let waits: Vec<String> = unfinished.chain(self.slots.iter().filter_map(|slot| stands_still(&slot))).collect();
         if waits.is_empty() { Ok(()) } else { Err(waits.join("\n  ")) }
     }
 
