@@ -208,13 +208,19 @@ impl Audit<'_> {
         harms.then(|| format!("it acts while this may still take place: {}", open.action))
     }
 
-    /// What was begun on a pod that is none of a recovery's survivors may never be known to be over: it is what is recovered from.
+    /// What was begun on a pod that is none of a recovery's survivors may never be known to be over: it is what is recovered from. Nor may
+    /// what was begun where the host is silent, and proven or declared to be lost.
     fn is_of_the_lost(&self, action: &Action) -> bool {
-        let recovery = self.plan.journal.recovery.as_ref().filter(|recovery| recovery.is_in_force());
-        let host = |pod: &PodName| self.plan.journal.nodes.get(pod).and_then(|node| node.host);
-        recovery
-            .zip(action.pod())
-            .is_some_and(|(recovery, pod)| host(pod).is_none_or(|it| !recovery.plan.survivors.contains(&it)))
+        let journal = &self.plan.journal;
+        let Some(host) = action.pod().map(|pod| journal.nodes.get(pod).and_then(|node| node.host)) else { return false };
+        let recovery = journal.recovery.as_ref().filter(|recovery| recovery.is_in_force());
+        let is_none_of_ours = recovery.is_some_and(|it| host.is_none_or(|host| !it.plan.survivors.contains(&host)));
+        let is_declared = |host: HostId| self.spec.recovery.confirm_dead.iter().any(|dead| dead.host_id == host.to_string());
+        let is_lost = host.is_some_and(|host| {
+            let record = journal.silent.get(&host).filter(|record| record.since.is_some());
+            record.is_some_and(|record| record.proof.is_some() || is_declared(host))
+        });
+        is_none_of_ours || is_lost
     }
 
     /// The journal does not forget what cannot be undone, and changes neither run nor epoch.

@@ -45,6 +45,14 @@ pub(super) fn voters<'a>(given: &Given<'a>) -> Option<&'a BTreeSet<HostId>> {
     nodes(given).filter_map(|(_, node)| node.group.as_ref()).map(|group| &group.voters).max_by_key(|voters| voters.len())
 }
 
+/// Whether a majority of the group's voters answers and is final: it goes on, whatever becomes of the others.
+pub(super) fn goes_on(given: &Given<'_>) -> bool {
+    let is_final = |node: &NodeSeen| node.state == UpgradeState::PostRaft;
+    voters(given).is_some_and(|voters| {
+        nodes(given).filter(|(_, node)| is_final(node) && voters.contains(&node.host)).count() * 2 > voters.len()
+    })
+}
+
 /// While no node is final all are needed. Afterwards a majority of the voters is, and if it answers, the others need not come back.
 fn losses(given: &Given<'_>, plan: &Plan) -> Option<(Class, String)> {
     let dead = hosts::dead(given);

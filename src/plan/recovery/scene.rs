@@ -3,7 +3,7 @@
 use super::{Recovery, hosts};
 use crate::{
     observe::{HostId, PlanState, StoredPlan, UpgradeState},
-    plan::{Given, WaitingFor, health::Member},
+    plan::{Given, WaitingFor, evidence, health::Member},
 };
 use std::collections::BTreeMap;
 
@@ -23,8 +23,10 @@ impl<'a> Scene<'a> {
         let (survivors, dead) = (answering(given), hosts::dead(given));
         let survivors: BTreeMap<_, _> =
             survivors.into_iter().filter(|(host, _)| recovery.plan.survivors.contains(host)).collect();
-        // Once all is verified, nothing is left for a survivor to do that is lost since.
-        let is_of_no_matter = |host: &HostId| recovery.verified_at.is_some() && dead.iter().any(|dead| dead.host == *host);
+        // Once the new group goes on, a survivor that is lost since is a member that it can do without, and nothing is left for it to do.
+        let has_new_group = recovery.reset_at.is_some() && evidence::goes_on(given);
+        let needs_nobody = recovery.verified_at.is_some() || has_new_group;
+        let is_of_no_matter = |host: &HostId| needs_nobody && dead.iter().any(|dead| dead.host == *host);
         let absent = recovery.plan.survivors.iter().filter(|host| !survivors.contains_key(host) && !is_of_no_matter(host));
         let missing = absent.map(|host| absence(given, *host)).collect();
         let mut scene = Self { given, recovery: recovery.clone(), survivors, missing };

@@ -4,7 +4,7 @@ use super::{Because, Donor, Event, Recovery, Step, Why, freeze, hosts, report, s
 use crate::{
     crd::RecoveryMode,
     observe::{HostId, PlanState, PodName, Position},
-    plan::{Action, Given, Intent, Plan, RecoveryVerb, WaitingFor, forming, guard, health::Member},
+    plan::{Action, Given, Intent, Plan, RecoveryVerb, WaitingFor, evidence, forming, guard, health::Member},
 };
 use std::cmp::Reverse;
 
@@ -91,7 +91,7 @@ fn other_plan(scene: &Scene<'_>) -> Option<Plan> {
 /// and nothing can be taken back any more, one has come back that this one gives up.
 fn successor(scene: &Scene<'_>) -> Option<Plan> {
     let (given, recovery) = (scene.given, &scene.recovery);
-    if recovery.verified_at.is_some() || recovery.withdrawn.is_some() {
+    if recovery.verified_at.is_some() || recovery.withdrawn.is_some() || evidence::goes_on(given) {
         return None;
     }
     let because = lost(scene).or_else(|| returned(scene))?;
