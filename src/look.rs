@@ -166,6 +166,8 @@ fn note_done(journal: &mut Journal, action: &Action) {
         }
         Action::Replace { node, .. } => {
             journal.recovery.iter_mut().for_each(|recovery| recovery.replaced.extend([node.clone()]));
+            let were_there = journal.silent.values_mut().filter(|silent| silent.pod.as_ref() == Some(node));
+            were_there.for_each(|silent| silent.given_up = true);
         }
         Action::TouchSet { set, .. } => journal.intents.retain(|intent| intent.action != Action::lost_template(set)),
         _ => {}

@@ -288,6 +288,9 @@ pub struct SilentStatus {
     /// When.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gone_at: Option<Time>,
+    /// Whether its pod and volume were given up, so that another host boots there.
+    #[serde(default)]
+    pub given_up: bool,
 }
 
 /// A run or a recovery that has ended.

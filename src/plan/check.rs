@@ -5,7 +5,7 @@
 use super::{Action, Journal, Plan, recovery};
 use crate::{
     crd::{Group0UpgradeSpec, Mode},
-    observe::{NodeView, Observation, Part, PodName, PodState, UpgradeState},
+    observe::{HostId, NodeView, Observation, Part, PodName, PodState, UpgradeState},
 };
 use k8s_openapi::jiff::Timestamp;
 
@@ -21,6 +21,8 @@ pub fn audit(spec: &Group0UpgradeSpec, seen: &Observation, before: &Journal, pla
         audit.no_return_is_earned(),
         audit.proceeds_after_no_return(),
         audit.only_when_followed(),
+        audit.only_the_lost_are_removed(),
+        audit.nobodys_place_is_given_up(),
         audit.nothing_while_something_is_open(),
         audit.the_past_stays(),
     ];
@@ -173,6 +175,32 @@ impl Audit<'_> {
         })
     }
 
+    /// Those whom the plan of a recovery gives up.
+    fn is_excluded(&self, host: HostId) -> bool {
+        self.plan.journal.recovery.as_ref().is_some_and(|recovery| recovery.plan.excluded.contains(&host))
+    }
+
+    /// Only who shows no sign of life and is proven to be lost is removed; in a recovery whoever its plan gives up.
+    fn only_the_lost_are_removed(&self) -> Option<String> {
+        let silent = &self.plan.journal.silent;
+        let is_lost = |host| silent.get(&host).is_some_and(|record| record.since.is_some() && record.proof.is_some());
+        self.plan.actions.iter().find_map(|action| {
+            let Action::RemoveHost { host, .. } = *action else { return None };
+            (!self.is_excluded(host) && !is_lost(host)).then(|| format!("it removes host {host}, which is not known to be lost"))
+        })
+    }
+
+    /// A member's place is not given up.
+    fn nobodys_place_is_given_up(&self) -> Option<String> {
+        let nodes = || self.seen.nodes.values().filter_map(|view| view.node.known());
+        let is_removed = |host| nodes().any(|node| node.evidence.removed.contains(&host));
+        self.plan.actions.iter().find_map(|action| {
+            let Action::Replace { node, .. } = action else { return None };
+            let host = self.plan.journal.node(node).host?;
+            (!self.is_excluded(host) && !is_removed(host)).then(|| format!("it gives up {node}, whose host is not removed"))
+        })
+    }
+
     fn nothing_while_something_is_open(&self) -> Option<String> {
         let mut intents = self.plan.journal.intents.iter();
         let open = intents.find(|intent| intent.action.is_harmful_when_late() && !self.is_of_the_lost(&intent.action))?;
@@ -180,13 +208,19 @@ impl Audit<'_> {
         harms.then(|| format!("it acts while this may still take place: {}", open.action))
     }
 
-    /// What was begun on a pod that is none of a recovery's survivors may never be known to be over: it is what is recovered from.
+    /// What was begun on a pod that is none of a recovery's survivors may never be known to be over: it is what is recovered from. Nor may
+    /// what was begun where the host is silent, and proven or declared to be lost.
     fn is_of_the_lost(&self, action: &Action) -> bool {
-        let recovery = self.plan.journal.recovery.as_ref().filter(|recovery| recovery.is_in_force());
-        let host = |pod: &PodName| self.plan.journal.nodes.get(pod).and_then(|node| node.host);
-        recovery
-            .zip(action.pod())
-            .is_some_and(|(recovery, pod)| host(pod).is_none_or(|it| !recovery.plan.survivors.contains(&it)))
+        let journal = &self.plan.journal;
+        let Some(host) = action.pod().map(|pod| journal.nodes.get(pod).and_then(|node| node.host)) else { return false };
+        let recovery = journal.recovery.as_ref().filter(|recovery| recovery.is_in_force());
+        let is_none_of_ours = recovery.is_some_and(|it| host.is_none_or(|host| !it.plan.survivors.contains(&host)));
+        let is_declared = |host: HostId| self.spec.recovery.confirm_dead.iter().any(|dead| dead.host_id == host.to_string());
+        let is_lost = host.is_some_and(|host| {
+            let record = journal.silent.get(&host).filter(|record| record.since.is_some());
+            record.is_some_and(|record| record.proof.is_some() || is_declared(host))
+        });
+        is_none_of_ours || is_lost
     }
 
     /// The journal does not forget what cannot be undone, and changes neither run nor epoch.

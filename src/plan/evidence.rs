@@ -45,6 +45,14 @@ pub(super) fn voters<'a>(given: &Given<'a>) -> Option<&'a BTreeSet<HostId>> {
     nodes(given).filter_map(|(_, node)| node.group.as_ref()).map(|group| &group.voters).max_by_key(|voters| voters.len())
 }
 
+/// Whether a majority of the group's voters answers and is final: it goes on, whatever becomes of the others.
+pub(super) fn goes_on(given: &Given<'_>) -> bool {
+    let is_final = |node: &NodeSeen| node.state == UpgradeState::PostRaft;
+    voters(given).is_some_and(|voters| {
+        nodes(given).filter(|(_, node)| is_final(node) && voters.contains(&node.host)).count() * 2 > voters.len()
+    })
+}
+
 /// While no node is final all are needed. Afterwards a majority of the voters is, and if it answers, the others need not come back.
 fn losses(given: &Given<'_>, plan: &Plan) -> Option<(Class, String)> {
     let dead = hosts::dead(given);
@@ -78,16 +86,13 @@ fn down(given: &Given<'_>, waiting: &[WaitingFor]) -> Option<(Class, String)> {
     };
     let why = waiting.iter().find(is_down)?;
     let pod = why.node().and_then(|name| given.pod(name));
+    let of_whom = what_that_proves(given, why);
     let where_it_is = match pod.map(|pod| pod.machine) {
-        _ if pod.is_some_and(|pod| pod.volume_gone) => {
-            "its volume is gone, which counts once it has been silent for recovery.deadAfter"
-        }
-        Some(Machine::Gone) => "its machine is gone from Kubernetes, which proves nothing about its containers",
-        Some(Machine::OutOfService) => {
-            "its machine is out of service, which counts once it has been silent for recovery.deadAfter"
-        }
-        Some(Machine::There) => "its machine and its volume exist",
-        None => "of its pod nothing is known",
+        _ if pod.is_some_and(|pod| pod.volume_gone) => format!("its volume is gone{of_whom}"),
+        Some(Machine::Gone) => "its machine is gone from Kubernetes, which proves nothing about its containers".into(),
+        Some(Machine::OutOfService) => format!("its machine is out of service{of_whom}"),
+        Some(Machine::There) => "its machine and its volume exist".into(),
+        None => "of its pod nothing is known".into(),
     };
     let displaced: Vec<_> = hosts::displaced(given).iter().map(ToString::to_string).collect();
     let only_a_human = if displaced.is_empty() {
@@ -99,6 +104,18 @@ fn down(given: &Given<'_>, waiting: &[WaitingFor]) -> Option<(Class, String)> {
         )
     };
     Some((Class::NodeDownRestartable, format!("{why}; {where_it_is}{only_a_human}")))
+}
+
+/// A proof is of the host that was in the pod: of none if nobody knows it, and of no use if it is no member any more.
+fn what_that_proves(given: &Given<'_>, why: &WaitingFor) -> &'static str {
+    let members = hosts::members(given);
+    match why.node().and_then(|name| given.journal.node(name).host) {
+        Some(host) if members.is_empty() || members.contains(&host) => {
+            ", which counts once it has been silent for recovery.deadAfter"
+        }
+        Some(_) => "; the host in it is no member any more: delete its volume and its pod, and a fresh member takes its place",
+        None => ", and which host was in it is not known: if that is lost, name it in spec.recovery.confirmDead",
+    }
 }
 
 fn partitioned(given: &Given<'_>) -> Option<(Class, String)> {

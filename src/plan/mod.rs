@@ -19,6 +19,7 @@ mod outlook;
 mod preflight;
 mod recovery;
 mod remember;
+mod removal;
 mod report;
 mod rolling;
 pub mod stall;
@@ -78,7 +79,7 @@ struct Given<'a> {
 
 /// What to do about this cluster now.
 pub fn plan(spec: &Group0UpgradeSpec, seen: &Observation, journal: &Journal, now: Timestamp) -> Plan {
-    let journal = &remember::all(seen, journal, now);
+    let journal = &remember::all(&Given { spec, seen, journal, now });
     let given = &Given { spec, seen, journal, now };
     let decided = decide(given);
     let outlook = outlook::lines(given, &decided);

@@ -2,7 +2,6 @@
 
 use super::{Action, Commit, Given, Journal, Plan, Progress, WaitingFor, recovery::hosts, terms};
 use crate::observe::{HostId, NodeView, Observation, Part, PodName, PodState, Procedure};
-use k8s_openapi::jiff::Timestamp;
 use std::{
     collections::BTreeMap,
     fmt::Write as _,
@@ -10,8 +9,9 @@ use std::{
 };
 
 /// The journal with what this look adds.
-pub(super) fn all(seen: &Observation, journal: &Journal, now: Timestamp) -> Journal {
-    let mut journal = journal.clone();
+pub(super) fn all(given: &Given<'_>) -> Journal {
+    let (seen, now) = (given.seen, given.now);
+    let mut journal = given.journal.clone();
     journal.begin_timers_by(now);
     journal.nodes.retain(|name, _| seen.nodes.contains_key(name));
     for set in seen.sets.iter().filter_map(Part::known) {
@@ -20,7 +20,7 @@ pub(super) fn all(seen: &Observation, journal: &Journal, now: Timestamp) -> Jour
     }
     let moved: BTreeMap<_, _> =
         seen.nodes.iter().filter_map(|(name, view)| Some((of_node(&mut journal, name, view)?, name.clone()))).collect();
-    hosts::remember(seen, &mut journal, &moved, now);
+    hosts::remember(given, &mut journal, &moved);
     journal.commit = commit(seen, journal.commit);
     journal.taken = journal.taken.filter(|taken| !terms::is_over(seen, taken));
     journal

@@ -14,10 +14,9 @@ const MAX_REASONS: usize = 64;
 /// What is needed when all or a majority are needed and do not exist any more.
 const RECOVER: &str = ": what is left needs a recovery, which must exclude exactly these";
 /// While there is no group yet.
-const REMOVE: &str =
-    ", and no node has a group yet: remove from the ring as ever; what replaces it is held until all others are final";
+const REMOVE: &str = ", and no node has a group yet: remove from the ring as ever, or set spec.recovery.mode to Automatic; what replaces it is held until all others are final";
 /// Once there is one that goes on.
-const REPLACE: &str = ", and the group goes on without: no recovery; remove from the ring, then let a replacement join";
+const REPLACE: &str = ", and the group goes on without: no recovery; remove from the ring, then let a replacement join, or set spec.recovery.mode to Automatic";
 
 /// Where the upgrade is and what it waits for, the most important first.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use super::{
     Action, Given, Intent, Plan, Progress, RecoveryVerb, WaitingFor, Why, evidence,
     health::after,
     recovery::{self, hosts},
-    window,
+    removal, window,
 };
 use crate::{
     crd::{Phase, RecoveryMode},
@@ -103,9 +103,17 @@ pub(super) fn classify(given: &Given<'_>, plan: &mut Plan) {
     // The cluster itself may be quiet until then: what is lost says nothing.
     plan.next_look = hosts::next_death(given).map_or(plan.next_look, |at| plan.next_look.min(at));
     let is_recovery = recovery::is_under_way(&plan.journal);
+    if !is_recovery {
+        removal::replace(given, plan);
+    }
     let found = if is_recovery { None } else { evidence::find(given, plan) };
-    // A loss has been waited for already, for all of `recovery.deadAfter`; schema changes may go on meanwhile, the old way.
-    let is_at_once = matches!(found, Some((Class::UnknownNodeState | Class::NodeLost | Class::QuorumLost, _)));
+    // A loss has been waited for already, for all of `recovery.deadAfter`; schema changes may go on meanwhile, the old way. In the middle
+    // the others may still come to the end.
+    let is_at_once = match found {
+        Some((Class::UnknownNodeState | Class::NodeLost | Class::QuorumLost, _)) => true,
+        Some((Class::MinorityLost, _)) => plan.report.phase == Phase::Complete,
+        _ => false,
+    };
     if given.now < stalled_at && !is_at_once {
         plan.next_look = plan.next_look.min(stalled_at);
         return;
@@ -131,15 +139,18 @@ fn unclassified(plan: &Plan) -> String {
 
 /// What a class allows. After the end nothing is restarted.
 fn answer(given: &Given<'_>, plan: &mut Plan, class: Class, after_it: bool) {
-    let lost = || evidence::lost(given);
     if let Some(stray) = evidence::stray(given) {
         end_stray_recovery(given, plan, stray);
     }
     match class {
         Class::QuorumLost => require(given, plan, class),
         Class::NodeLost if evidence::voters(given).is_some() => require(given, plan, class),
-        Class::NodeLost => plan.report.waiting.insert(0, WaitingFor::RemoveLost { lost: lost() }),
-        Class::MinorityLost => plan.report.waiting.insert(0, WaitingFor::ReplaceLost { lost: lost() }),
+        Class::NodeLost | Class::MinorityLost => {
+            let lost = evidence::lost(given);
+            let why = if class == Class::NodeLost { WaitingFor::RemoveLost { lost } } else { WaitingFor::ReplaceLost { lost } };
+            plan.report.waiting.insert(0, why);
+            removal::remove(given, plan);
+        }
         Class::UpgradeFiberFailed if !after_it => {
             let failed = evidence::nodes(given).filter(|(_, node)| matches!(node.procedure, Procedure::Failed { .. }));
             restart_once(given, plan, failed.map(|(name, _)| name.clone()).collect());
@@ -161,9 +172,8 @@ fn end_stray_recovery(given: &Given<'_>, plan: &mut Plan, (name, node): (&PodNam
     plan.report.waiting.insert(0, why);
     let since = plan.report.stall.as_ref().map_or(given.now, |stall| stall.since);
     let due = after(since, given.spec.recovery.dead_after.into());
-    let is_open = given.journal.taken.is_some() || plan.journal.intents.iter().any(|intent| intent.action.is_harmful_when_late());
     let may_act = given.spec.recovery.mode == RecoveryMode::Automatic && !given.spec.paused && !given.spec.dry_run;
-    if !may_act || is_open || !plan.actions.is_empty() {
+    if !may_act || !is_free(given, plan) {
         return;
     }
     if is_marked && given.now < due {
@@ -174,9 +184,7 @@ fn end_stray_recovery(given: &Given<'_>, plan: &mut Plan, (name, node): (&PodNam
         plan.actions.push(Action::Recover { node: name.clone(), plan: 0, verb: RecoveryVerb::LiftFence });
         return;
     }
-    let action = Action::Restart { node: name.clone(), generation: node.generation };
-    plan.journal.taken = Some(Intent { action: action.clone(), epoch: given.journal.epoch, at: given.now });
-    plan.actions.push(action);
+    restart(given, plan, name, node);
 }
 
 fn require(given: &Given<'_>, plan: &mut Plan, class: Class) {
@@ -187,11 +195,10 @@ fn require(given: &Given<'_>, plan: &mut Plan, class: Class) {
 /// Restarts in place the first of these that was not restarted before, if all serve, the window is open, and nothing that was
 /// begun may still take place.
 fn restart_once(given: &Given<'_>, plan: &mut Plan, candidates: Vec<PodName>) {
-    let is_open = given.journal.taken.is_some() || plan.journal.intents.iter().any(|intent| intent.action.is_harmful_when_late());
     let all_serve = given.seen.nodes.iter().all(|(name, view)| given.healthy(name, view).is_ok());
     let fresh = candidates.into_iter().find(|name| given.journal.node(name).restarts == 0);
-    let is_free = plan.actions.is_empty() && !is_open && all_serve;
-    let Some((name, node)) = fresh.filter(|_| is_free).and_then(|name| Some((name.clone(), given.node(&name)?))) else {
+    let may_act = is_free(given, plan) && all_serve;
+    let Some((name, node)) = fresh.filter(|_| may_act).and_then(|name| Some((name.clone(), given.node(&name)?))) else {
         return;
     };
     if let Some((why, _)) = given.spec.window.as_ref().and_then(|window| window::wait(window, given.now)) {
@@ -202,7 +209,18 @@ fn restart_once(given: &Given<'_>, plan: &mut Plan, candidates: Vec<PodName>) {
     remembered.restarts += 1;
     remembered.last_attempt_at = Some(given.now);
     plan.journal.last_restart_at = Some(given.now);
-    let action = Action::Restart { node: name, generation: node.generation };
+    restart(given, plan, &name, node);
+}
+
+/// Whether nothing else is to be done, and nothing that was begun may still take place.
+pub(super) fn is_free(given: &Given<'_>, plan: &Plan) -> bool {
+    let is_open = given.journal.taken.is_some() || plan.journal.intents.iter().any(|intent| intent.action.is_harmful_when_late());
+    plan.actions.is_empty() && !is_open
+}
+
+/// In place, and remembered until it is seen.
+fn restart(given: &Given<'_>, plan: &mut Plan, name: &PodName, node: &NodeSeen) {
+    let action = Action::Restart { node: name.clone(), generation: node.generation };
     plan.journal.taken = Some(Intent { action: action.clone(), epoch: given.journal.epoch, at: given.now });
     plan.actions.push(action);
 }

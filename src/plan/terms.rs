@@ -1,7 +1,7 @@
 //! Before anything else: the nodes must follow this operator and no newer one, the StatefulSets must be ours, and whatever was
 //! begun must be over or have become impossible.
 
-use super::{Action, Given, Intent, Journal, LOOK_EVERY, Plan, WaitingFor};
+use super::{Action, Given, Intent, Journal, LOOK_EVERY, Plan, WaitingFor, recovery::hosts};
 use crate::observe::{Observation, Part, PodName, Set};
 
 /// Whether a newer operator has taken over.
@@ -24,8 +24,7 @@ pub(super) fn settle(given: &Given<'_>, plan: Plan) -> Plan {
     let new_term = open.iter().any(begun_by_us);
     let actions = first.into_iter().chain(open.iter().filter_map(|intent| ending(given, intent))).collect();
     let plan = waiting_for(given, plan, oldest.action.clone());
-    let ignored = given.journal.intents.iter().filter(|intent| !is_over(given.seen, intent) && !matters(given, intent));
-    let intents = open.into_iter().chain(ignored.cloned()).collect();
+    let intents = open.into_iter().chain(ignored(given)).collect();
     Plan { actions, journal: Journal { intents, ..plan.journal }, new_term, ..plan }
 }
 
@@ -41,9 +40,18 @@ fn open(given: &Given<'_>, plan: &Plan) -> Vec<Intent> {
     open
 }
 
-/// Whether it must be over before anything else is done. To a recovery only survivors matter: of the others, what was begun may
-/// never be known to be over, and they are what it is about.
+/// What may still take place as well, and is waited for by nobody.
+fn ignored(given: &Given<'_>) -> impl Iterator<Item = Intent> {
+    given.journal.intents.iter().filter(|intent| !is_over(given.seen, intent) && !matters(given, intent)).cloned()
+}
+
+/// Whether it must be over before anything else is done. Of what was begun at a node that is lost for good nobody will ever know that it
+/// is over. To a recovery only survivors matter: the others are what it is about.
 fn matters(given: &Given<'_>, intent: &Intent) -> bool {
+    let host = intent.action.pod().and_then(|node| given.journal.node(node).host);
+    if hosts::dead(given).iter().any(|dead| Some(dead.host) == host) {
+        return false;
+    }
     let Some(recovery) = given.journal.recovery.as_ref().filter(|recovery| recovery.is_in_force()) else { return true };
     let is_survivor = |node: &PodName| given.journal.node(node).host.is_some_and(|host| recovery.plan.survivors.contains(&host));
     intent.action.pod().is_none_or(is_survivor)
@@ -57,13 +65,12 @@ fn at_last(given: &Given<'_>, mut plan: Plan) -> Plan {
             return Plan { next_look: until, ..waiting_for(given, plan, taken.action.clone()) };
         }
     }
-    plan.journal.intents.retain(|intent| !is_over(given.seen, intent) && !matters(given, intent));
+    plan.journal.intents = ignored(given).collect();
     plan
 }
 
 fn before(given: &Given<'_>, plan: Plan, first: Vec<Action>) -> Plan {
-    let mut journal = given.journal.clone();
-    journal.intents.retain(|intent| !is_over(given.seen, intent) && !matters(given, intent));
+    let journal = Journal { intents: ignored(given).collect(), ..given.journal.clone() };
     Plan { actions: first, journal, new_run: false, ..plan }
 }
 

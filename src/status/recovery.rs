@@ -38,7 +38,7 @@ pub(super) fn shown(plan: &Plan, seen: &Observation) -> Option<RecoveryStatus> {
     Some(RecoveryStatus {
         step: step.map_or(Step::Freeze, |recovery| recovery.step).name(),
         plan: lines.collect(),
-        plan_hash: recovery.map_or_else(String::new, |recovery| recovery.hash.clone()),
+        plan_hash: recovery.map_or_else(String::new, |recovery| recovery.plan.hash()),
         blocked_by,
         started_at: recovery.map(|recovery| Time(recovery.frozen_at)),
         frozen: None,
@@ -57,7 +57,7 @@ pub(super) fn ended(run_id: &str, recovery: &Recovery) -> Option<Run> {
         result: if is_withdrawn { "Withdrawn" } else { "Recovered" }.into(),
         approved_by: String::new(),
         overridden: Vec::new(),
-        plan_hash: recovery.hash.clone(),
+        plan_hash: recovery.plan.hash(),
         excluded: recovery.plan.excluded.iter().map(ToString::to_string).collect(),
         schema_changes_off_millis: recovery.outage().map(millis),
         waiting_for_proof_millis: recovery.outage().map(|_| millis(recovery.wait_for_proof())),
@@ -69,7 +69,7 @@ pub(super) fn write(recovery: Option<&Recovery>, shown: Option<RecoveryStatus>) 
     match (recovery, shown) {
         (None, shown) => shown.map(|shown| RecoveryStatus { frozen: None, ..shown }),
         (Some(recovery), shown) => {
-            let (step, plan_hash, frozen) = (recovery.step.name(), recovery.hash.clone(), Some(frozen(recovery)));
+            let (step, plan_hash, frozen) = (recovery.step.name(), recovery.plan.hash(), Some(frozen(recovery)));
             Some(RecoveryStatus { step, plan_hash, frozen, ..shown.unwrap_or_default() })
         }
     }
@@ -78,7 +78,6 @@ pub(super) fn write(recovery: Option<&Recovery>, shown: Option<RecoveryStatus>) 
 fn frozen(recovery: &Recovery) -> FrozenStatus {
     let Recovery {
         plan: FrozenPlan { number, survivors, excluded: _, text },
-        hash: _,
         trigger,
         pods,
         step: _,
@@ -140,7 +139,6 @@ pub(super) fn read(status: &RecoveryStatus, member: Member<'_>) -> Option<Recove
         frozen.donor.as_deref().map(|donor| if donor.is_empty() { Some(Donor::Nobody) } else { host(donor).map(Donor::Host) });
     Some(Recovery {
         plan,
-        hash: status.plan_hash.clone(),
         trigger: Class::named(&frozen.trigger)?,
         pods: excluded.into_iter().collect(),
         step: Step::named(&status.step)?,
@@ -169,7 +167,7 @@ fn because(text: &str) -> Option<Because> {
 
 /// A host that nobody sees alive.
 pub(super) fn write_silent((host, silent): (&HostId, &Silent)) -> SilentStatus {
-    let Silent { pod, since, proof } = silent;
+    let Silent { pod, since, proof, given_up } = silent;
     let gone = proof.as_ref().map(|proof| match proof.of {
         Gone::Machine => "Machine",
         Gone::Volume => "Volume",
@@ -181,6 +179,7 @@ pub(super) fn write_silent((host, silent): (&HostId, &Silent)) -> SilentStatus {
         gone: gone.unwrap_or_default().into(),
         gone_pod_uid: proof.as_ref().map_or_else(String::new, |proof| proof.uid.clone()),
         gone_at: proof.as_ref().map(|proof| Time(proof.at)),
+        given_up: *given_up,
     }
 }
 
@@ -192,5 +191,8 @@ pub(super) fn read_silent(status: &SilentStatus, member: Member<'_>) -> Option<(
         _ => None,
     };
     let proof = of.zip(at(status.gone_at.as_ref())).map(|(of, at)| Proof { of, uid: status.gone_pod_uid.clone(), at });
-    Some((host(&status.host_id)?, Silent { pod: member(&status.pod_name), since: at(status.since.as_ref()), proof }))
+    Some((
+        host(&status.host_id)?,
+        Silent { pod: member(&status.pod_name), since: at(status.since.as_ref()), proof, given_up: status.given_up },
+    ))
 }

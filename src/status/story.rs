@@ -1,14 +1,18 @@
 //! `status.recovery.plan`: an incident report. What is known, what is not, what is decided, what would be lost, what is to come.
 
 use crate::{
-    observe::{HostId, NodeSeen, Observation, PodName},
-    plan::{Donor, Gone, Plan, Recovery, Silent, Step},
+    observe::{HostId, NodeSeen, Observation, Part, PodName},
+    plan::{Donor, Gone, LOOK_EVERY, Plan, Recovery, Silent, Step},
 };
+use k8s_openapi::jiff::SignedDuration;
 
 /// One line each.
 pub(super) fn lines(plan: &Plan, seen: &Observation) -> Vec<String> {
     let silent = plan.journal.silent.iter().map(|(host, silent)| silence(*host, silent));
-    let survivors = seen.nodes.iter().filter_map(|(name, view)| Some(survivor(name, view.node.known()?)));
+    let survivors = seen.nodes.iter().filter_map(|(name, view)| match &view.node {
+        Part::Known { value, age } => Some(survivor(name, value, *age)),
+        Part::Unknown(_) => None,
+    });
     let decided = plan.journal.recovery.as_ref().filter(|recovery| recovery.is_in_force()).map(decisions);
     silent.chain(survivors).chain(decided.unwrap_or_default()).collect()
 }
@@ -24,10 +28,11 @@ fn silence(host: HostId, silent: &Silent) -> String {
     format!("known: host {host} {name} {since}; {proof}")
 }
 
-fn survivor(name: &PodName, node: &NodeSeen) -> String {
+fn survivor(name: &PodName, node: &NodeSeen, age: SignedDuration) -> String {
     let last = node.evidence.last;
+    let answers = if age <= LOOK_EVERY { "answers".to_owned() } else { format!("answered last {} s ago", age.as_secs()) };
     format!(
-        "known: {name} (host {}) answers, in {}, its log ends at term {} index {}, of which {} is committed",
+        "known: {name} (host {}) {answers}, in {}, its log ends at term {} index {}, of which {} is committed",
         node.host, node.state, last.term, last.index, node.evidence.commit
     )
 }

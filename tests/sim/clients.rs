@@ -18,6 +18,8 @@ use group0_core::{
 };
 use std::{collections::BTreeMap, time::Duration};
 
+/// What is violated where a client finds another schema than it must.
+pub const KEPT: &str = "S5 acknowledged changes are kept";
 /// As drivers have it: longer than a node takes for a change.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(12);
 /// Of the question where a node stands.
@@ -152,7 +154,7 @@ impl Client {
         if !self.beliefs.told(change, since, moment.now, reply) {
             let why =
                 format!("{} was told '{text}' to {}, and believed {}", self.name, change.text(&self.keyspace), self.beliefs);
-            out.notes.push(Note::Violation("S5 acknowledged changes are kept", why));
+            out.notes.push(Note::Violation(KEPT, why));
         }
         self.think(moment);
     }

@@ -61,6 +61,8 @@ pub struct NodeProcess {
     is_gone: bool,
     /// Who was here before its machine was lost for good.
     former: Option<HostId>,
+    /// Who was here last.
+    last: Option<HostId>,
     /// Points at which it has crashed: a second time proves little.
     struck: BTreeSet<(Point, bool)>,
 }
@@ -115,6 +117,7 @@ impl NodeProcess {
             life: None,
             is_gone: false,
             former: None,
+            last: None,
             struck: BTreeSet::new(),
         }
     }
@@ -130,10 +133,10 @@ impl NodeProcess {
         self.template.replaces = Some(Replacement { host, ignore: Vec::new() });
     }
 
-    /// The machine is lost for good: whoever starts here is another host, and takes nobody's place.
-    pub fn destroy(&mut self, host: Option<HostId>) {
+    /// The machine is another one, and whoever starts here another host that takes nobody's place.
+    pub fn renew(&mut self) {
         self.store = if self.store.is_torn() { Store::redb() } else { Store::default() };
-        self.former = host.or(self.former);
+        self.former = self.last;
     }
 
     /// Whether it has left the cluster.
@@ -279,7 +282,10 @@ impl NodeProcess {
 
     /// At which of these points the process dies now, and on which side.
     fn strike(&mut self, moment: Moment<'_>, persist: &Persist) -> Option<(Point, bool)> {
-        let point = *persist.points.first().filter(|_| moment.trouble)?;
+        // Disasters come when the rest is over, and so would their recoveries.
+        let is_of_recovery = |point: &Point| matches!(point, Point::Plan | Point::Recovery | Point::GroupForgotten);
+        let of_recovery = persist.points.iter().any(is_of_recovery);
+        let point = *persist.points.first().filter(|_| moment.trouble || of_recovery)?;
         let strike = (point, self.dice.coin());
         (self.dice.chance(self.treatment.crash_at_point) && self.struck.insert(strike)).then_some(strike)
     }
@@ -296,11 +302,12 @@ impl NodeProcess {
         }
     }
 
-    fn is_durable(&self, moment: Moment<'_>, persist: Persist, changes: Vec<Change>, out: &mut Outbox) {
+    fn is_durable(&mut self, moment: Moment<'_>, persist: Persist, changes: Vec<Change>, out: &mut Outbox) {
         if persist.writes.is_empty() && changes.is_empty() {
             return;
         }
         let Some(life) = &self.life else { return };
+        self.last = Some(life.node.host());
         let replaces = self.template.replaces.as_ref().map(|replaced| replaced.host).or(self.former);
         let turn = Turn { replaces, ..Turn::of(self.pid, &self.name, moment.now, &life.node, persist, changes) };
         out.notes.push(Note::Turn(Box::new(turn)));

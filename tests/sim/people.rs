@@ -9,7 +9,7 @@ use crate::{
         names, set_name,
     },
     process::{Answer, Arrival, Ask, Moment, Outbox, Parcel, Pid, Process},
-    swarm::{Fault, Swarm},
+    swarm::{Disaster, Fault, Swarm},
 };
 use group0_core::io::AdminRequest;
 use group0_operator::{
@@ -19,7 +19,7 @@ use group0_operator::{
     observe::PodName,
 };
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 /// How often they look.
 const LOOK: Duration = Duration::from_secs(1);
@@ -48,10 +48,14 @@ pub struct People {
     look_at: Duration,
     token: u64,
     first: Group0UpgradeSpec,
-    /// Machines that will be lost for good, and whether in the middle of the upgrade.
-    disaster: Option<(Vec<Pid>, bool)>,
-    /// Those that were.
+    /// What will become of machines.
+    disaster: Option<Disaster>,
+    /// Those that were lost.
     lost: Vec<Pid>,
+    /// Who was there.
+    lost_hosts: BTreeSet<String>,
+    /// What else will come, and when.
+    aftermath: Vec<(Duration, Deed)>,
     complete: Result<(), String>,
 }
 
@@ -86,6 +90,8 @@ impl People {
             first,
             disaster,
             lost: Vec::new(),
+            lost_hosts: BTreeSet::new(),
+            aftermath: Vec::new(),
             complete,
         }
     }
@@ -123,10 +129,20 @@ impl People {
         let status = status.unwrap_or_default();
         let said = || format!("the object says {} {}: {}", status.phase, status.progress, status.message);
         self.complete = if status.phase == Phase::Complete && status.blocked_by.is_empty() { Ok(()) } else { Err(said()) };
-        if let Some(lost) = self.strikes(status.phase) {
+        if let Some(disaster) = self.strikes(status.phase) {
             self.complete = Err("machines are lost".into());
-            self.lost.clone_from(&lost);
-            return self.act(Deed::Destroy(lost), out);
+            return self.strike(moment.now, disaster, &status, out);
+        }
+        if let Some(at) = self.aftermath.iter().position(|(at, _)| *at <= moment.now) {
+            self.complete = Err("more comes of what was lost".into());
+            let (_, deed) = self.aftermath.remove(at);
+            if let Deed::Destroy { machines, .. } = &deed {
+                self.note_lost(machines, &status);
+            }
+            return self.act(deed, out);
+        }
+        if !self.aftermath.is_empty() {
+            self.complete = Err("more will come of what was lost".into());
         }
         if status.history.iter().any(|run| run.result == "Recovered") {
             out.event("recovered by the operator");
@@ -141,18 +157,39 @@ impl People {
     }
 
     /// What is lost now. What was to be lost in the middle of the upgrade is not, if that is over.
-    fn strikes(&mut self, phase: Phase) -> Option<Vec<Pid>> {
-        let (lost, is_early) = self.disaster.take()?;
-        match (phase, is_early) {
-            (Phase::Synchronizing, true) => Some(lost),
-            (Phase::Complete, false) if self.complete.is_ok() => Some(lost),
+    fn strikes(&mut self, phase: Phase) -> Option<Disaster> {
+        let disaster = self.disaster.take()?;
+        match (phase, disaster.is_early) {
+            (Phase::Synchronizing, true) => Some(disaster),
+            (Phase::Complete, false) if self.complete.is_ok() => Some(disaster),
             (Phase::Complete, true) => None,
             _ => {
                 self.complete = Err("machines will be lost".into());
-                self.disaster = Some((lost, is_early));
+                self.disaster = Some(disaster);
                 None
             }
         }
+    }
+
+    /// Who is on them, as far as is known.
+    fn note_lost(&mut self, machines: &[Pid], status: &Group0UpgradeStatus) {
+        for pid in machines {
+            let node = status.nodes.iter().find(|node| node.pod_name == self.names[*pid].name);
+            self.lost_hosts.extend(node.and_then(|node| node.host_id.clone()));
+        }
+        self.lost.extend(machines);
+    }
+
+    fn strike(&mut self, now: Duration, disaster: Disaster, status: &Group0UpgradeStatus, out: &mut Outbox) {
+        let Disaster { lost, another, returns, .. } = disaster;
+        self.note_lost(&lost, status);
+        if let Some((after, pid)) = another {
+            self.aftermath.push((now + after, Deed::Destroy { machines: vec![pid], with_disks: true }));
+        }
+        if let Some(after) = returns {
+            self.aftermath.push((now + after, Deed::Return(lost.clone())));
+        }
+        self.act(Deed::Destroy { machines: lost, with_disks: returns.is_none() }, out);
     }
 
     fn give_in(&mut self, whim: Fault, mut spec: Group0UpgradeSpec, out: &mut Outbox) {
@@ -187,6 +224,25 @@ impl People {
         }
     }
 
+    /// They know what has burnt down, also where nothing of it is to be seen any more; and what may come back.
+    fn confirm_dead(&self, spec: &mut Group0UpgradeSpec, status: &Group0UpgradeStatus) {
+        if self.aftermath.iter().any(|(_, deed)| matches!(deed, Deed::Return(_))) {
+            return;
+        }
+        let evidence = status.stall.as_ref().and_then(|stall| Some(stall.evidence.split_once("other hosts answer")?.1));
+        let guards = status.recovery.iter().flat_map(|recovery| &recovery.blocked_by).map(String::as_str);
+        let displaced: Vec<_> =
+            evidence.into_iter().chain(guards.filter(|guard| guard.contains("another host answers"))).collect();
+        let is_known = |host: &str| self.lost_hosts.contains(host) || displaced.iter().any(|text| text.contains(host));
+        let unproven = status.silent.iter().filter(|host| host.gone.is_empty() && is_known(&host.host_id));
+        let declare = |host: &SilentStatus| ConfirmedDead { host_id: host.host_id.clone(), reason: "it has burnt down".into() };
+        spec.recovery.confirm_dead = unproven.map(declare).collect();
+    }
+
+    fn pid_of(&self, pod: &str) -> Option<Pid> {
+        self.names.iter().position(|known| known.name == pod)
+    }
+
     /// One thing after another, as status says.
     fn put_right(&mut self, moment: Moment<'_>, mut spec: Group0UpgradeSpec, status: &Group0UpgradeStatus, out: &mut Outbox) {
         let before = spec.clone();
@@ -197,24 +253,29 @@ impl People {
         match (status.phase, blocked_by) {
             (Phase::Cancelled, _) | (_, "CancelRefused") => spec.cancel = false,
             (_, "LeftoverRun") => spec.cancel = true,
-            (Phase::Stalled | Phase::Recovering, "AwaitingApproval") => {
+            (Phase::Stalled | Phase::Recovering, "AwaitingApproval" | "SurvivorLost" | "DonorLost" | "Returned") => {
                 let hash = status.recovery.as_ref().map(|recovery| recovery.plan_hash.clone());
                 // People mistake one plan for another.
                 spec.recovery.approved_plan_hash = if self.dice.chance(200_000) { Some("another".into()) } else { hash };
             }
-            (Phase::Stalled | Phase::Complete, "PodNotReady" | "NodeUnknown" | "PodDown") if !self.lost.is_empty() => {
-                // They know what has burnt down, also where nothing of it is to be seen any more.
-                let asked = status.stall.as_ref().is_some_and(|stall| stall.evidence.contains("confirmDead"));
-                let unproven = status.silent.iter().filter(|host| asked && host.since.is_some() && host.gone.is_empty());
-                let declare =
-                    |host: &SilentStatus| ConfirmedDead { host_id: host.host_id.clone(), reason: "it has burnt down".into() };
-                spec.recovery.confirm_dead = unproven.map(declare).collect();
+            (_, "NotProvenDead") => self.confirm_dead(&mut spec, status),
+            (_, "PodNotReady" | "NodeUnknown" | "PodDown")
+                if status.stall.as_ref().is_some_and(|stall| stall.evidence.contains("confirmDead")) =>
+            {
+                self.confirm_dead(&mut spec, status);
+            }
+            (_, "ExcludedAlive") => {
+                let alive = status.nodes.iter().filter(|node| node.blocked_by == blocked_by);
+                let pids: Vec<_> = alive.filter_map(|node| self.pid_of(&node.pod_name)).collect();
+                for pid in pids {
+                    self.act(Deed::Discard(pid), out);
+                }
             }
             (_, "ReplaceLost") => self.replace_lost(moment, status, out),
             (_, "AwaitingApproval") => spec.approved_run_id = Some(status.run_id.clone()),
             // The operator replaces what it gave the template to; the rest is the owner's business.
             (_, "PodBroken") if self.dice.chance(250_000) => {
-                if let Some(pid) = self.names.iter().position(|known| Some(&known.name) == broken) {
+                if let Some(pid) = broken.and_then(|name| self.pid_of(name)) {
                     self.act(Deed::DeletePod(pid), out);
                 }
             }

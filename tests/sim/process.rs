@@ -162,10 +162,15 @@ pub enum Order {
         /// Who is lost.
         host: HostId,
     },
-    /// They die and their disks are gone, for good: whoever starts there is another host.
+    /// They die, and do not come back by themselves.
     Destroy {
         /// Which.
         nodes: Vec<Pid>,
+    },
+    /// What was destroyed is given up: whoever starts there is another host.
+    Renew {
+        /// Which.
+        node: Pid,
     },
     /// Nothing goes from it to other nodes, or back, for so long.
     Isolate {

@@ -72,7 +72,7 @@ impl Simulated {
                     self.news.push((self.now + after, node, Kubelet::Started));
                     self.news.push((self.now + after, node, Kubelet::Ready(true)));
                 }
-                Order::Lose { .. } | Order::Destroy { .. } | Order::Isolate { .. } => {
+                Order::Lose { .. } | Order::Destroy { .. } | Order::Renew { .. } | Order::Isolate { .. } => {
                     unreachable!("nobody asks for such a thing here")
                 }
             }

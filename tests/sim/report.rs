@@ -40,11 +40,14 @@ pub fn failure(seed: u64, violation: &Violation, outcome: &Outcome, (limits, sma
 
 /// The command that runs it again.
 fn replay(seed: u64, limits: &Limits) -> String {
-    let names: Vec<_> = limits.without.iter().map(|fault: &Fault| fault.name()).collect();
-    let without = if names.is_empty() { String::new() } else { format!(" WITHOUT={}", names.join(",")) };
+    let list = |name, faults: &[Fault]| {
+        let names: Vec<_> = faults.iter().map(|fault| fault.name()).collect();
+        if names.is_empty() { String::new() } else { format!(" {name}={}", names.join(",")) }
+    };
+    let (with, without) = (list("WITH", &limits.with), list("WITHOUT", &limits.without));
     let nodes = limits.nodes.map_or(String::new(), |nodes| format!(" NODES={nodes}"));
     let changes = limits.changes.map_or(String::new(), |changes| format!(" CHANGES={changes}"));
-    format!("make sim SEED={seed} LOG=1{without}{nodes}{changes}")
+    format!("make sim SEED={seed} LOG=1{with}{without}{nodes}{changes}")
 }
 
 /// All seeds.

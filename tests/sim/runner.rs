@@ -49,23 +49,32 @@ fn variable<T: FromStr>(name: &str) -> Option<T> {
     value
 }
 
+fn faults(variable: &str) -> Vec<Fault> {
+    let fault = |name: &str| {
+        let known = Fault::ALL.iter().copied().find(|fault| fault.name() == name);
+        assert!(known.is_some(), "{variable}: there is no fault '{name}'");
+        known
+    };
+    let names = env::var(variable).unwrap_or_default();
+    names.split(',').filter(|name| !name.is_empty()).filter_map(fault).collect()
+}
+
 impl Request {
-    /// As the environment says: SEEDS and FIRST_SEED, or SEED, or KILL; LOG; WITHOUT, NODES and CHANGES make worlds smaller.
+    /// As the environment says: SEEDS and FIRST_SEED, or SEED, or KILL; LOG; WITHOUT, NODES and CHANGES make worlds smaller, and all have
+    /// what is in WITH.
     pub fn of_environment() -> Self {
-        let without = env::var("WITHOUT").unwrap_or_default();
-        let fault = |name: &str| {
-            let known = Fault::ALL.iter().copied().find(|fault| fault.name() == name);
-            assert!(known.is_some(), "WITHOUT: there is no fault '{name}'");
-            known
-        };
-        let without = without.split(',').filter(|name| !name.is_empty()).filter_map(fault).collect();
         Self {
             first: variable("FIRST_SEED").unwrap_or(1),
             seeds: variable("SEEDS").unwrap_or(SEEDS),
             one: variable("SEED"),
             kill: variable("KILL"),
             prints: variable::<u8>("LOG").is_some_and(|log| log > 0),
-            limits: Limits { without, nodes: variable("NODES"), changes: variable("CHANGES") },
+            limits: Limits {
+                with: faults("WITH"),
+                without: faults("WITHOUT"),
+                nodes: variable("NODES"),
+                changes: variable("CHANGES"),
+            },
         }
     }
 }
@@ -206,7 +215,7 @@ fn shrink(seed: u64, limits: &Limits) -> (Limits, Violation) {
             (*smallest, found) = (candidate, again);
         }
     };
-    for fault in Swarm::draw(seed, limits).faults() {
+    for fault in Swarm::draw(seed, limits).faults().filter(|fault| !limits.with.contains(fault)) {
         let mut candidate = smallest.clone();
         candidate.without.push(fault);
         keep(candidate, &mut smallest);

@@ -114,6 +114,9 @@ impl Fault {
     }
 }
 
+/// A strength from which on a fault is not weak.
+const NOT_WEAK: u64 = 41;
+
 /// The world of a seed.
 #[derive(Clone, Debug)]
 pub struct Swarm {
@@ -137,9 +140,24 @@ pub struct Swarm {
     faults: BTreeMap<Fault, u64>,
 }
 
-/// What is taken out of a world to make it simpler.
+/// Machines are lost, each with a node.
+#[derive(Clone, Debug)]
+pub struct Disaster {
+    /// Which.
+    pub lost: Vec<usize>,
+    /// Whether in the middle of the upgrade; else after it.
+    pub is_early: bool,
+    /// So long after that another one is.
+    pub another: Option<(Duration, usize)>,
+    /// So long after that the first ones come back, although nobody thought that they would; else their disks are lost, too.
+    pub returns: Option<Duration>,
+}
+
+/// What is taken out of a world to make it simpler, and what it must have.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
+    /// With these faults, not weak.
+    pub with: Vec<Fault>,
     /// Without these faults.
     pub without: Vec<Fault>,
     /// At most so many nodes.
@@ -169,10 +187,13 @@ impl Swarm {
         // How much of all that is possible: some worlds are nearly whole.
         let share = dice.pick(&[100_000, 250_000, 400_000, 600_000]);
         let (racks, operators) = (dice.pick(&[1, 1, 2, 3]), dice.pick(&[0, 0, 1, 1, 2]));
+        let operators = if limits.with.iter().all(|fault| fault.fits(operators)) { operators } else { 1 };
         let mut faults = BTreeMap::new();
         for fault in Fault::ALL {
             let (is_there, strength) = (dice.chance(share), dice.within(1..101));
-            if is_there && fault.fits(operators) && !limits.without.contains(fault) {
+            if limits.with.contains(fault) {
+                faults.insert(*fault, strength.max(NOT_WEAK));
+            } else if is_there && fault.fits(operators) && !limits.without.contains(fault) {
                 faults.insert(*fault, strength);
             }
         }
@@ -200,18 +221,23 @@ impl Swarm {
         may.then(|| self.nodes - 1)
     }
 
-    /// Which nodes are lost for good, if any are, and whether that is in the middle of the upgrade.
-    pub fn disaster(&self) -> Option<(Vec<usize>, bool)> {
+    /// What becomes of the machines, if anything does.
+    pub fn disaster(&self) -> Option<Disaster> {
         let strength = self.up_to(Fault::Disaster, 100);
-        if strength <= 40 || self.has(Fault::Latecomer) {
+        if strength < NOT_WEAK || self.has(Fault::Latecomer) {
             return None;
         }
         let is_early = strength.is_multiple_of(2);
         let mut dice = Dice::of(self.seed, 9);
         let mut nodes: Vec<usize> = (0..self.nodes).collect();
         let count = if is_early { 1 } else { self.nodes / 2 + 1 };
-        let lost = (0..count).map(|_| nodes.remove(dice.index(nodes.len()))).collect();
-        Some((lost, is_early))
+        let mut lost: Vec<_> = (0..count).map(|_| nodes.remove(dice.index(nodes.len()))).collect();
+        let more = dice.time(Duration::ZERO..Duration::from_secs(40));
+        let another = (nodes.len() > 1 && dice.chance(300_000)).then(|| (more, nodes.remove(0)));
+        let back = dice.time(Duration::ZERO..Duration::from_mins(1));
+        let returns = dice.chance(300_000).then_some(back);
+        lost.sort_unstable();
+        Some(Disaster { lost, is_early, another, returns })
     }
 
     /// Whether the others can do without the last one.

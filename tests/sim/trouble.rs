@@ -43,6 +43,10 @@ const KINDS: [(Fault, u64); 11] = [
     (Fault::OperatorJump, 4),
 ];
 
+/// How many aftershocks of a disaster there are at most, and how likely each is when something has become durable.
+const AFTERSHOCKS_MAX: u64 = 8;
+const AFTERSHOCK: u64 = CERTAIN / 8;
+
 /// How far a clock is set at most: an hour, as when a time zone was taken for another.
 const JUMP_MICROS: u64 = 3_600_000_000;
 
@@ -54,6 +58,8 @@ pub struct Trouble {
     operators: Range<Pid>,
     kinds: Vec<Fault>,
     aimed: u64,
+    /// How many aftershocks may still come.
+    aftershocks: u64,
 }
 
 impl Trouble {
@@ -61,7 +67,8 @@ impl Trouble {
     pub fn new(swarm: &Swarm, operators: Range<Pid>) -> Self {
         let kinds = KINDS.iter().map(|(fault, _)| *fault).filter(|fault| swarm.has(*fault)).collect();
         let aimed = swarm.up_to(Fault::Aimed, CERTAIN / 3);
-        Self { dice: Dice::of(swarm.seed, 3), nodes: swarm.nodes, operators, kinds, aimed }
+        let aftershocks = swarm.up_to(Fault::Disaster, AFTERSHOCKS_MAX);
+        Self { dice: Dice::of(swarm.seed, 3), nodes: swarm.nodes, operators, kinds, aimed, aftershocks }
     }
 
     /// What comes at any time, with its times.
@@ -91,6 +98,21 @@ impl Trouble {
         }
         self.dice = dice;
         Some((delay, action))
+    }
+
+    /// Maybe something, while a disaster is recovered from and nothing else goes wrong any more.
+    pub fn aftershock(&mut self, at: Pid) -> Option<(Duration, Action)> {
+        if self.aftershocks == 0 || !self.dice.chance(AFTERSHOCK) {
+            return None;
+        }
+        self.aftershocks -= 1;
+        let mut dice = self.dice.clone();
+        let kinds = [Fault::Crash, Fault::Restart, Fault::Pause, Fault::OperatorCrash, Fault::OperatorPause];
+        let fault = dice.pick(&kinds[..if self.operators.is_empty() { 3 } else { 5 }]);
+        let delay = dice.short_time(Duration::from_millis(300));
+        let action = self.action(fault, &mut dice);
+        self.dice = dice;
+        Some((delay, if fault < Fault::OperatorCrash { action.at(at) } else { action }))
     }
 
     fn action(&self, fault: Fault, dice: &mut Dice) -> Action {

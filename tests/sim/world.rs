@@ -2,7 +2,7 @@
 
 use crate::{
     administrator::Administrator,
-    clients::{Client, Plan},
+    clients::{Client, KEPT, Plan},
     dice::Dice,
     events::Events,
     invariants::{self, Act, Invariants, Scene},
@@ -20,11 +20,10 @@ use crate::{
 };
 use group0_core::{
     io::{Point, Settings},
-    node::Node,
     schema::{Rows, Schema},
 };
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::{Ipv4Addr, SocketAddr},
     ops::Range,
     time::Duration,
@@ -120,10 +119,17 @@ pub struct World {
     turns: u64,
     steps: u64,
     moves: u16,
-    /// What the survivors of a disaster had at that moment, if all of them ran.
+    /// What the survivors of the last disaster had at that moment, if all of them ran.
     saved: Option<Rows>,
     /// Whether there was one.
     had_disaster: bool,
+    /// Whether a recovery has come to its point of no return.
+    has_recovered: bool,
+    /// Whether somebody who was lost came back. Whom a recovery has given up may go on as the former cluster, and whoever asks there is told
+    /// of that one.
+    has_returned: bool,
+    /// Whose machine is lost.
+    lost: BTreeSet<Pid>,
 }
 
 fn address(index: usize, generation: u16) -> SocketAddr {
@@ -213,6 +219,9 @@ impl World {
             moves: 0,
             saved: None,
             had_disaster: false,
+            has_recovered: false,
+            has_returned: false,
+            lost: BTreeSet::new(),
             swarm,
         }
     }
@@ -281,7 +290,9 @@ impl World {
     }
 
     fn is_done(&self) -> Result<(), String> {
-        let waits: Vec<String> = self.slots.iter().filter_map(|slot| slot.process.is_done().err()).collect();
+        let stands_still = |slot: &&Slot| slot.paused.is_some().then(|| format!("{} stands still", slot.process.name()));
+        let unfinished = self.slots.iter().filter_map(|slot| slot.process.is_done().err());
+        let waits: Vec<String> = unfinished.chain(self.slots.iter().filter_map(|slot| stands_still(&slot))).collect();
         if waits.is_empty() { Ok(()) } else { Err(waits.join("\n  ")) }
     }
 
@@ -313,7 +324,7 @@ impl World {
             schemas.push((name, core.rows().clone()));
         }
         if let Some(why) = wrong.first() {
-            self.violated("S5 acknowledged changes are kept", why.clone());
+            self.violated(KEPT, why.clone());
         }
         if let Err((what, why)) = self.invariants.at_end(&schemas) {
             self.violated(what, why);
@@ -442,6 +453,7 @@ impl World {
             Note::Event(name) => self.events.count(&name),
             Note::Act(act) => self.acted(&act),
             Note::Told(operation) => self.invariants.on_told(&operation, &mut self.events),
+            Note::Violation(KEPT, _) if self.has_returned && self.has_recovered => {}
             Note::Violation(what, why) => self.violated(what, why),
         }
     }
@@ -451,7 +463,7 @@ impl World {
         let now = self.now;
         let Some(kubernetes) = self.kubernetes() else { return };
         let (object, made, serving) = (kubernetes.object().cloned(), kubernetes.made(), kubernetes.serving());
-        let scene = Scene { now, object: object.as_ref(), made, serving: &serving };
+        let scene = Scene { now, object: object.as_ref(), made, serving: &serving, lost: &self.lost };
         self.log.line(now, format_args!("{act}"));
         if let Act::Evicted { node, .. } = act {
             self.evictions.push((now, *node));
@@ -467,9 +479,12 @@ impl World {
 
     /// Something may go wrong just after something has become durable.
     fn maybe_aim(&mut self, at: Pid) {
-        if self.trouble
-            && let Some((delay, action)) = self.mishaps.aim(at)
-        {
+        let aimed = match (self.trouble, self.had_disaster) {
+            (true, _) => self.mishaps.aim(at),
+            (false, true) => self.mishaps.aftershock(at),
+            (false, false) => None,
+        };
+        if let Some((delay, action)) = aimed {
             self.queue.put(self.now + delay, Event::Trouble(action));
         }
     }
@@ -484,6 +499,7 @@ impl World {
         if let Err((what, why)) = self.invariants.on_turn(turn, &mut self.events) {
             self.violated(what, why);
         }
+        self.has_recovered |= turn.passes(Point::GroupForgotten);
         if turn.passes(Point::Proceed) {
             self.acted(&Act::Proceeded { node: pid });
         }
@@ -501,6 +517,7 @@ impl World {
         }
         if is_node {
             self.tell_kubelet(pid, Kubelet::Started);
+            self.has_returned |= self.lost.remove(&pid);
         }
         self.slots[pid].life += 1;
         self.slots[pid].is_alive = true;
@@ -574,6 +591,12 @@ impl World {
                 }
             }
             Order::Destroy { ref nodes } => self.destroy(nodes),
+            Order::Renew { node } => {
+                self.lost.remove(&node);
+                if let Some(process) = self.slots[node].process.node() {
+                    process.renew();
+                }
+            }
             Order::Isolate { node, long } => self.go_wrong(Action::Isolate(node, long)),
             Order::Stop { node } if self.slots[node].is_alive => self.restart(node),
             Order::Stop { node } => self.tell_kubelet(node, Kubelet::Ended("it did not run".into())),
@@ -583,20 +606,17 @@ impl World {
     fn destroy(&mut self, nodes: &[Pid]) {
         self.events.count("disaster");
         for pid in nodes {
-            let host = self.slots[*pid].process.node().and_then(|node| node.core().map(Node::host));
             self.end(*pid, &End::Crash("its machine is destroyed".into()));
-            if let Some(process) = self.slots[*pid].process.node() {
-                process.destroy(host);
-            }
+            self.lost.insert(*pid);
         }
         self.had_disaster = true;
-        self.saved = self.merged_rows(nodes);
+        self.saved = self.merged_rows();
     }
 
-    /// What all nodes but these have; nothing if one of them does not run.
-    fn merged_rows(&mut self, except: &[Pid]) -> Option<Rows> {
+    /// What all nodes have that are not lost; nothing if one of them does not run.
+    fn merged_rows(&mut self) -> Option<Rows> {
         let mut merged = Schema::default();
-        for pid in (0..self.swarm.nodes).filter(|pid| !except.contains(pid)) {
+        for pid in (0..self.swarm.nodes).filter(|pid| !self.lost.contains(pid)).collect::<Vec<_>>() {
             let rows = self.slots[pid].process.node()?.core()?.schema().rows().clone();
             let _ = merged.merge(&rows);
         }

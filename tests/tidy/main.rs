@@ -1,5 +1,5 @@
 //! The shape of the repository, as a test: sizes, dead files, purity of core and plan, direction of dependencies, generated files,
-//! mutants, scenarios.
+//! mutants, scenarios, scars.
 //!
 //! Every check is a pure function from text to complaints, in the file named for it, with a test that makes it complain. Here they meet
 //! the files of this repository.
@@ -9,6 +9,7 @@ mod dependencies;
 mod generated;
 mod mutants;
 mod purity;
+mod scars;
 mod scenarios;
 mod shape;
 mod source;
@@ -76,5 +77,13 @@ fn mutants_apply() {
 fn each_scenario_is_shown_by_a_test() {
     let sources = Sources::read();
     let table = sources.all().find(|file| file.path == scenarios::TABLE).expect("the table is there");
-    tidy(&scenarios::complaints(&table.text, &sources.rust_map()));
+    let gone = scars::gone(&table.path, &table.text, &sources.paths());
+    tidy(&[scenarios::complaints(&table.text, &sources.rust_map()), gone].concat());
+}
+
+#[test]
+fn each_scar_is_shown_by_a_test() {
+    let sources = Sources::read();
+    let table = sources.all().find(|file| file.path == scars::TABLE).expect("the table is there");
+    tidy(&scars::complaints(&table.text, &sources.paths()));
 }

@@ -1,7 +1,7 @@
 //! The text files of the repository, and Rust text with comments and strings blanked.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
 };
@@ -32,6 +32,11 @@ impl Sources {
     /// All of them.
     pub fn all(&self) -> impl Iterator<Item = &Source> {
         self.0.iter()
+    }
+
+    /// The paths of all of them.
+    pub fn paths(&self) -> BTreeSet<String> {
+        self.0.iter().map(|source| source.path.clone()).collect()
     }
 
     /// The Rust files.

@@ -13,6 +13,7 @@ pub mod io;
 pub mod node;
 pub mod raft;
 pub mod random;
+pub mod recovery;
 pub mod schema;
 pub mod status;
 pub mod system;

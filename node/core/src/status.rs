@@ -96,7 +96,7 @@ pub struct Position {
 }
 
 /// A plan of recovery as a survivor keeps it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct StoredPlan {
     /// What was decided.
     pub plan: RecoveryPlan,
@@ -107,7 +107,7 @@ pub struct StoredPlan {
 }
 
 /// How far a plan has come on one survivor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PlanState {
     /// Stored, without effect.
     Prepared,

@@ -27,7 +27,6 @@ fn adopted(given: &Given<'_>, stored: &StoredPlan, has_reset: bool) -> Recovery 
     let plan = FrozenPlan { number, survivors, excluded, text };
     let now = given.now;
     Recovery {
-        hash: plan.hash(),
         pods: plan.excluded.iter().map(|host| (*host, given.journal.silent.get(host).and_then(|it| it.pod.clone()))).collect(),
         plan,
         trigger: Class::NodeLost,

@@ -45,7 +45,6 @@ fn of_the_past(before: &Journal, plan: &Plan) -> Option<String> {
         return None;
     }
     let kept = next.plan == former.plan
-        && next.hash == former.hash
         && (former.donor.is_none() || next.donor == former.donor)
         && (former.reset_at.is_none() || next.reset_at == former.reset_at)
         && (former.withdrawn.is_none() || next.withdrawn.is_some());
@@ -118,7 +117,8 @@ impl Audit<'_> {
         self.nodes().any(|(_, node)| node.host == host || node.peers.get(&host).is_some_and(|peer| peer.up))
     }
 
-    /// One that some node has removed for ever is given up already. Until the point of no return a sign of life of an excluded host ends every step but those that take the plan back.
+    /// One that some node has removed for ever is given up already. Until the point of no return a sign of life of an excluded host
+    /// ends every step but those that take the plan back.
     fn no_living_host_is_given_up(&self) -> Option<String> {
         let goes_on = self.orders().any(|(_, _, verb)| verb != RecoveryVerb::LiftFence);
         let may_still_end = self.before.recovery.as_ref().is_none_or(|former| former.reset_at.is_none());

@@ -71,7 +71,6 @@ impl<'a> Census<'a> {
         let now = given.now;
         let silent_since = |dead: &Dead| hosts::silent_since(given, dead.host);
         Recovery {
-            hash: plan.hash(),
             plan,
             trigger,
             pods: self.dead.iter().map(|dead| (dead.host, dead.pod.clone())).collect(),
@@ -129,5 +128,5 @@ pub(super) fn successor(given: &Given<'_>, former: &Recovery) -> Result<Recovery
         former.plan.excluded.difference(&next.plan.survivors).chain(&next.plan.excluded).copied().collect();
     let plan = FrozenPlan::new(next.plan.number, next.plan.survivors.clone(), excluded);
     let forward_only = former.forward_only || former.reset_at.is_some();
-    Ok(Recovery { hash: plan.hash(), pods, plan, forward_only, lost_at: former.lost_at.min(next.lost_at), ..next })
+    Ok(Recovery { pods, plan, forward_only, lost_at: former.lost_at.min(next.lost_at), ..next })
 }

@@ -5,7 +5,7 @@
 
 use crate::{
     observe::{HostId, Machine, NodeSeen, NodeView, Observation, Part, Pod, PodName},
-    plan::{Given, Journal, LOOK_EVERY, health::signed},
+    plan::{Given, Journal, health::signed},
 };
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,6 +19,8 @@ pub struct Silent {
     pub since: Option<Timestamp>,
     /// What proves that it will not come back.
     pub proof: Option<Proof>,
+    /// Whether its pod and volume were given up, so that another host boots there.
+    pub given_up: bool,
 }
 
 /// What proves a host dead, as Kubernetes tells it. Not being ready is none, nor is a Node object that is gone.
@@ -60,18 +62,22 @@ impl Dead {
 }
 
 /// Brings the journal up to what is seen. `moved` are hosts whose pod another one has taken over since the last look.
-pub(in crate::plan) fn remember(seen: &Observation, journal: &mut Journal, moved: &BTreeMap<HostId, PodName>, now: Timestamp) {
+pub(in crate::plan) fn remember(given: &Given<'_>, journal: &mut Journal, moved: &BTreeMap<HostId, PodName>) {
+    let (seen, now) = (given.seen, given.now);
     let mut silent = std::mem::take(&mut journal.silent);
     let removed = removed(seen);
-    let last_signs = last_signs(seen, now);
+    let last_signs = last_signs(given);
     for host in known(seen, journal).into_iter().chain(moved.keys().copied()) {
         let pod = moved.get(&host).cloned().or_else(|| pod_of(journal, host));
-        let record = silent.entry(host).or_insert(Silent { pod: None, since: None, proof: None });
+        let record = silent.entry(host).or_insert(Silent { pod: None, since: None, proof: None, given_up: false });
         record.pod = pod.or(record.pod.take());
     }
     let plan = journal.recovery.as_ref().filter(|recovery| recovery.is_in_force());
     let excluded = plan.map(|recovery| &recovery.plan.excluded);
-    silent.retain(|host, _| !removed.contains(host) || excluded.is_some_and(|excluded| excluded.contains(host)));
+    silent.retain(|host, record| {
+        let is_excluded = excluded.is_some_and(|excluded| excluded.contains(host));
+        !removed.contains(host) || is_excluded || holds_its_pod(journal, *host, record)
+    });
     for (host, record) in &mut silent {
         let last_sign = last_signs.get(host).copied();
         let since = record.since.unwrap_or(now).min(now).max(last_sign.unwrap_or(Timestamp::MIN));
@@ -80,6 +86,11 @@ pub(in crate::plan) fn remember(seen: &Observation, journal: &mut Journal, moved
     }
     silent.retain(|host, record| record.since.is_some() || record.proof.is_some() || has_lost_its_pod(journal, *host, record));
     journal.silent = silent;
+}
+
+/// It is lost with what it had, and no other host has answered in its pod since.
+fn holds_its_pod(journal: &Journal, host: HostId, record: &Silent) -> bool {
+    record.proof.is_some() && record.pod.as_ref().is_some_and(|pod| journal.node(pod).host == Some(host))
 }
 
 /// Another host has answered in its pod since.
@@ -113,17 +124,18 @@ fn told<'a>(nodes: impl Iterator<Item = &'a NodeSeen>) -> impl Iterator<Item = H
 }
 
 /// When each host last showed a sign of life that is known of: now, if it answers or is seen up.
-fn last_signs(seen: &Observation, now: Timestamp) -> BTreeMap<HostId, Timestamp> {
+fn last_signs(given: &Given<'_>) -> BTreeMap<HostId, Timestamp> {
+    let now = given.now;
     let mut signs = BTreeMap::new();
     let mut sign = |host: HostId, ago: SignedDuration| {
         let at = now.saturating_sub(ago).unwrap_or(Timestamp::MIN).min(now);
         let last = signs.entry(host).or_insert(at);
         *last = at.max(*last);
     };
-    for view in seen.nodes.values() {
+    for view in given.seen.nodes.values() {
         let Part::Known { value: node, age } = &view.node else { continue };
-        // An answer is as good as one of this moment until the next one is due; after that it tells of the past.
-        let ago = if *age <= LOOK_EVERY { SignedDuration::ZERO } else { *age };
+        // A fresh answer is as good as one of this moment; an older one tells of the past.
+        let ago = if given.fresh(&view.node).is_ok() { SignedDuration::ZERO } else { *age };
         sign(node.host, ago);
         node.peers.iter().filter(|(_, peer)| peer.up).for_each(|(host, _)| sign(*host, ago));
         node.evidence.heard.iter().for_each(|(host, ago)| sign(*host, ago.saturating_add(*age)));
@@ -201,6 +213,9 @@ pub(super) fn not_dead_because(given: &Given<'_>, host: HostId) -> String {
         );
     }
     match pod.map(|pod| pod.machine) {
+        _ if has_lost_its_pod(given.journal, host, record) => {
+            "another host answers in its pod by now, and what became of its own machine or volume was not seen".into()
+        }
         Some(Machine::Gone) => "its machine is gone from Kubernetes, which proves nothing about its containers".into(),
         Some(_) => "its machine and its volume exist".into(),
         None => "of its pod nothing is known".into(),
@@ -232,6 +247,19 @@ pub(super) fn silent_since(given: &Given<'_>, host: HostId) -> Option<Timestamp>
 
 fn is_declared(given: &Given<'_>, host: HostId) -> bool {
     given.spec.recovery.confirm_dead.iter().any(|dead| dead.host_id == host.to_string())
+}
+
+/// Where hosts were that are removed for ever and proven to be lost with what they had, and where nobody has answered since; each until it
+/// was given up.
+pub(in crate::plan) fn given_up<'a>(given: &Given<'a>) -> Vec<&'a PodName> {
+    let removed = removed(given.seen);
+    let open = given
+        .journal
+        .silent
+        .iter()
+        .filter(|(host, record)| removed.contains(*host) && !record.given_up && holds_its_pod(given.journal, **host, record));
+    let pods = open.filter_map(|(_, record)| record.pod.as_ref());
+    pods.filter(|pod| given.seen.nodes.get(*pod).is_some_and(|view| given.fresh(&view.node).is_err())).collect()
 }
 
 /// The pod in which this host answers, if it does.

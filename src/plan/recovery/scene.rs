@@ -1,9 +1,9 @@
 //! The survivors of a plan as they are seen now.
 
-use super::Recovery;
+use super::{Recovery, hosts};
 use crate::{
     observe::{HostId, PlanState, StoredPlan, UpgradeState},
-    plan::{Given, WaitingFor, health::Member},
+    plan::{Given, WaitingFor, evidence, health::Member},
 };
 use std::collections::BTreeMap;
 
@@ -20,10 +20,14 @@ pub(super) struct Scene<'a> {
 impl<'a> Scene<'a> {
     /// The point of no return is past when one has passed it, whatever the journal says.
     pub fn of(given: &'a Given<'a>, recovery: &Recovery) -> Self {
-        let survivors = answering(given);
+        let (survivors, dead) = (answering(given), hosts::dead(given));
         let survivors: BTreeMap<_, _> =
             survivors.into_iter().filter(|(host, _)| recovery.plan.survivors.contains(host)).collect();
-        let absent = recovery.plan.survivors.iter().filter(|host| !survivors.contains_key(host));
+        // Once the new group goes on, a survivor that is lost since is a member that it can do without, and nothing is left for it to do.
+        let has_new_group = recovery.reset_at.is_some() && evidence::goes_on(given);
+        let needs_nobody = recovery.verified_at.is_some() || has_new_group;
+        let is_of_no_matter = |host: &HostId| needs_nobody && dead.iter().any(|dead| dead.host == *host);
+        let absent = recovery.plan.survivors.iter().filter(|host| !survivors.contains_key(host) && !is_of_no_matter(host));
         let missing = absent.map(|host| absence(given, *host)).collect();
         let mut scene = Self { given, recovery: recovery.clone(), survivors, missing };
         if scene.members().any(|member| scene.has_reset(member)) {

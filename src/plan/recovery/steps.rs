@@ -4,7 +4,7 @@ use super::{Because, Donor, Event, Recovery, Step, Why, freeze, hosts, report, s
 use crate::{
     crd::RecoveryMode,
     observe::{HostId, PlanState, PodName, Position},
-    plan::{Action, Given, Intent, Plan, RecoveryVerb, WaitingFor, forming, guard, health::Member},
+    plan::{Action, Given, Intent, Plan, RecoveryVerb, WaitingFor, evidence, forming, guard, health::Member},
 };
 use std::cmp::Reverse;
 
@@ -74,13 +74,14 @@ fn conclude(scene: Scene<'_>, step: Step, missing: Missing) -> Plan {
 }
 
 /// A survivor has stored another plan under this number, or one after it that nobody here knows: whoever made it, is asked for.
+/// That keeps nobody from taking ours back.
 fn other_plan(scene: &Scene<'_>) -> Option<Plan> {
     let Recovery { plan: ours, ended_at, .. } = &scene.recovery;
     let is_other = |member: &&Member<'_>| {
         let stored = member.node.evidence.plan.as_ref();
         stored.is_some_and(|plan| plan.number > ours.number || (plan.number == ours.number && plan.text != ours.text))
     };
-    let member = scene.members().find(is_other).filter(|_| ended_at.is_none())?;
+    let member = scene.members().find(is_other).filter(|_| ended_at.is_none() && withdraw::cause(scene).is_none())?;
     let number = member.node.evidence.plan.as_ref().map_or(0, |plan| plan.number);
     let why = WaitingFor::Recovery(Why::OtherPlan { node: member.name.clone(), number });
     Some(report(scene.given, scene.recovery.clone(), vec![why]))
@@ -90,7 +91,7 @@ fn other_plan(scene: &Scene<'_>) -> Option<Plan> {
 /// and nothing can be taken back any more, one has come back that this one gives up.
 fn successor(scene: &Scene<'_>) -> Option<Plan> {
     let (given, recovery) = (scene.given, &scene.recovery);
-    if recovery.verified_at.is_some() || recovery.withdrawn.is_some() {
+    if recovery.verified_at.is_some() || recovery.withdrawn.is_some() || evidence::goes_on(given) {
         return None;
     }
     let because = lost(scene).or_else(|| returned(scene))?;
@@ -153,14 +154,14 @@ pub(super) fn unapproved(given: &Given<'_>, recovery: &Recovery) -> Vec<WaitingF
 /// What a human must still approve. In mode `Automatic` nothing, if each loss is proven and no donor was lost.
 fn approval(given: &Given<'_>, recovery: &Recovery) -> Option<Why> {
     let spec = &given.spec.recovery;
-    let approved = spec.approved_plan_hash.as_ref();
+    let (hash, approved) = (recovery.plan.hash(), spec.approved_plan_hash.as_ref());
     let is_proven = |host: &HostId| given.journal.silent.get(host).is_some_and(|record| record.proof.is_some());
     let all_proven = recovery.plan.excluded.iter().all(is_proven) && !recovery.needs_human;
     let is_automatic = spec.mode == RecoveryMode::Automatic;
-    let missing = approved != Some(&recovery.hash) && !(is_automatic && all_proven);
+    let missing = approved != Some(&hash) && !(is_automatic && all_proven);
     missing.then(|| Why::AwaitingApproval {
         number: recovery.plan.number,
-        hash: recovery.hash.clone(),
+        hash,
         other: approved.cloned(),
         not_automatic: is_automatic.then_some(if recovery.needs_human {
             "the survivor whose log was to be kept was lost"

@@ -13,8 +13,6 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Recovery {
     /// The choices.
     pub plan: FrozenPlan,
-    /// Their hash.
-    pub hash: String,
     /// What it answers.
     pub trigger: Class,
     /// In which pod each excluded host was, if that is known.

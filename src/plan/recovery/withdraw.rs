@@ -5,7 +5,10 @@ use super::{Recovery, Step, Why, hosts, scene::Scene, steps::Missing};
 use crate::{
     crd::{Phase, RecoveryMode},
     observe::{HostId, PlanState, PodName, StoredPlan},
-    plan::{Action, Given, Plan, RecoveryVerb, WaitingFor, health::signed},
+    plan::{
+        Action, Given, Intent, Plan, RecoveryVerb, WaitingFor,
+        health::{Member, signed},
+    },
 };
 
 /// It is kept in status, which bounds it.
@@ -13,17 +16,19 @@ const MAX_WHY_CHARS: usize = 400;
 
 /// What is still to be done if the plan has to be taken back; nothing waits any more once that is all done.
 pub(super) fn look(scene: &mut Scene<'_>) -> Option<Missing> {
-    let recovery = &scene.recovery;
-    if !recovery.may_be_withdrawn() || recovery.ended_at.is_some() {
-        return None;
-    }
-    let why = recovery.withdrawn.clone().or_else(|| reason(scene))?;
-    scene.recovery.withdrawn = Some(why);
+    scene.recovery.withdrawn = Some(cause(scene)?);
     let missing = missing(scene);
     if missing.is_none() {
         scene.recovery.ended_at = Some(scene.given.now);
     }
     Some(missing.unwrap_or(Missing::Waits(Vec::new())))
+}
+
+/// Why the plan has to be taken back, if it has to and still may be.
+pub(super) fn cause(scene: &Scene<'_>) -> Option<String> {
+    let recovery = &scene.recovery;
+    let may_be = recovery.may_be_withdrawn() && recovery.ended_at.is_none();
+    recovery.withdrawn.clone().or_else(|| reason(scene)).filter(|_| may_be)
 }
 
 /// What is said of it.
@@ -71,8 +76,8 @@ fn missing(scene: &Scene<'_>) -> Option<Missing> {
     scene.restart_one(inside)
 }
 
-/// Lifts fences of plans that nobody carries out any more, on nodes that could not be asked when these were taken back. Not of one
-/// that was carried out.
+/// Lifts fences of plans that nobody carries out any more, on nodes that could not be asked when these were taken back, and ends the
+/// recovery that they had ordered there. Not of one that was carried out.
 pub(super) fn leftovers(given: &Given<'_>) -> Option<Plan> {
     let nodes = given.seen.nodes.iter().filter_map(|(name, view)| given.answering(name, view).ok());
     let stored: Vec<_> = nodes.filter_map(|member| Some((member.name, member.node.evidence.plan.as_ref()?))).collect();
@@ -86,5 +91,23 @@ pub(super) fn leftovers(given: &Given<'_>) -> Option<Plan> {
     let lift = |node: &PodName, plan| Action::Recover { node: node.clone(), plan, verb: RecoveryVerb::LiftFence };
     let of_nobody = stored.iter().filter(|(_, plan)| is_left(plan));
     let actions: Vec<_> = of_nobody.map(|(name, plan)| lift(name, plan.number)).collect();
-    (!actions.is_empty()).then(|| Plan { actions, ..given.wait(Phase::Recovering, Vec::new()) })
+    let lifts = (!actions.is_empty()).then(|| Plan { actions, ..given.wait(Phase::Recovering, Vec::new()) });
+    lifts.or_else(|| leave(given))
+}
+
+/// Restarts one that a withdrawn plan had put into recovery, which ends with its next start. While somebody does not serve nobody is.
+fn leave(given: &Given<'_>) -> Option<Plan> {
+    let nodes = given.seen.nodes.iter().map(|(name, view)| given.healthy(name, view));
+    let members: Vec<_> = nodes.collect::<Result<_, _>>().ok()?;
+    let is_withdrawn = |plan: &StoredPlan| plan.state == PlanState::Withdrawn;
+    let is_left = |member: &&Member<'_>| {
+        let evidence = &member.node.evidence;
+        Scene::says_recovery(member) && !evidence.recovery_stored && evidence.plan.as_ref().is_some_and(is_withdrawn)
+    };
+    let member = members.iter().find(is_left).filter(|_| given.journal.taken.is_none())?;
+    let action = Action::Restart { node: member.name.clone(), generation: member.node.generation };
+    let mut plan = given.wait(Phase::Recovering, Vec::new());
+    plan.journal.taken = Some(Intent { action: action.clone(), epoch: given.journal.epoch, at: given.now });
+    plan.actions.push(action);
+    Some(plan)
 }

@@ -53,6 +53,7 @@ impl Choices {
             pod: self.or(Some(name.clone()), &[None]),
             since: self.or(Some(since), &[None]),
             proof: self.or(Some(proof), &[None]),
+            given_up: self.odd(),
         };
         if !self.odd() {
             case.journal.silent.insert(dead, silent);
@@ -80,7 +81,7 @@ impl Choices {
             points.push(here);
         }
         let recovery = self.recovery(case, plan, lost, point);
-        case.spec.recovery.approved_plan_hash = self.or(Some(recovery.hash.clone()), &[None, Some("0123".into())]);
+        case.spec.recovery.approved_plan_hash = self.or(Some(recovery.plan.hash()), &[None, Some("0123".into())]);
         case.journal.recovery = self.or(Some(recovery), &[None]);
     }
 
@@ -124,7 +125,6 @@ impl Choices {
         let steps = [Step::Approve, Step::Fence, Step::EnterRecovery, Step::RollForward, Step::LeaveRecovery, Step::Verify];
         let because = Because { what: Event::SurvivorLost, text: "db-9 was lost".into() };
         Recovery {
-            hash: plan.hash(),
             trigger: self.pick(&[Class::NodeLost, Class::QuorumLost]),
             pods: lost.iter().map(|name| (host(name), self.or(Some(name.clone()), &[None]))).collect::<BTreeMap<_, _>>(),
             step: self.pick(&steps),

@@ -82,6 +82,11 @@ impl World {
                 let other = host(&self.name(other));
                 self.node(node).peers.remove(&other);
             }
+            ("remembers", [other]) => {
+                let other = host(&self.name(other));
+                self.node(node).peers.insert(other, Peer { up: false, ..peer(1) });
+            }
+            ("other-plan", [number]) => self.store_other_plan(node, number.parse().unwrap()),
             ("enabled", []) => self.node(node).feature_enabled = true,
             ("leads", []) => self.lead(node),
             ("step", [step, waiting @ ..]) => {

@@ -125,7 +125,7 @@ impl World {
         }
         text += &recover::news(self.journal.recovery.as_ref(), journal.recovery.as_ref());
         for action in &actions {
-            writeln!(text, "  do: {action}").unwrap();
+            writeln!(text, "  do: {action}{}", recover::ignored(action)).unwrap();
         }
         for why in &report.waiting {
             writeln!(text, "  wait: {}: {why}", why.reason()).unwrap();
@@ -210,7 +210,7 @@ impl World {
                 Action::Proceed { node } => self.node(&node.name).proceed = true,
                 Action::RetryUpgrade { node } => self.node(&node.name).procedure = Procedure::Idle,
                 Action::Recover { node, plan, verb } => self.recover(&node.name, plan, verb),
-                Action::RemoveHost { node, host, .. } => drop(self.node(&node.name).peers.remove(&host)),
+                Action::RemoveHost { node, host, .. } => self.remove_host(&node.name, host),
                 Action::Replace { node, .. } => self.replace(&node),
             }
         }

@@ -2,8 +2,8 @@
 
 use super::{World, host, known, new_node, new_pod, peer};
 use group0_operator::{
-    observe::{Group, Machine, NodeSeen, Part, Peer, PlanState, PodName, PodState, Procedure, StoredPlan, UpgradeState},
-    plan::{Donor, Recovery, RecoveryVerb},
+    observe::{Group, HostId, Machine, NodeSeen, Part, Peer, PlanState, PodName, PodState, Procedure, StoredPlan, UpgradeState},
+    plan::{Action, Donor, Recovery, RecoveryVerb},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -88,6 +88,13 @@ impl World {
         });
     }
 
+    /// Somebody else has given it a plan with this number, and other choices.
+    pub fn store_other_plan(&mut self, name: &str, number: u64) {
+        let stored = self.node(name).evidence.plan.as_mut().unwrap();
+        stored.number = number;
+        stored.text = format!("plan: {number}\n");
+    }
+
     /// After a start in place: in recovery if that is stored; outside it again with the group that is kept, if one is.
     pub fn start_as_stored(&mut self, name: &str) {
         let (was_inside, is_marked) = {
@@ -165,6 +172,22 @@ impl World {
         }
     }
 
+    /// A node in recovery drops its row of the host; any other one has all remove it for ever.
+    pub fn remove_host(&mut self, by: &str, host: HostId) {
+        if self.node(by).evidence.in_recovery {
+            self.node(by).peers.remove(&host);
+            return;
+        }
+        for view in self.seen.nodes.values_mut() {
+            let Part::Known { value: node, .. } = &mut view.node else { continue };
+            node.peers.remove(&host);
+            node.evidence.removed.insert(host);
+            if let Some(group) = &mut node.group {
+                group.voters.remove(&host);
+            }
+        }
+    }
+
     /// What was left of it is taken away.
     pub fn replace(&mut self, name: &PodName) {
         self.fresh(&name.name);
@@ -215,6 +238,7 @@ impl World {
         (self.pod(name).state, self.pod(name).volume_gone) = (PodState::Running, false);
         let mut node = new_node(&pod_name, BTreeMap::new());
         (node.flag, node.held, node.epoch) = (true, true, self.journal.epoch);
+        node.sequence = self.journal.node(&pod_name).sequence + 1;
         self.view(name).node = known(node);
         self.join(name);
     }
@@ -246,6 +270,13 @@ impl World {
         }
         text
     }
+}
+
+/// Who else is dead, as the host is told that removes one.
+pub fn ignored(action: &Action) -> String {
+    let Action::RemoveHost { ignore, .. } = action else { return String::new() };
+    let hosts: Vec<_> = ignore.iter().map(ToString::to_string).collect();
+    if hosts.is_empty() { String::new() } else { format!(", without {}", hosts.join(" and ")) }
 }
 
 /// What is new in the journal of a recovery.

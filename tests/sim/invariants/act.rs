@@ -2,7 +2,7 @@
 
 use crate::process::Pid;
 use group0_operator::crd::Group0Upgrade;
-use std::{fmt, time::Duration};
+use std::{collections::BTreeSet, fmt, time::Duration};
 
 /// An act that has taken place.
 #[derive(Clone, Debug)]
@@ -65,4 +65,6 @@ pub struct Scene<'a> {
     pub made: u64,
     /// Of each pod whether it serves.
     pub serving: &'a [bool],
+    /// Whose machine is lost.
+    pub lost: &'a BTreeSet<Pid>,
 }

@@ -15,7 +15,8 @@ impl Invariant for OneAway {
     }
 
     fn on_act(&mut self, act: &Act, scene: &Scene<'_>, _: &mut Events) -> Verdict {
-        self.taken.retain(|node| !scene.serving.get(*node).copied().unwrap_or_default());
+        // One whose machine is lost since does not come back.
+        self.taken.retain(|node| !scene.lost.contains(node) && !scene.serving.get(*node).copied().unwrap_or_default());
         let (node, served) = match act {
             Act::Evicted { node, served, .. } => (*node, *served),
             Act::Restarted { node, .. } => (*node, true),

@@ -97,8 +97,17 @@ pub enum Deed {
         /// Whether with it.
         hold: bool,
     },
-    /// Machines are lost for good with their disks, and somebody says so to Kubernetes.
-    Destroy(Vec<Pid>),
+    /// Machines are lost, and somebody tells Kubernetes that they will not come back.
+    Destroy {
+        /// Which.
+        machines: Vec<Pid>,
+        /// Whether their disks are.
+        with_disks: bool,
+    },
+    /// They have come back all the same, those that nobody has given up.
+    Return(Vec<Pid>),
+    /// Throws away what a machine that came back has, and has its pod made anew.
+    Discard(Pid),
     /// Deletes the claim of a pod whose machine is lost, and the pod.
     GiveUp(Pid),
     /// Has each StatefulSet run all its pods.

@@ -202,7 +202,12 @@ impl Kubernetes {
                     self.change_set(moment.now, rack, |set| set.flag = true);
                 }
             }
-            Deed::Destroy(pids) => self.destroy(moment.now, pids, out),
+            Deed::Destroy { machines, with_disks } => self.destroy(moment.now, machines, with_disks, out),
+            Deed::Return(pids) => self.come_back(moment.now, &pids, out),
+            Deed::Discard(pid) => {
+                self.destroy(moment.now, vec![pid], true, out);
+                self.give_up(moment.now, pid);
+            }
             Deed::GiveUp(pid) => self.give_up(moment.now, pid),
             Deed::ScaleUp => self.scale_up(moment, out),
         }

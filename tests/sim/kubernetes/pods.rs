@@ -25,7 +25,7 @@ pub struct Slot {
     pub due: Option<Duration>,
     ready: bool,
     terminating: bool,
-    /// Its machine is lost, and its disk with it.
+    /// Its machine is lost.
     destroyed: bool,
     made: u32,
 }
@@ -79,6 +79,9 @@ impl Kubernetes {
 
     fn make(&mut self, moment: Moment<'_>, pid: Pid, longest: Duration, out: &mut Outbox) {
         let version = self.next_version();
+        if self.pods[pid].destroyed {
+            out.orders.push(Order::Renew { node: pid });
+        }
         let slot = &mut self.pods[pid];
         let set = self.sets[slot.name.rack].now();
         slot.made += 1;
@@ -153,26 +156,41 @@ impl Kubernetes {
         }
     }
 
-    /// Nothing of these machines comes back.
-    pub(super) fn destroy(&mut self, now: Duration, pids: Vec<Pid>, out: &mut Outbox) {
+    /// These machines are lost.
+    pub(super) fn destroy(&mut self, now: Duration, pids: Vec<Pid>, with_disks: bool, out: &mut Outbox) {
         for pid in &pids {
             self.pods[*pid].destroyed = true;
             self.change_pod(now, *pid, |pod| {
-                (pod.machine, pod.volume_gone) = (Machine::OutOfService, true);
+                (pod.machine, pod.volume_gone) = (Machine::OutOfService, with_disks);
                 pod.state = PodState::Down("its machine is lost".into());
             });
         }
         out.orders.push(Order::Destroy { nodes: pids });
     }
 
+    /// Those of them are here again that were not given up.
+    pub(super) fn come_back(&mut self, now: Duration, pids: &[Pid], out: &mut Outbox) {
+        for pid in pids.iter().copied() {
+            if self.pods[pid].destroyed && !self.pods[pid].terminating && self.pods[pid].pod.now().is_some() {
+                out.event("the dead came back");
+                self.pods[pid].destroyed = false;
+                self.change_pod(now, pid, |pod| {
+                    (pod.machine, pod.volume_gone) = (Machine::There, false);
+                    pod.state = PodState::Down("its machine was away".into());
+                });
+                out.orders.push(Order::Start { node: pid, after: self.dice.short_time(MAKING), environment: None });
+            }
+        }
+    }
+
     /// The claim is deleted, and the pod with it: both are made anew.
     pub(super) fn replace(&mut self, now: Duration, name: &PodName, uid: &str) -> Reply {
         match self.find(name, uid) {
-            Ok((pid, pod)) if pod.volume_gone => {
+            Ok((pid, _)) if self.pods[pid].destroyed => {
                 self.give_up(now, pid);
                 Reply::Done
             }
-            Ok(_) => Reply::Refused("its volume is there".into()),
+            Ok(_) => Reply::Refused("its machine is there".into()),
             Err(why) => Reply::Refused(why),
         }
     }

@@ -117,7 +117,7 @@ impl RecoveryStep {
 }
 
 /// Who goes on and who is given up.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct RecoveryPlan {
     /// Higher than that of any plan before it.
     pub number: u64,

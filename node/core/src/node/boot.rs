@@ -172,7 +172,11 @@ impl Node {
         let Boot::Asking { outstanding, has_ring, .. } = &mut self.boot else { return };
         *outstanding = outstanding.saturating_sub(1);
         *has_ring |= outcome.as_ref().is_ok_and(|reply| *reply != JoinReply::NotInRing);
-        let is_in_none = *outstanding == 0 && !*has_ring;
+        let (has_ring, is_last) = (*has_ring, *outstanding == 0);
+        if has_ring {
+            self.local.set(&mut self.effects.persist, key::BOOTSTRAPPED, BootstrapState::InProgress.name());
+        }
+        let is_in_none = is_last && !has_ring;
         match outcome {
             Ok(JoinReply::Welcome) => self.pull_before_joining(address),
             Ok(JoinReply::Upgrading) if self.may_have_the_feature() => {
@@ -190,9 +194,9 @@ impl Node {
         }
     }
 
-    /// One that takes another's place comes into a ring that there is.
-    const fn may_found_ring(&self) -> bool {
-        self.settings.is_first_seed && self.settings.replaces.is_none()
+    /// One that takes another's place comes into a ring that there is; so does one that was told of a ring, which may be silent just now.
+    fn may_found_ring(&self) -> bool {
+        self.settings.is_first_seed && self.settings.replaces.is_none() && !self.local.knows_of_ring()
     }
 
     /// Nobody known is in the ring: the first configured seed starts it, the others wait for that.

@@ -46,6 +46,8 @@ pub mod key {
 /// Where a host is on its way through the ring, as `system.local` says it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BootstrapState {
+    /// There is a ring, and the host asks to come in: it founds none any more, whoever answers then.
+    InProgress,
     /// In the ring.
     Completed,
     /// Out of it for good.
@@ -56,6 +58,7 @@ impl BootstrapState {
     /// As stored.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::InProgress => "IN_PROGRESS",
             Self::Completed => "COMPLETED",
             Self::Decommissioned => "DECOMMISSIONED",
         }
@@ -132,6 +135,11 @@ impl Local {
     /// Whether the first boot is completed.
     pub fn is_bootstrapped(&self) -> bool {
         self.get(key::BOOTSTRAPPED) == Some(BootstrapState::Completed.name())
+    }
+
+    /// Whether it is known that there is a ring.
+    pub fn knows_of_ring(&self) -> bool {
+        self.get(key::BOOTSTRAPPED).is_some()
     }
 
     /// Whether the host has left the cluster for good.

@@ -106,7 +106,7 @@ impl Node {
         let mut row = endpoint_row(me, &self.schema_version());
         row.extend([
             ("key", Value::text("local")),
-            ("bootstrapped", Value::text(if self.boot.is_completed() { "COMPLETED" } else { "NEEDS_BOOTSTRAP" })),
+            ("bootstrapped", Value::text(self.local.get(super::local::key::BOOTSTRAPPED).unwrap_or("NEEDS_BOOTSTRAP"))),
             ("broadcast_address", ip(self.settings.broadcast_address)),
             ("listen_address", ip(self.settings.broadcast_address)),
             ("cluster_name", Value::text(&self.settings.cluster_name)),

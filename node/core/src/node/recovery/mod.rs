@@ -11,6 +11,7 @@ mod by_hand;
 mod evidence;
 mod plan;
 
+pub use crate::recovery::Mode;
 pub use evidence::Life;
 pub use plan::Plans;
 
@@ -24,18 +25,6 @@ use crate::{
     raft::Stored,
     upgrade::{Stage, machine::Event},
 };
-
-/// Where this process stands, whatever is stored now.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Mode {
-    /// Nobody has ordered it.
-    #[default]
-    No,
-    /// Ordered since the start: it begins with the next one.
-    Requested,
-    /// Since the start; it ends with a start without the marker.
-    Yes,
-}
 
 /// What schema changes are told until the restart.
 pub(super) const RESTART_FIRST: &str = "recovery was requested on this node and begins with its next start: restart it. No schema change is possible here until then";

@@ -132,6 +132,22 @@ fn who_waits_is_no_member_when_it_is_shut_down_either() {
     ends_with_four(&mut world, &[]);
 }
 
+/// The first seed begins anew, and is restarted while the others are away (seed 2230 with disasters).
+#[test]
+fn who_was_told_of_a_ring_founds_none_when_nobody_answers_later() {
+    let mut base = three_and_a_fourth();
+    base.hosts[3].settings.is_first_seed = true;
+    let mut world = two_in_synchronize(&base);
+    world.start(3);
+    world.run(Duration::from_secs(5));
+    (0..4).for_each(|host| world.crash(host));
+    world.start(3);
+    world.run(Duration::from_secs(20));
+    assert!(!world.node(3).boot.is_completed());
+    (0..3).for_each(|host| world.start(host));
+    ends_with_four(&mut world, &[]);
+}
+
 #[test]
 fn a_newcomer_serves_nobody_before_it_is_in_and_nobody_else_is_held_up() {
     let mut world = three_final(&three_and_a_fourth());

@@ -236,6 +236,49 @@ fn a_plan_is_withdrawn_when_the_dead_come_back() {
     assert!(refused.contains("withdrawn"), "{refused}");
 }
 
+/// What was rolled forward need not be committed: the plan is withdrawn, and the others go on in the group with something else. Whoever
+/// had it in the log has the history that they have, and goes on with them.
+#[test]
+fn what_was_rolled_forward_and_then_overwritten_is_in_no_history() {
+    let mut world = upgraded(5);
+    let leader = (0..5).find(|number| world.node(*number).group.as_ref().unwrap().1.status().is_leader).unwrap();
+    let others: Vec<usize> = (0..5).filter(|number| *number != leader).collect();
+    let (has_it, rest) = (others[0], &others[1..]);
+    let last = |world: &World, number: usize| world.node(number).group.as_ref().unwrap().1.status().last_index;
+    let before = last(&world, leader);
+    world.client(leader, "CREATE TABLE ks.unacknowledged (a int PRIMARY KEY)");
+    assert!(world.run_until(LIMIT, |world| last(world, leader) > before), "{}", report(&world));
+    for number in rest {
+        world.crash(*number);
+    }
+    assert!(world.run_until(LIMIT, |world| last(world, has_it) > before), "{}", report(&world));
+    world.crash(leader);
+    world.start(rest[0]);
+    let plan = Plan { number: 1, live: vec![has_it, rest[0]], lost: vec![leader, rest[1], rest[2]] };
+    world.run(Duration::from_secs(4));
+    plan.enter(&mut world);
+    plan.roll_forward(&mut world);
+    assert!(plan.live.iter().all(|number| has_table(&world, *number, "unacknowledged")));
+
+    world.cut(has_it, rest);
+    world.start(rest[1]);
+    world.start(rest[2]);
+    plan.insist(&mut world, rest[0], &RecoveryStep::LiftFence);
+    restart(&mut world, rest[0]);
+    world.run(LIMIT);
+    world.execute(rest[1], "CREATE TABLE ks.instead (a int PRIMARY KEY)");
+    world.cuts.clear();
+    plan.insist(&mut world, has_it, &RecoveryStep::LiftFence);
+    restart(&mut world, has_it);
+    world.start(leader);
+    let all_final = |world: &World| world.all(|node| node.stage() == Stage::UsePostRaft);
+    assert!(world.run_until(LIMIT, all_final), "{}", report(&world));
+    world.execute(has_it, "CREATE TABLE ks.after (a int PRIMARY KEY)");
+    agree(&mut world);
+    let history = |number: usize| world.node(number).history.rows().map(|row| row.state).collect::<Vec<_>>();
+    assert!((0..5).all(|number| history(number) == history(rest[1])), "one has another history");
+}
+
 /// Every transaction of a recovery on each survivor, before and after it is durable.
 #[test]
 fn a_crash_in_each_transaction_of_a_recovery_is_survived() {

@@ -1,0 +1,20 @@
+//! Every interleaving of a recovery of three nodes: the real machine of a survivor and the real planner of the operator, with one loss
+//! at any point.
+//!
+//! `world` is the state, `moves` what may happen, [`group`] what becomes of the former group and of the new one, [`verbs`] what an order
+//! comes to on a node, `seen` what a planner sees and `operator` when it looks; `properties` is what must hold and `search` how it is
+//! explored. Setups are in `losses`; `broken` proves that the checker notices when a rule is switched off. How many states there are,
+//! and what the model leaves out, is in `docs/model.md`.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod broken;
+mod group;
+mod losses;
+mod moves;
+mod operator;
+mod properties;
+mod search;
+mod seen;
+mod verbs;
+mod world;
