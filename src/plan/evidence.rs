@@ -114,8 +114,15 @@ fn what_that_proves(given: &Given<'_>, why: &WaitingFor) -> &'static str {
             ", which counts once it has been silent for recovery.deadAfter"
         }
         Some(_) => "; the host in it is no member any more: delete its volume and its pod, and a fresh member takes its place",
+        None if members.iter().all(|host| answers(given, *host)) => {
+            "; which host was in it is not known, and no member is missing: delete its volume and its pod, and a fresh member takes its place"
+        }
         None => ", and which host was in it is not known: if that is lost, name it in spec.recovery.confirmDead",
     }
+}
+
+fn answers(given: &Given<'_>, host: HostId) -> bool {
+    nodes(given).any(|(_, node)| node.host == host)
 }
 
 fn partitioned(given: &Given<'_>) -> Option<(Class, String)> {

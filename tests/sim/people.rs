@@ -264,6 +264,11 @@ impl People {
             {
                 self.confirm_dead(&mut spec, status);
             }
+            (_, "PodDown") if status.stall.as_ref().is_some_and(|stall| stall.evidence.contains("delete its volume")) => {
+                for pid in self.lost.clone() {
+                    self.act(Deed::GiveUp(pid), out);
+                }
+            }
             (_, "ExcludedAlive") => {
                 let alive = status.nodes.iter().filter(|node| node.blocked_by == blocked_by);
                 let pids: Vec<_> = alive.filter_map(|node| self.pid_of(&node.pod_name)).collect();

@@ -85,8 +85,13 @@ impl Audit<'_> {
 
     /// The first survivor that does not answer, or of which this does not hold.
     fn not_all(&self, holds: impl Fn(&NodeSeen) -> bool) -> Option<HostId> {
-        let holds_of = |host: &HostId| self.nodes().any(|(_, node)| node.host == *host && holds(node));
-        self.recovery.plan.survivors.iter().find(|host| !holds_of(host)).copied()
+        self.without(holds).next()
+    }
+
+    /// The survivors of which this does not hold.
+    fn without(&self, holds: impl Fn(&NodeSeen) -> bool) -> impl Iterator<Item = HostId> {
+        let holds_of = move |host: &HostId| self.nodes().any(|(_, node)| node.host == *host && holds(node));
+        self.recovery.plan.survivors.iter().copied().filter(move |host| !holds_of(host))
     }
 
     fn stored<'b>(&self, node: &'b NodeSeen) -> Option<&'b StoredPlan> {
@@ -226,7 +231,8 @@ impl Audit<'_> {
     }
 
     /// The dead are not up, and a survivor in recovery exchanges nothing with one outside: all that is asked is that every survivor
-    /// answers, and that all see each other in their present start.
+    /// answers, and that all see each other in their present start; of those that are lost since nothing, where the plan is taken back or has
+    /// made a group that goes on.
     fn restarts_one_among_those_who_see_each_other(&self) -> Option<String> {
         let taken = self.plan.actions.iter().find_map(|action| match action {
             Action::Restart { node, .. } if is_of_recovery(self.seen, self.plan, node) => Some(node),
@@ -238,7 +244,10 @@ impl Audit<'_> {
                 .into_iter()
                 .all(|(_, other)| node.peers.get(&other.host).is_some_and(|peer| peer.up && peer.generation == other.generation))
         };
-        let missing = self.not_all(sees)?;
+        let needs_nobody = self.recovery.withdrawn.is_some() || self.recovery.reset_at.is_some();
+        let record = |host: &HostId| self.plan.journal.silent.get(host).filter(|_| needs_nobody);
+        let is_lost = |host: &HostId| record(host).is_some_and(|it| it.since.is_some() && it.proof.is_some());
+        let missing = self.without(sees).find(|host| !is_lost(host))?;
         Some(format!("it restarts {taken} although host {missing} is away, or does not see another survivor"))
     }
 }

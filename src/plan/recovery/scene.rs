@@ -23,9 +23,10 @@ impl<'a> Scene<'a> {
         let (survivors, dead) = (answering(given), hosts::dead(given));
         let survivors: BTreeMap<_, _> =
             survivors.into_iter().filter(|(host, _)| recovery.plan.survivors.contains(host)).collect();
-        // Once the new group goes on, a survivor that is lost since is a member that it can do without, and nothing is left for it to do.
+        // Once the new group goes on, a survivor that is lost since is a member that it can do without, and nothing is left for it to do. Nor
+        // is anything to be taken back there.
         let has_new_group = recovery.reset_at.is_some() && evidence::goes_on(given);
-        let needs_nobody = recovery.verified_at.is_some() || has_new_group;
+        let needs_nobody = recovery.verified_at.is_some() || recovery.withdrawn.is_some() || has_new_group;
         let is_of_no_matter = |host: &HostId| needs_nobody && dead.iter().any(|dead| dead.host == *host);
         let absent = recovery.plan.survivors.iter().filter(|host| !survivors.contains_key(host) && !is_of_no_matter(host));
         let missing = absent.map(|host| absence(given, *host)).collect();
