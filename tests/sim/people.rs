@@ -212,14 +212,15 @@ impl People {
 
     /// The group goes on without them: they are removed from the ring, and others come in their places.
     fn replace_lost(&mut self, moment: Moment<'_>, status: &Group0UpgradeStatus, out: &mut Outbox) {
-        let Some(stays) = (0..self.names.len()).find(|pid| !self.lost.contains(pid)) else { return };
+        // By their ids: others may be in their pods by now. Whoever is asked may be away.
+        let is_lost = |host: &&SilentStatus| !host.gone.is_empty() || self.lost_hosts.contains(&host.host_id);
+        for host in status.silent.iter().filter(is_lost).filter_map(|host| host.host_id.parse().ok()) {
+            self.token += 1;
+            let ask = Ask::Admin(AdminRequest::RemoveNode { order: None, host, ignore: Vec::new() });
+            let to = moment.addresses[self.dice.index(self.names.len())];
+            out.send.push(Parcel::Ask { token: self.token, to, ask, within: TIMEOUT * 10 });
+        }
         for pid in self.lost.clone() {
-            let node = status.nodes.iter().find(|node| node.pod_name == self.names[pid].name);
-            if let Some(host) = node.and_then(|node| node.host_id.as_ref()?.parse().ok()) {
-                self.token += 1;
-                let ask = Ask::Admin(AdminRequest::RemoveNode { order: None, host, ignore: Vec::new() });
-                out.send.push(Parcel::Ask { token: self.token, to: moment.addresses[stays], ask, within: TIMEOUT * 10 });
-            }
             self.act(Deed::GiveUp(pid), out);
         }
     }
