@@ -8,7 +8,7 @@ use crate::{
     gossip::{Endpoint, RingStatus},
     group0::joining,
     ids::{GroupId, Incarnation},
-    io::{Apply, CallError, JoinReply, Migration, PeerRequest, Point},
+    io::{Apply, CallError, JoinReply, Migration, PeerRequest, Point, Settings},
     raft::Configuration,
     upgrade::{Stage, feature::FeatureWithdrawn},
 };
@@ -16,6 +16,10 @@ use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
 /// Between two rounds of asking for leave to join.
 const RETRY: Duration = Duration::from_millis(500);
+
+/// For so many failure detection timeouts a node that might found the ring takes silence for a ring that it cannot reach just now. Longer than
+/// a crashed node takes to come back; the reference's shadow round waits 30 s.
+const FOUNDING_PATIENCE: u32 = 2;
 
 /// What a node that a person has drained says to all who ask.
 const DRAINED: &str = "this node was drained and takes part in nothing: restart it, or stop it";
@@ -29,6 +33,10 @@ pub enum Boot {
         outstanding: usize,
         /// Whether one of this round came from a member of the ring.
         has_ring: bool,
+        /// Who of this round does not answer, and why.
+        silent: Option<String>,
+        /// Until then that is reason enough not to found a ring.
+        silence_counts_until: Duration,
         /// What was heard last.
         heard: String,
     },
@@ -61,10 +69,15 @@ pub enum Through {
 }
 
 impl Boot {
-    /// As stored.
-    pub fn new(completed: bool) -> Self {
-        let heard = || "nobody has answered yet".into();
-        if completed { Self::Completed } else { Self::Asking { outstanding: 0, has_ring: false, heard: heard() } }
+    /// Of one that is not in the ring.
+    pub fn begin(settings: &Settings, now: Duration) -> Self {
+        Self::Asking {
+            outstanding: 0,
+            has_ring: false,
+            silent: None,
+            silence_counts_until: now + FOUNDING_PATIENCE * settings.failure_detector_timeout,
+            heard: "nobody has answered yet".into(),
+        }
     }
 
     /// Whether the node is in the ring.
@@ -130,8 +143,8 @@ impl Node {
         if addresses.is_empty() && self.may_found_ring() {
             return self.complete_boot();
         }
-        if let Boot::Asking { outstanding, has_ring, .. } = &mut self.boot {
-            (*outstanding, *has_ring) = (addresses.len(), false);
+        if let Boot::Asking { outstanding, has_ring, silent, .. } = &mut self.boot {
+            (*outstanding, *has_ring, *silent) = (addresses.len(), false, None);
         }
         for address in addresses {
             let (endpoint, replaces) = (self.gossip.me().clone(), self.settings.replaces.clone());
@@ -149,7 +162,7 @@ impl Node {
                 self.ask_to_join();
             }
             Boot::Pulling => {
-                self.boot = Boot::new(false);
+                self.boot = Boot::begin(&self.settings, self.now.elapsed);
                 self.ask_to_join();
             }
             Boot::Joining(group, Through::Learner, _) => self.boot_into_group(group, false),
@@ -169,9 +182,12 @@ impl Node {
     }
 
     pub(super) fn join_ring_answered(&mut self, address: SocketAddr, outcome: Result<JoinReply, CallError>) {
-        let Boot::Asking { outstanding, has_ring, .. } = &mut self.boot else { return };
+        let Boot::Asking { outstanding, has_ring, silent, .. } = &mut self.boot else { return };
         *outstanding = outstanding.saturating_sub(1);
         *has_ring |= outcome.as_ref().is_ok_and(|reply| *reply != JoinReply::NotInRing);
+        if let Err(error) = &outcome {
+            *silent = Some(format!("{address} does not answer ({error})"));
+        }
         let (has_ring, is_last) = (*has_ring, *outstanding == 0);
         if has_ring {
             self.local.set(&mut self.effects.persist, key::BOOTSTRAPPED, BootstrapState::InProgress.name());
@@ -188,8 +204,7 @@ impl Node {
                 self.enter_through_final_member(group, incarnation);
             }
             Ok(JoinReply::Refused(cause)) => self.heard(format!("{address} refuses: {cause}")),
-            Ok(JoinReply::NotInRing) if is_in_none => self.found_ring_or_wait(format!("{address} is not in the ring itself")),
-            Err(error) if is_in_none => self.found_ring_or_wait(format!("{address} does not answer ({error})")),
+            Ok(JoinReply::NotInRing) | Err(_) if is_in_none => self.found_ring_or_wait(address),
             Ok(_) | Err(_) => {}
         }
     }
@@ -199,12 +214,19 @@ impl Node {
         self.settings.is_first_seed && self.settings.replaces.is_none() && !self.local.knows_of_ring()
     }
 
-    /// Nobody known is in the ring: the first configured seed starts it, the others wait for that.
-    fn found_ring_or_wait(&mut self, heard: String) {
-        if self.may_found_ring() {
-            self.complete_boot();
-        } else {
-            self.heard(heard);
+    /// Nobody who answers is in the ring, that one last: the first configured seed starts it, the others wait for that. Who is silent may have
+    /// one: lost machines come back empty while the only one that is left is restarted (seed 7068 with disasters).
+    fn found_ring_or_wait(&mut self, address: SocketAddr) {
+        let Boot::Asking { silent, silence_counts_until, .. } = &self.boot else { return };
+        let may_found = self.may_found_ring();
+        match silent {
+            Some(silent) if may_found && self.now.elapsed < *silence_counts_until => self.heard(format!(
+                "{silent}, and may know a ring; if it stays silent, this node founds one {} s after its start",
+                (FOUNDING_PATIENCE * self.settings.failure_detector_timeout).as_secs()
+            )),
+            _ if may_found => self.complete_boot(),
+            Some(silent) => self.heard(silent.clone()),
+            None => self.heard(format!("{address} is not in the ring itself")),
         }
     }
 

@@ -186,6 +186,7 @@ impl Node {
             return self.reply(id, PeerReply::JoinRing(JoinReply::Refused(why)));
         }
         let reply = match (self.boot.is_completed(), self.flag().enabled, self.stage()) {
+            (false, ..) if self.local.knows_of_ring() => JoinReply::Refused("it waits for leave to join the ring itself".into()),
             (false, ..) => JoinReply::NotInRing,
             (_, _, Stage::UsePostRaft) => match self.joining.group() {
                 Some(group) => JoinReply::Final { group, incarnation: self.local.incarnation() },

@@ -113,7 +113,7 @@ impl Node {
             group,
             upgrade: Upgrade::default(),
             joining,
-            boot: boot::Boot::new(local.is_bootstrapped()),
+            boot: if local.is_bootstrapped() { boot::Boot::Completed } else { boot::Boot::begin(&settings, now.elapsed) },
             told_ready: None,
             departure: None,
             recovery: if local.stage() == Stage::Recovery { recovery::Mode::Yes } else { recovery::Mode::No },

@@ -148,6 +148,46 @@ fn who_was_told_of_a_ring_founds_none_when_nobody_answers_later() {
     ends_with_four(&mut world, &[]);
 }
 
+/// All but one have lost their data, and that one is being restarted while the first seed asks (seed 7068 with disasters).
+#[test]
+fn a_first_seed_founds_no_ring_while_somebody_is_silent_for_a_moment() {
+    let mut base = three_and_a_fourth();
+    base.hosts[3].settings.is_first_seed = true;
+    let mut world = three_final(&base);
+    (0..3).for_each(|host| world.crash(host));
+    world.start(3);
+    world.run(Duration::from_secs(2));
+    let why = world.hosts[3].ready.clone().expect_err("nobody has answered");
+    assert!(why.ends_with("may know a ring; if it stays silent, this node founds one 4 s after its start"), "{why}");
+    (0..3).for_each(|host| world.start(host));
+    ends_with_four(&mut world, &[]);
+}
+
+#[test]
+fn a_first_seed_does_not_wait_for_ever_for_a_silent_one() {
+    let mut world = World::after(&three_and_a_fourth());
+    world.hosts[3].settings.is_first_seed = true;
+    world.start(3);
+    world.run(Duration::from_millis(3_900));
+    assert!(!world.node(3).boot.is_completed());
+    assert!(world.run_until(Duration::from_secs(1), |world| world.node(3).boot.is_completed()));
+}
+
+#[test]
+fn a_first_seed_founds_no_ring_beside_one_of_which_another_newcomer_was_told() {
+    let mut base = three_and_a_fourth();
+    base.hosts[3].settings.seeds = vec![base.hosts[2].settings.broadcast_address];
+    base.hosts[3].settings.is_first_seed = true;
+    let mut world = two_in_synchronize(&base);
+    world.hosts[2].store.clear();
+    world.start(2);
+    world.run(Duration::from_secs(5));
+    (0..2).for_each(|host| world.crash(host));
+    world.start(3);
+    world.run(Duration::from_secs(20));
+    assert!(!world.node(3).boot.is_completed() && !world.node(2).boot.is_completed());
+}
+
 #[test]
 fn a_newcomer_serves_nobody_before_it_is_in_and_nobody_else_is_held_up() {
     let mut world = three_final(&three_and_a_fourth());
