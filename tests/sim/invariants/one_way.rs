@@ -19,6 +19,8 @@ impl Invariant for OneWay {
 
     fn on_turn(&mut self, turn: &Turn, _: &mut Events) -> Verdict {
         let (before, in_recovery) = self.hosts.get(&turn.host).copied().unwrap_or((Stage::UsePreRaft, false));
+        // Who forgets its group on its way into the ring begins anew.
+        let before = if turn.passes(Point::GroupForgotten) && !in_recovery { Stage::UsePreRaft } else { before };
         let is_alone = turn.group.as_ref().is_some_and(|group| group.hosts.iter().eq([&turn.host]));
         let is_legal = match (turn.stage, in_recovery) {
             (Stage::Recovery, _) => in_recovery || turn.passes(Point::Recovery),

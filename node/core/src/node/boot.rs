@@ -165,9 +165,16 @@ impl Node {
                 self.boot = Boot::begin(&self.settings, self.now.elapsed);
                 self.ask_to_join();
             }
-            Boot::Joining(group, Through::Learner, _) => self.boot_into_group(group, false),
-            Boot::Joining(_, Through::Barrier, _) => self.barrier(super::barrier::Waiter::Boot),
-            Boot::Joining(group, Through::Voter, _) => self.boot_into_group(group, true),
+            Boot::Joining(group, through, _) => {
+                if let Some((newer, incarnation)) = self.newer_group() {
+                    return self.enter_through_final_member(newer, incarnation);
+                }
+                match through {
+                    Through::Learner => self.boot_into_group(group, false),
+                    Through::Barrier => self.barrier(super::barrier::Waiter::Boot),
+                    Through::Voter => self.boot_into_group(group, true),
+                }
+            }
             Boot::Meeting { .. } | Boot::Completed | Boot::Left => {}
         }
     }
@@ -175,8 +182,13 @@ impl Node {
     /// News of a peer: a waiting node need not wait for its next try.
     pub(super) fn boot_notices(&mut self, endpoint: &Endpoint) {
         let news = endpoint.is_final || endpoint.status == RingStatus::Normal;
-        if news && matches!(self.boot, Boot::Asking { .. }) && !self.calls.any(|purpose| matches!(purpose, Purpose::JoinRing(_)))
-        {
+        let is_asked = || self.calls.any(|purpose| matches!(purpose, Purpose::JoinRing(_)));
+        let is_wanted = match self.boot {
+            Boot::Asking { .. } => news && !is_asked(),
+            Boot::Joining(..) => self.newer_group().is_some(),
+            _ => false,
+        };
+        if is_wanted {
             self.timers.set(Timer::BootRetry, self.now.elapsed);
         }
     }
@@ -324,11 +336,13 @@ impl Node {
         self.boot_into_group(group, false);
     }
 
-    /// A recovery has made another one since. It went without this host, which is not in the ring.
+    /// A recovery has made another one since. It went without this host, which is not in the ring and begins anew, however far it had come.
     fn leave_former_group(&mut self) {
         self.forget_barrier(super::barrier::Waiter::Boot);
         self.forget_calls(|purpose| matches!(purpose, Purpose::BootIntoGroup));
         self.forget_group();
+        self.local.erase(&mut self.effects.persist, key::UPGRADE_STATE);
+        self.stage_entered(Stage::UsePreRaft);
     }
 
     /// The group of a final member that is newer than the one that this host was sent to.
@@ -340,9 +354,6 @@ impl Node {
 
     /// Asks a final member: only such a one adds a new node.
     fn boot_into_group(&mut self, group: GroupId, can_vote: bool) {
-        if let Some((newer, incarnation)) = self.newer_group() {
-            return self.enter_through_final_member(newer, incarnation);
-        }
         self.timers.set(Timer::BootRetry, self.now.elapsed + RETRY);
         if self.calls.any(|purpose| matches!(purpose, Purpose::BootIntoGroup)) {
             return;

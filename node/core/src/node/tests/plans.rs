@@ -13,7 +13,7 @@ use crate::{
     status::{Evidence, PlanState},
     upgrade::Stage,
 };
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 const LIMIT: Duration = Duration::from_secs(30);
 /// How often a step is ordered before it is given up.
@@ -518,4 +518,33 @@ fn who_waits_for_the_former_group_comes_into_the_new_one() {
         agree(&mut world);
         assert!(has_table(&world, 3, "before"));
     }
+}
+
+/// The same, however far it had come by then (seed 1000065 with disasters).
+#[test]
+fn who_has_come_halfway_into_the_former_group_comes_into_the_new_one() {
+    let base = three_final(&three_and_a_fourth());
+    let mut ways = BTreeSet::new();
+    for millis in 0.. {
+        let mut world = World::after(&base);
+        let plan = Plan { number: 1, live: vec![0], lost: vec![1, 2] };
+        (0..3).for_each(|number| world.start(number));
+        world.run(Duration::from_secs(4));
+        world.start(3);
+        world.run(Duration::from_millis(millis));
+        let way = world.node(3).boot.waiting();
+        plan.lost.iter().for_each(|number| world.crash(*number));
+        world.run(Duration::from_secs(4));
+        let voters = |number: usize| world.node(number).group.as_ref().map_or(0, |(_, group)| group.configuration().voters.len());
+        if [0, 3].into_iter().any(|number| voters(number) == 4) {
+            break;
+        }
+        ways.extend(way);
+        plan.carry_out(&mut world);
+        let is_in = |world: &World| world.node(3).boot.is_completed() && world.node(3).stage() == Stage::UsePostRaft;
+        assert!(world.run_until(LIMIT, is_in), "{millis} ms: {:?}\n{}", world.hosts[3].ready, report(&world));
+        assert_eq!(world.node(3).joining.group(), world.node(0).joining.group());
+        agree(&mut world);
+    }
+    assert!(ways.iter().any(|way| way.starts_with("waiting for a read barrier")), "{ways:?}");
 }
