@@ -15,6 +15,8 @@ mod glue;
 mod moves;
 mod person;
 mod properties;
+#[path = "../harness/reach.rs"]
+mod reach;
 mod search;
 mod statement;
 mod traces;

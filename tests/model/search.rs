@@ -1,98 +1,39 @@
-//! Hands the world to stateright, and remembers how its states follow each other: that nobody is ever stuck cannot be said of a
-//! single state.
+//! Hands the world to stateright.
 
 use crate::{
     moves::{self, Move},
     person, properties,
+    reach::Reach,
     world::{Setup, World},
 };
 use stateright::{Model, Property};
-use std::{
-    collections::{HashMap, HashSet, hash_map::Entry},
-    hash::{BuildHasher, BuildHasherDefault, DefaultHasher},
-    sync::Mutex,
-};
 
 /// A setup while it is explored.
 pub struct Search {
     /// What is explored.
     pub setup: Setup,
-    graph: Mutex<Graph>,
-    /// States that lead nowhere, found by a former search.
-    stuck: HashSet<u64>,
-}
-
-/// The states seen so far, by hash, and which follows which.
-#[derive(Default)]
-struct Graph {
-    numbers: HashMap<u64, u32, BuildHasherDefault<DefaultHasher>>,
-    goals: Vec<u32>,
-    /// Whither and whence, except by a fault: what only another fault mends counts as stuck.
-    edges: Vec<(u32, u32)>,
+    reach: Reach,
 }
 
 impl Search {
     /// Nothing is explored yet.
     pub fn new(setup: Setup) -> Self {
-        Self { setup, graph: Mutex::default(), stuck: HashSet::new() }
+        Self { setup, reach: Reach::default() }
     }
 
     /// The same cluster, to find the way to a state that no longer leads to the goal, even if nothing fails any more. `None`: there
     /// is no such state among those explored.
     pub fn for_the_stuck(&self) -> Option<Self> {
-        let mut graph = self.graph.lock().unwrap();
-        let leads = graph.leads_to_goal();
-        let stuck: HashSet<_> =
-            graph.numbers.iter().filter(|(_, number)| !leads[**number as usize]).map(|(hash, _)| *hash).collect();
-        (!stuck.is_empty()).then(|| Self { stuck, ..Self::new(self.setup.clone()) })
+        Some(Self { reach: self.reach.for_the_stuck()?, ..Self::new(self.setup.clone()) })
     }
 
     /// Whether that state was found to lead nowhere.
     pub fn is_stuck(&self, world: &World) -> bool {
-        !self.stuck.is_empty() && self.stuck.contains(&Graph::hash(world))
+        self.reach.is_stuck(world)
     }
 
     fn is_goal(&self, world: &World) -> bool {
         if self.setup.until_joined { moves::everyone_joined(&self.setup, world) } else { properties::is_goal(&self.setup, world) }
-    }
-
-    fn remember(&self, from: &World, to: &World) {
-        let mut graph = self.graph.lock().unwrap();
-        let from = graph.number(from, |world| self.is_goal(world));
-        let to = graph.number(to, |world| self.is_goal(world));
-        graph.edges.push((to, from));
-    }
-}
-
-impl Graph {
-    fn hash(world: &World) -> u64 {
-        BuildHasherDefault::<DefaultHasher>::default().hash_one(world)
-    }
-
-    fn number(&mut self, world: &World, is_goal: impl Fn(&World) -> bool) -> u32 {
-        let next = u32::try_from(self.numbers.len()).expect("fewer states");
-        match self.numbers.entry(Self::hash(world)) {
-            Entry::Occupied(known) => *known.get(),
-            Entry::Vacant(slot) => {
-                slot.insert(next);
-                self.goals.extend(is_goal(world).then_some(next));
-                next
-            }
-        }
-    }
-
-    /// By number, walking backwards from the goals.
-    fn leads_to_goal(&mut self) -> Vec<bool> {
-        self.edges.sort_unstable();
-        let mut leads = vec![false; self.numbers.len()];
-        let mut left = self.goals.clone();
-        while let Some(number) = left.pop() {
-            if !std::mem::replace(&mut leads[number as usize], true) {
-                let first = self.edges.partition_point(|(to, _)| *to < number);
-                left.extend(self.edges[first..].iter().take_while(|(to, _)| *to == number).map(|(_, from)| from));
-            }
-        }
-        leads
     }
 }
 
@@ -111,7 +52,7 @@ impl Model for Search {
     fn next_state(&self, world: &World, action: Move) -> Option<World> {
         let next = moves::after(&self.setup, world, action);
         if !matches!(action, Move::Crash(_) | Move::Timeout(..) | Move::Person(person::Move::Enter(_))) {
-            self.remember(world, &next);
+            self.reach.follows(world, &next, |world| self.is_goal(world));
         }
         (next != *world).then_some(next)
     }

@@ -14,6 +14,8 @@ mod losses;
 mod moves;
 mod operator;
 mod properties;
+#[path = "../harness/reach.rs"]
+mod reach;
 mod search;
 mod seen;
 mod verbs;
