@@ -21,3 +21,6 @@ mod search;
 mod statement;
 mod traces;
 mod world;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

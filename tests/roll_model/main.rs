@@ -15,3 +15,6 @@ mod search;
 mod seen;
 mod verbs;
 mod world;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

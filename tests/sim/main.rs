@@ -46,6 +46,9 @@ mod world;
 
 use std::process::ExitCode;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     runner::run(&runner::Request::of_environment())
 }

@@ -79,7 +79,7 @@ impl Node {
         let needs_final = !self.boot.is_completed() || self.stage() == Stage::UsePostRaft;
         let Some(snapshot) = migration.snapshot.clone() else { return };
         let announced = message.snapshot.as_ref().map_or(u64::MAX, |snapshot| snapshot.index);
-        let fits = snapshot.index >= announced && snapshot.configuration.members().contains(&self.host);
+        let fits = snapshot.index >= announced && snapshot.configuration.contains(&self.host);
         let Some((ours, group)) = self.group.as_mut().filter(|_| fits) else { return };
         if *ours != id || (needs_final && migration.state.stage != Stage::UsePostRaft) {
             tracing::info!(target: "raft_group0", from = %message.from, "snapshot refused: its maker is not final");
@@ -324,7 +324,7 @@ impl Node {
             self.boot_hindered(why.to_string());
         } else if let Some((_, group)) = &self.group {
             let configuration = group.configuration().clone();
-            if configuration.members().contains(&self.host) {
+            if configuration.contains(&self.host) {
                 self.boot_in_configuration(&configuration);
             }
         }

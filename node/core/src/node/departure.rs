@@ -152,14 +152,14 @@ impl Node {
 
     /// It had leave to join, and nobody has told us that it came in: the upgrade waits for it in step 0, and would for ever.
     fn died_while_joining(&self, host: HostId) -> bool {
-        let is_member = |(_, group): &(_, Group)| group.configuration().members().contains(&host);
+        let is_member = |(_, group): &(_, Group)| group.configuration().contains(&host);
         let is_joining = self.peers.rows().get(&host).is_some_and(|row| row.status == RingStatus::Joining);
         self.stage() == Stage::UsePreRaft && is_joining && !self.group.as_ref().is_some_and(is_member)
     }
 
     /// In the ring and not in the group, once that is final: it was in the group before, which was lost.
     fn is_outside_group(&self, host: HostId) -> bool {
-        let is_member = |(_, group): &(_, Group)| group.configuration().members().contains(&host);
+        let is_member = |(_, group): &(_, Group)| group.configuration().contains(&host);
         self.stage() == Stage::UsePostRaft && self.group.as_ref().is_some_and(|group| !is_member(group))
     }
 
@@ -296,7 +296,7 @@ impl Node {
 
     /// Somebody says that a host is gone for good. Where there is a group, its configuration says who is a member.
     pub(super) fn heard_of_removal(&mut self, host: HostId) {
-        let is_member = |(_, group): &(_, Group)| group.configuration().members().contains(&host);
+        let is_member = |(_, group): &(_, Group)| group.configuration().contains(&host);
         if host == self.host {
             self.told_to_be_removed();
         } else if !self.has_departed(host) && !self.group.as_ref().is_some_and(is_member) {

@@ -160,13 +160,22 @@ impl Node {
     }
 
     /// Says of ourselves what is true now; gossip pushes it at once if it is news.
+    /// After every step: nothing is made where nothing has changed.
     pub(super) fn settle_endpoint(&mut self) {
-        let endpoint = self.own_endpoint();
         let said = self.gossip.me();
-        let news = Endpoint { host: said.host, generation: said.generation, version: said.version, ..endpoint.clone() } != *said;
-        if news {
+        let in_group = self.group.as_ref().filter(|(_, group)| group.configuration().contains(&self.host));
+        let (status, group, schema_version) = (self.ring_status(), in_group.map(|(id, _)| *id), self.schema_version());
+        let (incarnation, is_final) = (self.local.incarnation(), self.stage() == Stage::UsePostRaft);
+        let advertises = self.flag().advertises();
+        let is_said = (said.status, said.group, said.schema_version) == (status, group, schema_version)
+            && (said.incarnation, said.is_final, !said.features.is_empty()) == (incarnation, is_final, advertises)
+            && !said.tokens.is_empty();
+        if !is_said {
+            let features = advertises.then(|| feature::SUPPORTS_RAFT_CLUSTER_MANAGEMENT.into()).into_iter().collect();
+            let tokens = self.local.tokens();
+            let news = Endpoint { status, tokens, features, schema_version, group, incarnation, is_final, ..said.clone() };
             self.watchers.touch();
-            self.gossip_step(GossipInput::Update(endpoint));
+            self.gossip_step(GossipInput::Update(news));
         }
     }
 
@@ -176,21 +185,6 @@ impl Node {
             status if self.is_stopping() => status.at_shutdown(),
             _ if self.is_leaving() => RingStatus::Leaving,
             status => status,
-        }
-    }
-
-    fn own_endpoint(&self) -> Endpoint {
-        let features = if self.flag().advertises() { vec![feature::SUPPORTS_RAFT_CLUSTER_MANAGEMENT.into()] } else { vec![] };
-        let in_group = self.group.as_ref().filter(|(_, group)| group.configuration().members().contains(&self.host));
-        Endpoint {
-            status: self.ring_status(),
-            tokens: self.local.tokens(),
-            features: features.into_iter().collect(),
-            schema_version: self.schema_version(),
-            group: in_group.map(|(id, _)| *id),
-            incarnation: self.local.incarnation(),
-            is_final: self.stage() == Stage::UsePostRaft,
-            ..self.gossip.me().clone()
         }
     }
 

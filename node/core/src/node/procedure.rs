@@ -453,7 +453,7 @@ impl Node {
 
     /// Joined means: in the applied configuration, now as after a restart.
     pub(super) fn note_membership(&mut self) {
-        if self.group.as_ref().is_some_and(|(_, group)| group.configuration().members().contains(&self.host)) {
+        if self.group.as_ref().is_some_and(|(_, group)| group.configuration().contains(&self.host)) {
             self.joining_event(joining::Event::InConfiguration);
         }
     }
@@ -473,7 +473,7 @@ impl Node {
         );
         self.note_membership();
         self.members_gone(gone);
-        if configuration.members().contains(&self.host) {
+        if configuration.contains(&self.host) {
             self.watch_members();
             self.answer_held_exchanges();
             self.boot_in_configuration(configuration);

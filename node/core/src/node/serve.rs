@@ -140,7 +140,7 @@ impl Node {
     }
 
     fn exchange_reply(&self) -> Option<ExchangeReply> {
-        let in_group = self.group.as_ref().filter(|(_, group)| group.configuration().members().contains(&self.host));
+        let in_group = self.group.as_ref().filter(|(_, group)| group.configuration().contains(&self.host));
         match (in_group, self.joining.group()) {
             (Some((group, _)), _) => Some(ExchangeReply::Group {
                 group: *group,

@@ -67,7 +67,7 @@ impl Change {
             let set = if *votes { &now.voters } else { &now.learners };
             !set.contains(&member.host) || now.addresses.get(&member.host) != Some(&member.address)
         });
-        self.remove.retain(|host| now.members().contains(host));
+        self.remove.retain(|host| now.contains(host));
         self
     }
 

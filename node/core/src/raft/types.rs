@@ -54,8 +54,16 @@ impl Configuration {
 
     /// Everyone in it.
     pub fn members(&self) -> BTreeSet<HostId> {
-        let sets = [&self.voters, &self.learners, &self.outgoing, &self.learners_next];
-        sets.into_iter().flatten().copied().collect()
+        self.sets().into_iter().flatten().copied().collect()
+    }
+
+    /// Whether the host is in it.
+    pub fn contains(&self, host: &HostId) -> bool {
+        self.sets().into_iter().any(|set| set.contains(host))
+    }
+
+    const fn sets(&self) -> [&BTreeSet<HostId>; 4] {
+        [&self.voters, &self.learners, &self.outgoing, &self.learners_next]
     }
 }
 
