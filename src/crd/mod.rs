@@ -4,6 +4,7 @@
 //! it printed. Nothing here decides anything: rules that the API server can check are attributes, the rest is in
 //! [`crate::validate`].
 
+mod approvals;
 mod generate;
 mod spec;
 mod spec_parts;

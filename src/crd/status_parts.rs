@@ -308,7 +308,7 @@ pub struct Run {
     /// How it ended.
     #[schemars(length(max = 64))]
     pub result: String,
-    /// Who approved it; empty if nobody had to.
+    /// Who approved it: the field manager that set the approval, e.g. kubectl-patch; empty if nobody had to.
     #[serde(default)]
     #[schemars(length(max = 253))]
     pub approved_by: String,

@@ -10,9 +10,12 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge},
     registry::Registry,
 };
-use std::sync::Arc;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, PoisonError},
+};
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, EncodeLabelSet)]
 struct Object {
     namespace: String,
     name: String,
@@ -33,6 +36,9 @@ pub struct Metrics {
     phase: Family<Said, Gauge>,
     nodes: Family<Said, Gauge>,
     stalled: Family<Said, Gauge>,
+    blocked: Family<Said, Gauge>,
+    /// The guards of recovery that refuse, as they were told last.
+    refusing: Arc<Mutex<BTreeMap<Object, BTreeSet<String>>>>,
     progress: Family<Object, Gauge>,
     looks: Family<Object, Counter>,
     failures: Family<Object, Counter>,
@@ -42,16 +48,19 @@ impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::with_prefix("group0_operator");
         let leads = Gauge::default();
-        let (phase, nodes, stalled) = (Family::default(), Family::default(), Family::default());
+        let (phase, nodes) = (Family::default(), Family::default());
+        let (stalled, blocked) = (Family::default(), Family::default());
         let (progress, looks, failures) = (Family::default(), Family::default(), Family::default());
         registry.register("leader", "Whether this process leads", leads.clone());
         registry.register("upgrade_phase", "1 for the phase of the upgrade", phase.clone());
         registry.register("upgrade_nodes", "Nodes of the cluster by upgrade state", nodes.clone());
         registry.register("upgrade_stalled", "1 for the class of a stall", stalled.clone());
+        registry.register("recovery_blocked", "1 for each guard that refuses a recovery", blocked.clone());
         registry.register("upgrade_last_progress_timestamp_seconds", "When anything moved last", progress.clone());
         registry.register("looks", "Looks at the object", looks.clone());
         registry.register("look_failures", "Looks that failed", failures.clone());
-        Self { registry: Arc::new(registry), leads, phase, nodes, stalled, progress, looks, failures }
+        let (registry, refusing) = (Arc::new(registry), Arc::default());
+        Self { registry, leads, phase, nodes, stalled, blocked, refusing, progress, looks, failures }
     }
 }
 
@@ -83,7 +92,7 @@ impl Metrics {
     /// Whether this process leads. What it knew of objects is told by another one from then on.
     pub fn lead(&self, leads: bool) {
         self.leads.set(leads.into());
-        for said in [&self.phase, &self.nodes, &self.stalled] {
+        for said in [&self.phase, &self.nodes, &self.stalled, &self.blocked] {
             said.clear();
         }
         self.progress.clear();
@@ -104,8 +113,21 @@ impl Metrics {
             let is_it = status.stall.as_ref().is_some_and(|stall| stall.class == class);
             self.stalled.get_or_create(&said(&object, &class)).set(is_it.into());
         }
+        let refusals = status.recovery.iter().flat_map(|recovery| &recovery.blocked_by);
+        self.refused(&object, refusals.filter_map(|why| why.split_once(':')).map(|(guard, _)| guard.to_owned()).collect());
         if let Some(at) = &status.last_progress_at {
             self.progress.get_or_create(&object).set(at.0.as_second());
+        }
+    }
+
+    fn refused(&self, object: &Object, guards: BTreeSet<String>) {
+        let mut refusing = self.refusing.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = refusing.insert(object.clone(), guards.clone()).unwrap_or_default();
+        for guard in before.difference(&guards) {
+            self.blocked.remove(&said(object, guard));
+        }
+        for guard in &guards {
+            self.blocked.get_or_create(&said(object, guard)).set(1);
         }
     }
 
@@ -126,6 +148,7 @@ impl Metrics {
         for class in Class::ALL {
             self.stalled.remove(&said(&object, &class.to_string()));
         }
+        self.refused(&object, BTreeSet::new());
         self.progress.remove(&object);
         self.looks.remove(&object);
         self.failures.remove(&object);
@@ -147,11 +170,12 @@ fn said(object: &Object, value: &str) -> Said {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::crd::Stall;
+    use crate::crd::{RecoveryStatus, Stall};
     use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 
-    fn stalled(metrics: &Metrics) -> Vec<String> {
-        let is_on = |line: &&str| line.starts_with("group0_operator_upgrade_stalled{") && line.ends_with(" 1");
+    fn on(metrics: &Metrics, name: &str) -> Vec<String> {
+        let start = format!("group0_operator_{name}{{");
+        let is_on = |line: &&str| line.starts_with(&start) && line.ends_with(" 1");
         metrics.text().lines().filter(is_on).map(str::to_owned).collect()
     }
 
@@ -162,11 +186,29 @@ mod tests {
         let stall = Stall { class: Class::NoLeader.to_string(), evidence: "seen".into(), since };
         let mut status = Group0UpgradeStatus { stall: Some(stall), ..Group0UpgradeStatus::default() };
         metrics.looked(&object, &status);
-        assert!(matches!(stalled(&metrics).as_slice(), [line] if line.contains("NoLeader")), "{}", metrics.text());
+        assert!(matches!(on(&metrics, "upgrade_stalled").as_slice(), [line] if line.contains("NoLeader")), "{}", metrics.text());
         status.stall = None;
         metrics.looked(&object, &status);
-        assert_eq!(stalled(&metrics), Vec::<String>::new());
+        assert_eq!(on(&metrics, "upgrade_stalled"), Vec::<String>::new());
         metrics.forget("ns", "demo");
         assert!(!metrics.text().contains("demo"), "{}", metrics.text());
+    }
+
+    #[test]
+    fn a_guard_is_told_while_it_refuses() {
+        let (metrics, object) = (Metrics::default(), ObjectRef::new("demo").within("ns"));
+        let mut status = Group0UpgradeStatus::default();
+        let refusals =
+            ["NotProvenDead: db-1 may be alive", "NotProvenDead: db-2 may be alive", "ForeignGroup: db-3 is elsewhere"];
+        let blocked_by = refusals.map(str::to_owned).into();
+        status.recovery = Some(RecoveryStatus { blocked_by, ..RecoveryStatus::default() });
+        metrics.looked(&object, &status);
+        assert_eq!(on(&metrics, "recovery_blocked").len(), 2, "{}", metrics.text());
+        status.recovery.as_mut().unwrap().blocked_by.truncate(1);
+        metrics.looked(&object, &status);
+        let left = on(&metrics, "recovery_blocked");
+        assert!(matches!(left.as_slice(), [line] if line.contains("NotProvenDead")), "{}", metrics.text());
+        metrics.forget("ns", "demo");
+        assert!(!metrics.text().contains("NotProvenDead"), "{}", metrics.text());
     }
 }

@@ -375,7 +375,11 @@ impl World for KubeWorld {
         let cached = self.cached(&object.spec);
         self.follows.retain(|name, _| cached.members.contains_key(name));
         let seen = Observation {
-            object: Object { uid: self.uid(), generation: object.metadata.generation.unwrap_or_default() },
+            object: Object {
+                uid: self.uid(),
+                generation: object.metadata.generation.unwrap_or_default(),
+                approvals: object.approvals(),
+            },
             budgets: cached.budgets.clone(),
             nodes: cached.members.iter().map(|(name, member)| (name.clone(), self.view(name, member))).collect(),
             sets: cached.sets.clone(),

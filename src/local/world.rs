@@ -130,7 +130,11 @@ impl World for LocalWorld {
         let set = self.set.seen(&self.set_name(), &self.program, &self.uid());
         let known = |value| Part::Known { value, age: SignedDuration::ZERO };
         Observation {
-            object: Object { uid: self.uid(), generation: object.metadata.generation.unwrap_or_default() },
+            object: Object {
+                uid: self.uid(),
+                generation: object.metadata.generation.unwrap_or_default(),
+                approvals: object.approvals(),
+            },
             sets: vec![known(set)],
             budgets: Part::Known { value: vec!["local".into()], age: SignedDuration::ZERO },
             nodes: self.nodes.iter().map(|(name, node)| (name.clone(), node.view())).collect(),

@@ -95,6 +95,8 @@ pub struct Object {
     pub uid: String,
     /// Counts the changes of its spec.
     pub generation: i64,
+    /// By whom what is approved: a run by its id, a plan by its hash.
+    pub approvals: BTreeMap<String, String>,
 }
 
 /// One member: its pod and what its Admin service says.

@@ -23,6 +23,8 @@ const MAX_LINES: usize = 160;
 const MAX_LINE_CHARS: usize = 256;
 /// Runs kept.
 const MAX_RUNS: usize = 10;
+/// Of whoever approved one, as the CRD bounds it.
+const MAX_APPROVER_CHARS: usize = 253;
 /// Overridden guards kept of each of them: as many as there are.
 const MAX_OVERRIDDEN: usize = 10;
 
@@ -44,7 +46,7 @@ pub fn render(plan: &Plan, seen: &Observation, before: &Group0UpgradeStatus, now
         eta: pace::eta(plan, seen, now).map(Time),
         plan: plan.report.outlook.iter().take(MAX_LINES).map(|line| cut(line, MAX_LINE_CHARS)).collect(),
         recovery: recovery::shown(plan, seen),
-        history: history(plan, before, now),
+        history: history(plan, seen, before, now),
         ..Group0UpgradeStatus::default()
     };
     journal::write(&plan.journal, &mut status);
@@ -57,12 +59,14 @@ fn stall(stall: &crate::plan::stall::Stall) -> Stall {
 }
 
 /// A run or a recovery that has just ended is added, once.
-fn history(plan: &Plan, before: &Group0UpgradeStatus, now: Timestamp) -> Vec<Run> {
+fn history(plan: &Plan, seen: &Observation, before: &Group0UpgradeStatus, now: Timestamp) -> Vec<Run> {
     let mut history = before.history.clone();
     let ended = [plan.journal.recovery.as_ref().and_then(|it| recovery::ended(&plan.journal.run_id, it)), run(plan, now)];
+    let approver = |run: &Run| seen.object.approvals.get(if run.plan_hash.is_empty() { &run.run_id } else { &run.plan_hash });
     for run in ended.into_iter().flatten() {
         if history.iter().all(|known| known.run_id != run.run_id) {
-            history.push(run);
+            let approved_by = approver(&run).map_or_else(String::new, |by| cut(by, MAX_APPROVER_CHARS));
+            history.push(Run { approved_by, ..run });
         }
     }
     let surplus = history.len().saturating_sub(MAX_RUNS);

@@ -41,7 +41,7 @@ fn silent(count: u32) -> Observation {
         owner: Some(crate::observe::Owner { uid: "uid".into(), exists: true }),
     };
     Observation {
-        object: Object { uid: "uid".into(), generation: 7 },
+        object: Object { uid: "uid".into(), generation: 7, ..Object::default() },
         sets: vec![Part::Known { value: set, age: SignedDuration::ZERO }],
         budgets: Part::Known { value: vec!["db".into()], age: SignedDuration::ZERO },
         nodes: (0..count).map(view).collect(),
@@ -75,6 +75,16 @@ fn the_reason_is_the_same_everywhere() {
     assert_eq!((status.phase, status.progress.as_str()), (Phase::Preflight, "0/2"));
     assert_eq!((status.blocked_by.as_str(), status.nodes[0].blocked_by.as_str()), ("NodeUnknown", "NodeUnknown"));
     assert_eq!(status.message, status.nodes[0].message);
+}
+
+#[test]
+fn history_says_who_approved_a_run() {
+    let (spec, mut seen, journal) = (spec(), silent(1), Journal::begin("run".into(), at(0)));
+    seen.object.approvals = [("run".into(), "kubectl-patch".into()), ("another".into(), "helm".into())].into();
+    let mut plan = plan(&spec, &seen, &journal, at(1));
+    plan.report.phase = Phase::Complete;
+    let status = render(&plan, &seen, &Group0UpgradeStatus::default(), at(1));
+    assert_eq!(status.history.iter().map(|run| run.approved_by.as_str()).collect::<Vec<_>>(), ["kubectl-patch"]);
 }
 
 #[test]

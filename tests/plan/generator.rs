@@ -201,7 +201,7 @@ impl Choices {
         let nodes = nodes.collect();
         let budgets = self.or(vec!["db".into()], &[Vec::new(), vec!["db".into(), "other".into()]]);
         Observation {
-            object: Object { uid: "own-uid".into(), generation: 1 + i64::from(self.below(2)) },
+            object: Object { uid: "own-uid".into(), generation: 1 + i64::from(self.below(2)), ..Object::default() },
             sets,
             budgets: self.part(budgets),
             nodes,

@@ -72,7 +72,7 @@ impl Sight {
     /// In the planner's terms.
     pub fn observation(&self) -> Observation {
         Observation {
-            object: Object { uid: "own-uid".into(), generation: 1 },
+            object: Object { uid: "own-uid".into(), generation: 1, ..Object::default() },
             sets: vec![known(set())],
             budgets: known(vec!["db".into()]),
             nodes: (0..NODES).map(|at| (name(at), self.view(at))).collect(),

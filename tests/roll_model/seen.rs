@@ -53,7 +53,7 @@ pub fn observation(seen: &Seen) -> Observation {
         owner: (seen.set.owner != 0).then(|| Owner { uid: seen.set.owner.to_string(), exists: seen.exists }),
     };
     Observation {
-        object: Object { uid: seen.object.0.to_string(), generation: seen.object.1.into() },
+        object: Object { uid: seen.object.0.to_string(), generation: seen.object.1.into(), ..Object::default() },
         sets: vec![known(set)],
         budgets: known(vec!["db".into()]),
         nodes: names().iter().enumerate().map(|(place, name)| (name.clone(), view(seen, place))).collect(),

@@ -36,7 +36,7 @@ impl Default for World {
         let cluster_ref =
             ClusterRef { stateful_sets: vec!["db".into()], container: "node".into(), admin_port: 7001, tls_secret_ref: None };
         let seen = Observation {
-            object: Object { uid: "own-uid".into(), generation: 1 },
+            object: Object { uid: "own-uid".into(), generation: 1, ..Object::default() },
             sets: vec![known(new_set("db", 0))],
             budgets: known(vec!["db".into()]),
             nodes: BTreeMap::new(),

@@ -36,6 +36,7 @@ impl Etcd {
         Object {
             uid: metadata.and_then(|metadata| metadata.uid.clone()).unwrap_or_default(),
             generation: metadata.and_then(|metadata| metadata.generation).unwrap_or_default(),
+            approvals: self.object.as_ref().map(Group0Upgrade::approvals).unwrap_or_default(),
         }
     }
 
