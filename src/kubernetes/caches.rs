@@ -5,7 +5,7 @@
 use futures::{StreamExt as _, TryStreamExt as _};
 use k8s_openapi::api::{
     apps::v1::{ControllerRevision, StatefulSet},
-    core::v1::{PersistentVolumeClaim, Pod},
+    core::v1::{Node, PersistentVolume, PersistentVolumeClaim, Pod},
     policy::v1::PodDisruptionBudget,
 };
 use kube::{
@@ -50,6 +50,23 @@ pub struct Caches {
     /// Budgets.
     pub budgets: Cache<PodDisruptionBudget>,
     changed: watch::Receiver<u64>,
+}
+
+/// What belongs to no namespace.
+#[derive(Debug)]
+pub struct Everywhere {
+    /// Machines.
+    pub machines: Cache<Node>,
+    /// Volumes: on which machines each can be used.
+    pub volumes: Cache<PersistentVolume>,
+}
+
+impl Everywhere {
+    /// Begins to watch.
+    pub fn watch(client: &Client) -> Self {
+        let machines = Cache::watch(Api::all(client.clone()), watch::Sender::new(0));
+        Self { machines, volumes: Cache::watch(Api::all(client.clone()), watch::Sender::new(0)) }
+    }
 }
 
 impl Caches {

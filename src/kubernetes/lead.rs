@@ -2,7 +2,7 @@
 
 use super::{
     FIELD_MANAGER,
-    caches::{Cache, Caches},
+    caches::{Caches, Everywhere},
     in_words,
     lease::Leads,
     metrics::Metrics,
@@ -11,7 +11,6 @@ use super::{
 };
 use crate::crd::Group0Upgrade;
 use futures::{StreamExt as _, stream::select_all};
-use k8s_openapi::api::core::v1::Node;
 use kube::{
     Api, Client,
     core::DeserializeGuard,
@@ -27,7 +26,7 @@ use std::{
     sync::Arc,
 };
 use tokio::{
-    sync::{Notify, watch},
+    sync::Notify,
     task::{AbortHandle, JoinSet},
 };
 
@@ -56,11 +55,11 @@ impl Leader {
     pub async fn lead(&self) {
         let reporter = Reporter { controller: FIELD_MANAGER.into(), instance: Some(self.identity.clone()) };
         let recorder = Recorder::new(self.client.clone(), reporter);
-        let machines = Arc::new(Cache::watch(Api::all(self.client.clone()), watch::Sender::new(0)));
+        let everywhere = Arc::new(Everywhere::watch(&self.client));
         let mut tasks = Tasks {
             leader: self,
             recorder,
-            machines,
+            everywhere,
             namespaces: BTreeMap::new(),
             running: BTreeMap::new(),
             set: JoinSet::new(),
@@ -133,7 +132,7 @@ struct Running {
 struct Tasks<'a> {
     leader: &'a Leader,
     recorder: Recorder,
-    machines: Arc<Cache<Node>>,
+    everywhere: Arc<Everywhere>,
     namespaces: BTreeMap<String, Arc<Caches>>,
     running: BTreeMap<Name, Running>,
     set: JoinSet<()>,
@@ -151,7 +150,7 @@ impl Tasks<'_> {
         }
         let caches = self.caches(&name.0);
         let changed = caches.changed();
-        let world = KubeWorld::new(self.leader.client.clone(), name, caches, self.machines.clone(), self.recorder.clone());
+        let world = KubeWorld::new(self.leader.client.clone(), name, caches, self.everywhere.clone(), self.recorder.clone());
         let news = world.news();
         let told = Told { changed, leads: self.leader.leads.clone(), metrics: self.leader.metrics.clone() };
         let object = ObjectRef::new(&name.1).within(&name.0);

@@ -16,6 +16,7 @@ mod set;
 mod template;
 mod upgrade;
 pub mod verbs;
+mod volume;
 mod world;
 
 use crate::{args::RunArguments, error::Error, unique};

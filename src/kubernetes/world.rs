@@ -2,10 +2,10 @@
 
 use super::{
     backup,
-    caches::{Cache, Caches},
+    caches::{Caches, Everywhere},
     certificate::Certificate,
     pod::{self, Surroundings},
-    set, template, verbs,
+    set, template, verbs, volume,
 };
 use crate::{
     act::{Event, Failure, Order, Stored, World},
@@ -17,7 +17,7 @@ use crate::{
 use k8s_openapi::{
     api::{
         apps::v1::StatefulSet,
-        core::v1::{ConfigMap, Node, ObjectReference, PersistentVolumeClaim, Pod as ApiPod},
+        core::v1::{ConfigMap, ObjectReference, PersistentVolumeClaim, Pod as ApiPod},
     },
     jiff::{SignedDuration, Timestamp},
 };
@@ -43,7 +43,7 @@ pub struct KubeWorld {
     namespace: String,
     name: String,
     caches: Arc<Caches>,
-    machines: Arc<Cache<Node>>,
+    everywhere: Arc<Everywhere>,
     recorder: Recorder,
     /// Told of every change of a node.
     news: Arc<Notify>,
@@ -85,7 +85,7 @@ impl KubeWorld {
         client: Client,
         (namespace, name): &(String, String),
         caches: Arc<Caches>,
-        machines: Arc<Cache<Node>>,
+        everywhere: Arc<Everywhere>,
         recorder: Recorder,
     ) -> Self {
         Self {
@@ -93,7 +93,7 @@ impl KubeWorld {
             namespace: namespace.clone(),
             name: name.clone(),
             caches,
-            machines,
+            everywhere,
             recorder,
             news: Arc::new(Notify::new()),
             certificate: Certificate::default(),
@@ -278,11 +278,23 @@ impl KubeWorld {
 
     fn machine_of(&self, pod: &ApiPod) -> Machine {
         let name = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref());
-        match name.map(|name| self.machines.get(None, name)) {
+        match name.map(|name| self.everywhere.machines.get(None, name)) {
             Some(Ok(node)) => pod::machine(name, node.as_deref()),
             // While machines cannot be watched none is known to be gone.
-            Some(Err(_)) | None => Machine::There,
+            Some(Err(_)) => Machine::There,
+            None => self.machine_for_its_volumes(pod),
         }
+    }
+
+    /// Of a pod that has no machine yet.
+    fn machine_for_its_volumes(&self, pod: &ApiPod) -> Machine {
+        let Ok(nodes) = self.everywhere.machines.all() else { return Machine::There };
+        let volume_of = |claim: &str| {
+            let claim = self.caches.claims.get(Some(&self.namespace), claim).ok()??;
+            self.everywhere.volumes.get(None, claim.spec.as_ref()?.volume_name.as_deref()?).ok()?
+        };
+        let mut machines = claims_of(pod).filter_map(volume_of).map(|volume| volume::machine(&volume, &nodes));
+        machines.find(|machine| *machine != Machine::There).unwrap_or_default()
     }
 
     fn has_lost_its_volume(&self, pod: &ApiPod) -> bool {

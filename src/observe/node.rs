@@ -36,6 +36,8 @@ pub enum Machine {
     There,
     /// A human has declared it out of service (the taint of that name).
     OutOfService,
+    /// The pod has none yet, and all on which its volume can be used are out of service.
+    OutOfServiceForItsVolume,
     /// Its Node object is gone. Of containers that still run there nothing is known.
     Gone,
 }

@@ -91,6 +91,9 @@ fn down(given: &Given<'_>, waiting: &[WaitingFor]) -> Option<(Class, String)> {
         _ if pod.is_some_and(|pod| pod.volume_gone) => format!("its volume is gone{of_whom}"),
         Some(Machine::Gone) => "its machine is gone from Kubernetes, which proves nothing about its containers".into(),
         Some(Machine::OutOfService) => format!("its machine is out of service{of_whom}"),
+        Some(Machine::OutOfServiceForItsVolume) => {
+            format!("the machines on which its volume can be used are out of service{of_whom}")
+        }
         Some(Machine::There) => "its machine and its volume exist".into(),
         None => "of its pod nothing is known".into(),
     };

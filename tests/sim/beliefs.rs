@@ -98,6 +98,13 @@ impl Change {
         Effect::Changes(Some(after))
     }
 
+    /// A table that was created here and there has the columns of both.
+    fn merged_with(self, tables: &Tables) -> Option<Tables> {
+        let (Self::Create { table, column, .. }, Some(tables)) = (self, tables) else { return None };
+        let mut after = tables.clone();
+        after.get_mut(&table)?.insert(column).then_some(Some(after))
+    }
+
     const fn without_keyspace(self) -> Effect {
         if let Self::Drop { careful: true, .. } = self { Effect::Nothing } else { Effect::Refused }
     }
@@ -119,15 +126,16 @@ pub struct Beliefs {
     possible: BTreeSet<Possibility>,
     /// Changes of unknown outcome, each with when it began.
     unknown: Vec<(Change, Duration)>,
-}
-
-impl Default for Beliefs {
-    fn default() -> Self {
-        Self { possible: [(None, BTreeSet::new())].into(), unknown: Vec::new() }
-    }
+    /// Whether a node may go on by itself for a while, in recovery: what waits in the log meanwhile is merged with what was done there.
+    merges: bool,
 }
 
 impl Beliefs {
+    /// Of a client that was told nothing yet.
+    pub fn new(merges: bool) -> Self {
+        Self { possible: [(None, BTreeSet::new())].into(), unknown: Vec::new(), merges }
+    }
+
     /// One that may be true.
     pub fn one(&self) -> Tables {
         self.possible.first().and_then(|(tables, _)| tables.clone())
@@ -181,7 +189,10 @@ impl Beliefs {
         let (mut all, mut fresh) = (self.possible.clone(), self.possible.clone());
         while let Some((tables, waiting)) = fresh.pop_first() {
             for id in &waiting {
-                if let Effect::Changes(after) = self.unknown[*id].0.on(&tables) {
+                let change = self.unknown[*id].0;
+                let merged = if self.merges { change.merged_with(&tables) } else { None };
+                let on_top = if let Effect::Changes(after) = change.on(&tables) { Some(after) } else { merged };
+                if let Some(after) = on_top {
                     let rest = waiting.iter().copied().filter(|other| other != id).collect();
                     let next = (after, rest);
                     if all.insert(next.clone()) {

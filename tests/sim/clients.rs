@@ -8,7 +8,7 @@ use crate::{
     dice::Dice,
     history::{self, Deed, Operation, Reply},
     process::{Answer, Arrival, Ask, Moment, Note, Outbox, Parcel, Pid, Process},
-    swarm::Swarm,
+    swarm::{Fault, Swarm},
 };
 use group0_core::{
     cql,
@@ -73,7 +73,7 @@ impl Client {
             nodes: swarm.nodes,
             dice: Dice::of(swarm.seed, 2_000 + number as u64),
             left: swarm.changes,
-            beliefs: Beliefs::default(),
+            beliefs: Beliefs::new(swarm.has(Fault::Marker)),
             doing: Doing::Thinking(Duration::MAX),
             token: 0,
             columns: 0,

@@ -160,12 +160,13 @@ fn prove(seen: &Observation, journal: &Journal, host: HostId, record: &mut Silen
 }
 
 /// What is gone of this pod, which the host was in. That of a pod in which another host has answered since says nothing of it; nor
-/// does the machine of a pod that was made since.
+/// does the machine of a pod that was made since, unless it waits for a machine and there is none for the volume.
 fn gone(journal: &Journal, host: HostId, name: Option<&PodName>, pod: &Pod) -> Option<Gone> {
     let last = journal.node(name?);
     let is_its_pod = last.host_pod.as_ref() == Some(&pod.uid);
     match (last.host == Some(host), pod.machine) {
         (true, Machine::OutOfService) if is_its_pod => Some(Gone::Machine),
+        (true, Machine::OutOfServiceForItsVolume) => Some(Gone::Machine),
         (true, _) if pod.volume_gone => Some(Gone::Volume),
         _ => None,
     }

@@ -95,6 +95,9 @@ impl Node {
     /// Raft has taken the position over: the state that was pulled for it comes in the same transaction.
     fn install_snapshot(&mut self) {
         if let Some(migration) = self.consensus.pulled.take() {
+            if !self.boot.is_completed() {
+                self.forget_schema();
+            }
             self.merge_rows(&migration.rows);
             self.history.restore(&mut self.effects.persist, migration.history);
             self.effects.persist.points.push(Point::Snapshot);

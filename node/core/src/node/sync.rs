@@ -1,10 +1,10 @@
 //! Schema between nodes: pushes of changes, pulls where versions differ, and who has exchanged with whom since the start.
 
-use super::{Node, Purpose, Timer};
+use super::{Node, Purpose, Timer, boot::Boot};
 use crate::{
     gossip::Endpoint,
     ids::{Generation, HostId},
-    io::{Apply, PeerRequest, RequestId, SchemaChange, SchemaEvent, SchemaTarget},
+    io::{Apply, PeerRequest, RequestId, SchemaChange, SchemaEvent, SchemaTarget, Table, Write},
     schema::{Merged, RowKey, Rows, Schema, SchemaTable},
     upgrade::{Stage, machine},
 };
@@ -38,8 +38,18 @@ impl Node {
         true
     }
 
-    /// Rows of another node that did not come through the log. While a comparison runs they wait; a final node proposes them.
+    /// What a first boot has pulled before it came to another way in is in no log (seed 218).
+    pub(super) fn forget_schema(&mut self) {
+        self.effects.persist.writes.push(Write::DeleteRange(Table::Schema, vec![], vec![u8::MAX]));
+        self.schema = Schema::default();
+    }
+
+    /// Rows of another node that did not come through the log. While a comparison runs they wait; a final node proposes them. Who is not in the
+    /// ring, nor about to be in it the old way, gets everything from whom it comes in through, and must have nothing besides.
     pub(super) fn take_foreign_rows(&mut self, rows: &Rows) {
+        if matches!(self.boot, Boot::Asking { .. } | Boot::Joining(..)) {
+            return;
+        }
         if self.upgrade.sets_rows_aside() {
             let _ = self.procedure.aside.merge(rows);
         } else if self.stage() == Stage::UsePostRaft {

@@ -1,7 +1,9 @@
 //! Hosts on their first boot: when they may come in, what they get, and whom they hold up if they die.
 
 use super::{
-    KEYSPACE, agree, has_table, proceed, report, upgraded,
+    KEYSPACE, agree, has_table, proceed, report,
+    rules::foreign_rows,
+    upgraded,
     world::{Host, World},
 };
 use crate::{
@@ -146,6 +148,31 @@ fn who_was_told_of_a_ring_founds_none_when_nobody_answers_later() {
     assert!(!world.node(3).boot.is_completed());
     (0..3).for_each(|host| world.start(host));
     ends_with_four(&mut world, &[]);
+}
+
+/// A node in recovery pushes what it changes to all that it knows; one that waits for its way in has it in no log (seed 218).
+#[test]
+fn what_a_newcomer_was_told_besides_is_not_in_its_schema() {
+    for merges in [false, true] {
+        let mut world = two_in_synchronize(&three_and_a_fourth());
+        world.start(3);
+        world.run(Duration::from_secs(5));
+        let newcomer = world.hosts[3].node.as_mut().unwrap();
+        // Either while it waits, or before, when it was about to come in the old way.
+        if merges {
+            newcomer.merge_rows(&foreign_rows());
+        } else {
+            newcomer.take_foreign_rows(&foreign_rows());
+        }
+        assert_eq!(has_table(&world, 3, "foreign"), merges);
+        world.run(Duration::from_secs(1));
+        world.start(2);
+        ends_with_four(&mut world, &[]);
+        assert!(!has_table(&world, 3, "foreign"));
+        world.crash(3);
+        world.start(3);
+        assert!(!has_table(&world, 3, "foreign"), "nor on its disk");
+    }
 }
 
 /// All but one have lost their data, and that one is being restarted while the first seed asks (seed 7068 with disasters).

@@ -61,7 +61,7 @@ fn raft_messages(effects: Effects, kind: u8) -> Vec<RaftMessage> {
 }
 
 /// Rows that nobody has.
-fn foreign_rows() -> Rows {
+pub(super) fn foreign_rows() -> Rows {
     let mut other = ring(1);
     other.execute(0, KEYSPACE);
     other.execute(0, "CREATE TABLE ks.foreign (a int PRIMARY KEY)");
