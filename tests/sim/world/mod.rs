@@ -1,4 +1,7 @@
-//! One world of one seed: processes, the network between them, what goes wrong, and those who judge.
+//! One world of one seed: processes ([`lives`]), the network between them, what goes wrong ([`mishaps`]), and those who judge.
+
+mod lives;
+mod mishaps;
 
 use crate::{
     administrator::Administrator,
@@ -8,14 +11,14 @@ use crate::{
     invariants::{self, Act, Invariants, Scene},
     kubernetes::{self, Kubernetes, api},
     log::Log,
-    network::{Around, KEEP_ALIVE, Network},
+    network::{Around, Network},
     node::NodeProcess,
     operator::OperatorProcess,
     people::People,
-    process::{Arrival, End, Kubelet, Moment, Note, Order, Outbox, Parcel, Pid, Process},
+    process::{Arrival, End, Kubelet, Moment, Note, Outbox, Parcel, Pid, Process},
     queue::{Event, Queue},
     rivals::Rival,
-    swarm::{Fault, Swarm},
+    swarm::Swarm,
     trouble::{Action, Trouble},
 };
 use group0_core::{
@@ -36,8 +39,6 @@ const PATIENCE: Duration = Duration::from_secs(150);
 const PATIENCE_WITH_OPERATOR: Duration = Duration::from_secs(400);
 /// So long nothing more is done before schemas are compared.
 const QUIET: Duration = Duration::from_secs(3);
-/// Who is asked to end gets so long.
-const DRAIN: Duration = Duration::from_secs(3);
 /// How often it is looked whether all is done.
 const LOOK: Duration = Duration::from_millis(500);
 /// Clients that get in each other's way.
@@ -505,205 +506,6 @@ impl World {
         }
         if !turn.persist.points.is_empty() {
             self.maybe_aim(pid);
-        }
-    }
-
-    // Processes come and go.
-
-    fn start(&mut self, pid: Pid) {
-        let is_node = pid < self.swarm.nodes;
-        if self.slots[pid].is_alive || is_node && !self.kubernetes().is_some_and(|kubernetes| kubernetes.may_start(pid)) {
-            return;
-        }
-        if is_node {
-            self.tell_kubelet(pid, Kubelet::Started);
-            self.has_returned |= self.lost.remove(&pid);
-        }
-        self.slots[pid].life += 1;
-        self.slots[pid].is_alive = true;
-        self.network.started(pid, self.slots[pid].life);
-        self.with(pid, |process, moment, out| process.start(moment, out));
-    }
-
-    fn end(&mut self, pid: Pid, end: &End) {
-        if !self.slots[pid].is_alive {
-            return;
-        }
-        let name = self.slots[pid].process.name().to_owned();
-        match end {
-            End::Exit => self.log.line(self.now, format_args!("{name} has ended")),
-            End::Crash(why) => {
-                self.events.count("crash");
-                self.log.line(self.now, format_args!("{name} dies: {why}"));
-            }
-        }
-        self.with(pid, |process, moment, out| process.crash(moment, out));
-        let slot = &mut self.slots[pid];
-        (slot.is_alive, slot.paused) = (false, None);
-        slot.waiting.clear();
-        slot.life += 1;
-        self.on_network(|network, around| network.ended(pid, around));
-        if self.trouble {
-            self.maybe_move(pid);
-        }
-        if pid < self.swarm.nodes {
-            let how = if let End::Crash(why) = end { why.clone() } else { "it has ended".into() };
-            self.tell_kubelet(pid, Kubelet::Ended(how));
-        } else {
-            let away = Duration::from_millis(50) + self.dice.short_time(Duration::from_secs(if self.trouble { 10 } else { 1 }));
-            self.queue.put(self.now + away, Event::Start(pid));
-        }
-    }
-
-    /// Whoever comes back may do so at another address.
-    fn maybe_move(&mut self, pid: Pid) {
-        if pid >= self.swarm.nodes || !self.dice.chance(self.swarm.up_to(Fault::Address, 800_000)) {
-            return;
-        }
-        self.moves += 1;
-        let mut fresh = address(pid, self.moves);
-        let other = self.dice.index(self.swarm.nodes);
-        if self.swarm.has(Fault::Reuse) && !self.slots[other].is_alive && other != pid {
-            // Both are away: they come back with each other's address.
-            fresh = self.addresses[other];
-            self.addresses[other] = self.addresses[pid];
-            self.network.move_to(other, self.addresses[other]);
-            self.events.count("address of another host taken");
-        }
-        self.addresses[pid] = fresh;
-        self.network.move_to(pid, fresh);
-        self.events.count("address changed");
-        self.log.line(self.now, format_args!("n{} will be at {}", pid + 1, fresh.ip()));
-    }
-
-    fn obey(&mut self, order: &Order) {
-        match *order {
-            Order::Start { node, after, environment } => {
-                if let (Some((flag, hold)), Some(process)) = (environment, self.slots[node].process.node()) {
-                    (process.template.flag, process.template.hold) = (flag.then_some(true), hold);
-                }
-                self.queue.put(self.now + after, Event::Start(node));
-            }
-            Order::Lose { node, host } => {
-                self.end(node, &End::Crash("its machine is lost".into()));
-                if let Some(process) = self.slots[node].process.node() {
-                    process.lose(host);
-                }
-            }
-            Order::Destroy { ref nodes } => self.destroy(nodes),
-            Order::Renew { node } => {
-                self.lost.remove(&node);
-                if let Some(process) = self.slots[node].process.node() {
-                    process.renew();
-                }
-            }
-            Order::Isolate { node, long } => self.go_wrong(Action::Isolate(node, long)),
-            Order::Stop { node } if self.slots[node].is_alive => self.restart(node),
-            Order::Stop { node } => self.tell_kubelet(node, Kubelet::Ended("it did not run".into())),
-        }
-    }
-
-    fn destroy(&mut self, nodes: &[Pid]) {
-        self.events.count("disaster");
-        for pid in nodes {
-            self.end(*pid, &End::Crash("its machine is destroyed".into()));
-            self.lost.insert(*pid);
-        }
-        self.had_disaster = true;
-        self.saved = self.merged_rows();
-    }
-
-    /// What all nodes have that are not lost; nothing if one of them does not run.
-    fn merged_rows(&mut self) -> Option<Rows> {
-        let mut merged = Schema::default();
-        for pid in (0..self.swarm.nodes).filter(|pid| !self.lost.contains(pid)).collect::<Vec<_>>() {
-            let rows = self.slots[pid].process.node()?.core()?.schema().rows().clone();
-            let _ = merged.merge(&rows);
-        }
-        Some(merged.rows().clone())
-    }
-
-    // What goes wrong.
-
-    fn go_wrong(&mut self, action: Action) {
-        self.log.line(self.now, format_args!("{action:?}"));
-        match action {
-            Action::Cut(from, to, long) => self.cut(from, to, long),
-            Action::Isolate(node, long) => {
-                for other in (0..self.swarm.nodes).chain([self.kubernetes]).filter(|other| *other != node) {
-                    self.cut(node, other, long);
-                    self.cut(other, node, long);
-                }
-            }
-            Action::Reset(one, other) => self.on_network(|network, around| network.reset(one, other, around)),
-            Action::Crash(node) => self.end(node, &End::Crash("killed".into())),
-            Action::Restart(node) => self.restart(node),
-            Action::Pause(node, long) => self.pause(node, long),
-            Action::DeletePod(node) => {
-                let (now, mut out) = (self.now, Outbox::default());
-                if let Some(kubernetes) = self.kubernetes() {
-                    kubernetes.remove(now, node, &mut out);
-                }
-                out.orders.iter().for_each(|order| self.obey(order));
-            }
-            // What was aimed at a moment may come when all is to be well, and nobody would set this right any more.
-            Action::Jump(..) if !self.trouble => {}
-            Action::Jump(node, micros) => {
-                self.events.count(if micros < 0 { "clock jumped back" } else { "clock jumped forward" });
-                if let Some(clock) = self.slots[node].process.clock() {
-                    clock.jump(micros);
-                }
-            }
-        }
-    }
-
-    fn cut(&mut self, from: Pid, to: Pid, long: Duration) {
-        let until = self.now + long;
-        if self.trouble {
-            self.on_network(|network, around| network.cut(from, to, until, around));
-        }
-    }
-
-    fn restart(&mut self, pid: Pid) {
-        if self.slots[pid].is_alive {
-            self.events.count("graceful restart");
-            self.queue.put(self.now + DRAIN, Event::Kill(pid, self.slots[pid].life));
-            self.arrive(pid, Arrival::Shutdown);
-        }
-    }
-
-    fn pause(&mut self, pid: Pid, long: Duration) {
-        if self.slots[pid].is_alive && self.slots[pid].paused.is_none() {
-            self.events.count("node paused");
-            self.slots[pid].paused = Some(self.now);
-            self.queue.put(self.now + long, Event::Resume(pid));
-            self.queue.put(self.now + KEEP_ALIVE, Event::StillPaused(pid, self.now));
-        }
-    }
-
-    fn resume(&mut self, pid: Pid) {
-        if self.slots[pid].paused.take().is_some() {
-            let waiting = std::mem::take(&mut self.slots[pid].waiting);
-            self.with(pid, |process, moment, out| process.take(moment, waiting, out));
-        }
-    }
-
-    fn calm(&mut self) {
-        if !self.trouble {
-            return;
-        }
-        self.log.line(self.now, format_args!("nothing goes wrong from here on"));
-        self.trouble = false;
-        self.network.heal();
-        for pid in 0..self.slots.len() {
-            self.resume(pid);
-            if let Some(clock) = self.slots[pid].process.clock() {
-                clock.set_right();
-            }
-            if !self.slots[pid].is_alive {
-                let soon = self.dice.short_time(Duration::from_secs(1));
-                self.queue.put(self.now + soon, Event::Start(pid));
-            }
         }
     }
 }
