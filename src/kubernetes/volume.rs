@@ -6,14 +6,13 @@ use k8s_openapi::api::core::v1::{Node, NodeSelector, NodeSelectorRequirement, No
 use kube::ResourceExt as _;
 use std::sync::Arc;
 
-/// The machine of a pod that has none yet, of which all that has to be known is whether its volume can be used anywhere.
-pub fn machine(volume: &PersistentVolume, nodes: &[Arc<Node>]) -> Machine {
+/// Whether all machines on which this volume can be used are out of service, and there is one.
+pub fn is_out_of_service(volume: &PersistentVolume, nodes: &[Arc<Node>]) -> bool {
     let affinity = volume.spec.as_ref().and_then(|spec| spec.node_affinity.as_ref()?.required.as_ref());
-    let Some(affinity) = affinity else { return Machine::There };
+    let Some(affinity) = affinity else { return false };
     let mut usable = nodes.iter().filter(|node| selects(affinity, node)).peekable();
     let is_somewhere = usable.peek().is_some();
-    let is_out = |node: &Arc<Node>| pod::machine(Some(&node.name_any()), Some(node)) == Machine::OutOfService;
-    if is_somewhere && usable.all(is_out) { Machine::OutOfServiceForItsVolume } else { Machine::There }
+    is_somewhere && usable.all(|node| pod::machine(Some(&node.name_any()), Some(node)) == Machine::OutOfService)
 }
 
 fn selects(selector: &NodeSelector, node: &Node) -> bool {
@@ -67,7 +66,7 @@ mod tests {
     #[test]
     fn a_volume_is_lost_with_all_machines_that_can_use_it() {
         let nodes = [node("w1", "a", true), node("w2", "a", false), node("w3", "b", true)];
-        let lost = |terms: Value| machine(&volume(&terms), &nodes) == Machine::OutOfServiceForItsVolume;
+        let lost = |terms: Value| is_out_of_service(&volume(&terms), &nodes);
         assert!(lost(label("kubernetes.io/hostname", "In", &["w1"])) && !lost(label("kubernetes.io/hostname", "In", &["w2"])));
         assert!(lost(json!([{"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["w3"]}]}])));
         assert!(lost(label("zone", "In", &["b"])) && !lost(label("zone", "In", &["a"])));
@@ -78,9 +77,9 @@ mod tests {
     fn what_is_not_known_proves_nothing() {
         let nodes = [node("w1", "a", true), node("w2", "a", false)];
         let unbound: PersistentVolume = serde_json::from_value(json!({"metadata": {"name": "pv"}, "spec": {}})).unwrap();
-        assert_eq!(machine(&unbound, &nodes), Machine::There);
+        assert!(!is_out_of_service(&unbound, &nodes));
         for terms in [label("kubernetes.io/hostname", "In", &["gone"]), label("zone", "Gt", &["1"]), json!([{}]), json!([])] {
-            assert_eq!(machine(&volume(&terms), &nodes), Machine::There, "{terms}");
+            assert!(!is_out_of_service(&volume(&terms), &nodes), "{terms}");
         }
     }
 }

@@ -277,24 +277,24 @@ impl KubeWorld {
     }
 
     fn machine_of(&self, pod: &ApiPod) -> Machine {
+        if self.has_no_machine_for_its_volumes(pod) {
+            return Machine::OutOfServiceForItsVolume;
+        }
         let name = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref());
         match name.map(|name| self.everywhere.machines.get(None, name)) {
             Some(Ok(node)) => pod::machine(name, node.as_deref()),
             // While machines cannot be watched none is known to be gone.
-            Some(Err(_)) => Machine::There,
-            None => self.machine_for_its_volumes(pod),
+            Some(Err(_)) | None => Machine::There,
         }
     }
 
-    /// Of a pod that has no machine yet.
-    fn machine_for_its_volumes(&self, pod: &ApiPod) -> Machine {
-        let Ok(nodes) = self.everywhere.machines.all() else { return Machine::There };
+    fn has_no_machine_for_its_volumes(&self, pod: &ApiPod) -> bool {
+        let Ok(nodes) = self.everywhere.machines.all() else { return false };
         let volume_of = |claim: &str| {
             let claim = self.caches.claims.get(Some(&self.namespace), claim).ok()??;
             self.everywhere.volumes.get(None, claim.spec.as_ref()?.volume_name.as_deref()?).ok()?
         };
-        let mut machines = claims_of(pod).filter_map(volume_of).map(|volume| volume::machine(&volume, &nodes));
-        machines.find(|machine| *machine != Machine::There).unwrap_or_default()
+        claims_of(pod).filter_map(volume_of).any(|volume| volume::is_out_of_service(&volume, &nodes))
     }
 
     fn has_lost_its_volume(&self, pod: &ApiPod) -> bool {

@@ -160,7 +160,7 @@ fn prove(seen: &Observation, journal: &Journal, host: HostId, record: &mut Silen
 }
 
 /// What is gone of this pod, which the host was in. That of a pod in which another host has answered since says nothing of it; nor
-/// does the machine of a pod that was made since, unless it waits for a machine and there is none for the volume.
+/// does the machine of a pod that was made since: the volume may have been used elsewhere before, unless it can be used nowhere else.
 fn gone(journal: &Journal, host: HostId, name: Option<&PodName>, pod: &Pod) -> Option<Gone> {
     let last = journal.node(name?);
     let is_its_pod = last.host_pod.as_ref() == Some(&pod.uid);
