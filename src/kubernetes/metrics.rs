@@ -126,8 +126,8 @@ impl Metrics {
         for guard in before.difference(&guards) {
             self.blocked.remove(&said(object, guard));
         }
-        for guard in &guards {
-            self.blocked.get_or_create(&said(object, guard)).set(1);
+        for guard in guards {
+            self.blocked.get_or_create(&said(object, &guard)).set(1);
         }
     }
 

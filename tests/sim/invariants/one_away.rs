@@ -20,10 +20,9 @@ impl Invariant for OneAway {
         // One whose machine is lost since does not come back.
         self.taken.retain(|node| !scene.lost.contains(node) && !scene.serving.get(*node).copied().unwrap_or_default());
         let (node, served) = match act {
-            Act::Evicted { served: false, is_right: true, .. } => return Ok(()),
+            Act::Evicted { served: false, is_right: true, .. } | Act::Wrote { .. } | Act::Proceeded { .. } => return Ok(()),
             Act::Evicted { node, served, .. } => (*node, *served),
             Act::Restarted { node, .. } => (*node, true),
-            Act::Wrote { .. } | Act::Proceeded { .. } => return Ok(()),
         };
         let other = self.taken.iter().find(|other| **other != node).copied();
         self.taken.insert(node);
