@@ -60,7 +60,12 @@ fn losses(given: &Given<'_>, plan: &Plan) -> Option<(Class, String)> {
         return None;
     }
     let evidence = format!("lost for good: {}", lost(given).join(", "));
-    let Some(voters) = voters(given) else { return Some((Class::NodeLost, format!("{evidence}; no node has a group yet"))) };
+    let Some(voters) = voters(given) else {
+        // In recovery a node takes part in no group, and says of none.
+        let in_recovery = nodes(given).any(|(_, node)| node.state == UpgradeState::Recovery);
+        let of_whom = if in_recovery { "no node that is not in recovery has a group" } else { "no node has a group yet" };
+        return Some((Class::NodeLost, format!("{evidence}; {of_whom}")));
+    };
     let lost_voters = dead.iter().filter(|dead| voters.contains(&dead.host)).count();
     let evidence = format!("{evidence}; {lost_voters} of {} voters", voters.len());
     let is_final = plan.report.phase == Phase::Complete || nodes(given).any(|(_, node)| node.state == UpgradeState::PostRaft);

@@ -16,6 +16,8 @@ mod operator;
 mod properties;
 #[path = "../harness/reach.rs"]
 mod reach;
+#[path = "../harness/recovery_step.rs"]
+mod recovery_step;
 mod search;
 mod seen;
 mod verbs;

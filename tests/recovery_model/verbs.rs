@@ -1,18 +1,16 @@
 //! What an order comes to on a node: the real machine says it, and its actions are carried out as a node's core does.
 
-use crate::world::{Bits, Breach, Node, Order, Place, Process, Rule, Setup, World, place};
+use crate::{
+    recovery_step,
+    world::{Bits, Breach, Node, Order, Place, Process, Rule, Setup, World, place},
+};
 use group0_core::{
-    ids::HostId,
-    io::{RecoveryPlan, RecoveryStep},
+    io::RecoveryStep,
     recovery::{self, Mode, Record},
     status::PlanState,
     upgrade::Stage,
 };
-use group0_operator::{
-    observe,
-    plan::{Action, FrozenPlan, RecoveryVerb},
-};
-use std::collections::BTreeSet;
+use group0_operator::plan::Action;
 
 /// The process starts from what is durable.
 pub fn start(world: &mut World, at: Place) {
@@ -40,7 +38,10 @@ pub fn act(setup: &Setup, world: &mut World, order: &Order) {
         Action::Restart { generation, .. } if *generation == u64::from(world.nodes[at].generation) => start(world, at),
         // How a group that goes on removes the lost is no part of this.
         Action::Restart { .. } | Action::RemoveHost { .. } => {}
-        Action::Recover { plan, verb, .. } => recover(setup, world, at, *plan, &step(*verb, order)),
+        Action::Recover { plan, verb, .. } => {
+            let step = recovery_step::of(*verb, order.plan.as_ref()).expect("a plan in force");
+            recover(setup, world, at, *plan, &step);
+        }
         other => panic!("that is no part of a recovery: {other}"),
     }
 }
@@ -50,24 +51,6 @@ fn claim(world: &mut World, at: Place, epoch: u64) {
     world.node_mut(at).epoch = epoch;
     let is_refused = |order: &Order| order.epoch < epoch && order.at() == at;
     world.late.retain(|order| !is_refused(order));
-}
-
-fn step(verb: RecoveryVerb, order: &Order) -> RecoveryStep {
-    match verb {
-        RecoveryVerb::PrepareFence => {
-            let FrozenPlan { number, survivors, excluded, text } = order.plan.clone().expect("a plan in force");
-            let hosts = |hosts: BTreeSet<observe::HostId>| hosts.into_iter().map(|host| HostId(host.0)).collect();
-            let (survivors, excluded) = (hosts(survivors), hosts(excluded));
-            RecoveryStep::PrepareFence(RecoveryPlan { number, survivors, excluded, text })
-        }
-        RecoveryVerb::Fence => RecoveryStep::Fence,
-        RecoveryVerb::LiftFence => RecoveryStep::LiftFence,
-        RecoveryVerb::EnterRecovery => RecoveryStep::EnterRecovery,
-        RecoveryVerb::RollForward { donor } => RecoveryStep::RollForward { donor: HostId(donor.0) },
-        RecoveryVerb::ResetGroup0 => RecoveryStep::ResetGroup0,
-        RecoveryVerb::LeaveRecovery => RecoveryStep::LeaveRecovery,
-        RecoveryVerb::CloseRecovery => RecoveryStep::CloseRecovery,
-    }
 }
 
 /// A step of a recovery. All that comes of it is one transaction, or nothing.

@@ -4,20 +4,21 @@ use crate::{
     clock::Clock,
     kubernetes::api::{Reply, Request, Seen, SetChange},
     process::{Answer, Ask, Pid},
+    recovery_step,
 };
 use group0_core::{
     ids::{Generation, HostId},
-    io::{self, AdminReply, AdminRequest, CallError, RecoveryPlan, RecoveryStep},
+    io::{self, AdminReply, AdminRequest, CallError},
 };
 use group0_operator::{
     act::{Event, Failure, Order, Stored, World},
     crd::Group0UpgradeStatus,
-    observe::{self, NodeSeen, NodeView, Object, Observation, Part, PodName},
-    plan::{Action, RecoveryVerb},
+    observe::{NodeSeen, NodeView, Object, Observation, Part, PodName},
+    plan::Action,
 };
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     future::poll_fn,
     num::NonZeroU64,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -244,7 +245,8 @@ impl World for SimWorld {
             Action::Proceed { node } => self.admin(node, AdminRequest::Proceed(by())).await,
             Action::RetryUpgrade { node } => self.admin(node, AdminRequest::RetryUpgrade(by())).await,
             Action::Recover { node, plan, verb } => {
-                let step = recovery_step(*verb, order)?;
+                let step = recovery_step::of(*verb, order.plan.as_ref());
+                let step = step.ok_or_else(|| Failure::Refused("there is no plan".into()))?;
                 self.admin(node, AdminRequest::Recover { order: by(), plan: *plan, step }).await
             }
             Action::RemoveHost { node, host, ignore } => {
@@ -258,24 +260,6 @@ impl World for SimWorld {
     }
 
     async fn event(&mut self, _: &Event) {}
-}
-
-fn recovery_step(verb: RecoveryVerb, order: &Order) -> Result<RecoveryStep, Failure> {
-    Ok(match verb {
-        RecoveryVerb::PrepareFence => {
-            let plan = order.plan.clone().ok_or_else(|| Failure::Refused("there is no plan".into()))?;
-            let hosts = |hosts: &BTreeSet<observe::HostId>| hosts.iter().map(|host| HostId(host.0)).collect();
-            let (survivors, excluded) = (hosts(&plan.survivors), hosts(&plan.excluded));
-            RecoveryStep::PrepareFence(RecoveryPlan { number: plan.number, survivors, excluded, text: plan.text })
-        }
-        RecoveryVerb::Fence => RecoveryStep::Fence,
-        RecoveryVerb::LiftFence => RecoveryStep::LiftFence,
-        RecoveryVerb::EnterRecovery => RecoveryStep::EnterRecovery,
-        RecoveryVerb::RollForward { donor } => RecoveryStep::RollForward { donor: HostId(donor.0) },
-        RecoveryVerb::ResetGroup0 => RecoveryStep::ResetGroup0,
-        RecoveryVerb::LeaveRecovery => RecoveryStep::LeaveRecovery,
-        RecoveryVerb::CloseRecovery => RecoveryStep::CloseRecovery,
-    })
 }
 
 /// What is known while the API server does not answer.

@@ -33,6 +33,8 @@ mod people;
 mod platter;
 mod process;
 mod queue;
+#[path = "../harness/recovery_step.rs"]
+mod recovery_step;
 mod replay;
 mod report;
 mod rivals;
