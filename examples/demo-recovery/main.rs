@@ -7,14 +7,16 @@
 #[path = "../demo/cluster.rs"]
 mod cluster;
 mod loss;
+#[path = "../demo/stage.rs"]
+mod stage;
 mod story;
 mod verdict;
 #[path = "../demo/workload.rs"]
 mod workload;
 
 use cluster::Cluster;
+use stage::Demo;
 use std::{process::ExitCode, time::Duration};
-use tokio::signal::unix::{SignalKind, signal};
 use verdict::Verdict;
 use workload::Workload;
 
@@ -30,21 +32,8 @@ const DOWN_AFTER: &str = "failure_detector_timeout_in_ms=3000";
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let mut cluster = match Cluster::start(NODES, "recovery.yaml", &[DOWN_AFTER]).await {
-        Ok(cluster) => cluster,
-        Err(why) => return failed(&why),
-    };
-    let result = tokio::select! {
-        result = tokio::time::timeout(LIMIT, perform(&mut cluster)) => {
-            result.unwrap_or_else(|_| Err(format!("not done within {} s", LIMIT.as_secs())))
-        }
-        why = interrupted() => Err(why),
-    };
-    let stopped = cluster.stop().await;
-    match result.and_then(|verdict| stopped.map(|()| verdict)) {
-        Ok(verdict) => conclude(&cluster, &verdict),
-        Err(why) => failed(&format!("{why}\n  what happened is in {}", cluster.folder().display())),
-    }
+    let demo = Demo { name: "demo-recovery", limit: LIMIT, complaints: Verdict::complaints };
+    demo.run(Cluster::start(NODES, "recovery.yaml", &[DOWN_AFTER]).await, perform).await
 }
 
 async fn perform(cluster: &mut Cluster) -> Result<Verdict, Why> {
@@ -53,29 +42,4 @@ async fn perform(cluster: &mut Cluster) -> Result<Verdict, Why> {
     let refused = loss::come_back(cluster, &lost).await?;
     let changes = workload.stop().await?;
     Verdict::reach(cluster, &changes, refused).await
-}
-
-/// Ends when somebody wants us to.
-async fn interrupted() -> Why {
-    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return "signals cannot be handled".into() };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => "ended by SIGINT".into(),
-        _ = terminate.recv() => "ended by SIGTERM".into(),
-    }
-}
-
-fn conclude(cluster: &Cluster, verdict: &Verdict) -> ExitCode {
-    println!("{verdict}");
-    match verdict.complaints() {
-        complaints if complaints.is_empty() => {
-            cluster.remove();
-            ExitCode::SUCCESS
-        }
-        complaints => failed(&format!("{}\n  what happened is in {}", complaints.join("\n  "), cluster.folder().display())),
-    }
-}
-
-fn failed(why: &str) -> ExitCode {
-    eprintln!("demo-recovery: failed: {why}");
-    ExitCode::FAILURE
 }

@@ -5,12 +5,13 @@
 //! running, and of a success nothing is left.
 
 mod cluster;
+mod stage;
 mod verdict;
 mod workload;
 
 use cluster::Cluster;
+use stage::Demo;
 use std::{process::ExitCode, time::Duration};
-use tokio::signal::unix::{SignalKind, signal};
 use verdict::Verdict;
 use workload::Workload;
 
@@ -28,21 +29,8 @@ const ALL_AT_LEAST: usize = 100;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let mut cluster = match Cluster::start(NODES, "upgrade.yaml", &[]).await {
-        Ok(cluster) => cluster,
-        Err(why) => return failed(&why),
-    };
-    let result = tokio::select! {
-        result = tokio::time::timeout(LIMIT, perform(&mut cluster)) => {
-            result.unwrap_or_else(|_| Err(format!("not done within {} s", LIMIT.as_secs())))
-        }
-        why = interrupted() => Err(why),
-    };
-    let stopped = cluster.stop().await;
-    match result.and_then(|verdict| stopped.map(|()| verdict)) {
-        Ok(verdict) => conclude(&cluster, &verdict),
-        Err(why) => failed(&format!("{why}\n  what happened is in {}", cluster.folder().display())),
-    }
+    let complaints = |verdict: &Verdict| verdict.complaints(EACH_AT_LEAST, ALL_AT_LEAST);
+    Demo { name: "demo", limit: LIMIT, complaints }.run(Cluster::start(NODES, "upgrade.yaml", &[]).await, perform).await
 }
 
 async fn perform(cluster: &mut Cluster) -> Result<Verdict, Why> {
@@ -52,29 +40,4 @@ async fn perform(cluster: &mut Cluster) -> Result<Verdict, Why> {
     workload.enough(EACH_AT_LEAST, ALL_AT_LEAST).await?;
     let changes = workload.stop().await?;
     Verdict::reach(cluster, changes).await
-}
-
-/// Ends when somebody wants us to.
-async fn interrupted() -> Why {
-    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return "signals cannot be handled".into() };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => "ended by SIGINT".into(),
-        _ = terminate.recv() => "ended by SIGTERM".into(),
-    }
-}
-
-fn conclude(cluster: &Cluster, verdict: &Verdict) -> ExitCode {
-    println!("{verdict}");
-    match verdict.complaints(EACH_AT_LEAST, ALL_AT_LEAST) {
-        complaints if complaints.is_empty() => {
-            cluster.remove();
-            ExitCode::SUCCESS
-        }
-        complaints => failed(&format!("{}\n  what happened is in {}", complaints.join("\n  "), cluster.folder().display())),
-    }
-}
-
-fn failed(why: &str) -> ExitCode {
-    eprintln!("demo: failed: {why}");
-    ExitCode::FAILURE
 }
