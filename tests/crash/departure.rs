@@ -28,7 +28,10 @@ async fn host_removed(side: Side) {
     let (mut cluster, workload) = upgraded(3).await;
     let dead = host(&cluster, 2).await;
     cluster.node(2).kill().await;
-    cluster.nodes()[0].until("to notice that a node is dead", |status| is_down(status, &dead)).await;
+    // Both: what the other one still takes for alive, this one is told of when it starts again.
+    for node in &cluster.nodes()[..2] {
+        node.until("to notice that a node is dead", |status| is_down(status, &dead)).await;
+    }
     cluster.nodes()[0].inject(&side.of(Point::HostRemoved)).await;
     let path = format!("/storage_service/remove_node?host_id={dead}");
     let answer = cluster.nodes()[0].try_post(&path).await;
