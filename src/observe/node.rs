@@ -36,7 +36,7 @@ pub enum Machine {
     There,
     /// A human has declared it out of service (the taint of that name).
     OutOfService,
-    /// All on which its volume can be used have been, whether the pod was made since, and is on one of them, or not.
+    /// All that its volume names, and can be used on, are out of service, whether or not the pod was made since and is on one of them.
     OutOfServiceForItsVolume,
     /// Its Node object is gone. Of containers that still run there nothing is known.
     Gone,
