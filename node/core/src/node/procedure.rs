@@ -412,7 +412,7 @@ impl Node {
     /// Deciding to lead and persisting the group is one transaction; the only voter elects itself within it.
     fn found_group(&mut self) {
         let id = GroupId(self.random.time_uuid(self.now.wall).0);
-        let incarnation = Incarnation(self.highest_incarnation().0 + 1);
+        let incarnation = self.next_incarnation();
         tracing::info!(target: "raft_group0", group = %id, %incarnation, "founding group 0");
         let stored = Group::founding(self.member());
         if self.start_group(id, incarnation, "founder", stored) {

@@ -35,6 +35,13 @@ impl Node {
         self.local.incarnation().max(gossiped).max(self.life.incarnation)
     }
 
+    /// Of the group that this node founds now: higher than any that it knows of, and than those that former plans may have led to. A
+    /// founder that was lost before it told anybody of its group leaves no other trace than that its plan has a successor.
+    pub(in crate::node) fn next_incarnation(&self) -> Incarnation {
+        let by_plans = self.plans.last_number().and_then(|number| u32::try_from(number).ok()).unwrap_or_default();
+        Incarnation(self.highest_incarnation().0.max(by_plans).saturating_add(1))
+    }
+
     /// The last entry of the log, or its start if it is empty.
     pub(super) fn last_position(&self) -> Position {
         match (&self.group, &self.dormant) {

@@ -31,6 +31,11 @@ impl Plans {
         self.0.as_ref().map(|record| record.stored.clone())
     }
 
+    /// The number of the plan that was stored last, whatever became of it.
+    pub(super) fn last_number(&self) -> Option<u64> {
+        self.0.as_ref().map(|record| record.stored.plan.number)
+    }
+
     /// The number of the plan by which that host is not heard.
     pub fn fences(&self, host: HostId) -> Option<u64> {
         self.0.as_ref().filter(|record| record.fences(host)).map(|record| record.stored.plan.number)

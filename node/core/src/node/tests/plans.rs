@@ -333,6 +333,32 @@ fn another_plan_takes_over_when_a_survivor_is_lost() {
     }
 }
 
+/// The founder is lost with its new group before anybody has heard of that: the group of the next plan is of another incarnation.
+#[test]
+fn a_founder_that_told_nobody_of_its_group_is_in_no_incarnation_of_the_others() {
+    let mut world = upgraded(5);
+    let plan = Plan { number: 1, live: vec![3, 4], lost: vec![0, 1, 2] };
+    for number in &plan.lost {
+        world.crash(*number);
+    }
+    world.run(Duration::from_secs(4));
+    plan.enter(&mut world);
+    plan.roll_forward(&mut world);
+    for number in &plan.live {
+        world.hosts[*number].crash_at = Some((Point::Founded, true));
+    }
+    plan.reset_and_leave(&mut world);
+    let has_ended = |world: &World, number: usize| world.hosts[number].node.is_none();
+    assert!(world.run_until(LIMIT, |world| plan.live.iter().any(|number| has_ended(world, *number))), "{}", report(&world));
+    let (founders, others): (Vec<_>, Vec<_>) = plan.live.iter().partition(|number| has_ended(&world, **number));
+    world.run(Duration::from_secs(4));
+    let next = Plan { number: 2, live: others, lost: [&plan.lost[..], &founders].concat() };
+    next.carry_out(&mut world);
+    world.hosts[founders[0]].crash_at = None;
+    world.start(founders[0]);
+    assert_eq!(incarnations(&world, &[founders[0], next.live[0]]), [Incarnation(2), Incarnation(3)]);
+}
+
 /// The upgrade stands still because one is lost in the middle of it.
 #[test]
 fn a_stalled_upgrade_is_finished_by_a_plan() {
