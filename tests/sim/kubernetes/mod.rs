@@ -131,7 +131,7 @@ impl Kubernetes {
             Request::ChangeSet { set, version, change } => self.change(moment.now, &set, version, change),
             Request::Touch { pod, uid } => self.touch(moment.now, &pod, &uid),
             Request::Evict { pod, uid, version } => self.evict(moment, &pod, &uid, version, out),
-            Request::Replace { pod, uid } => self.replace(moment.now, &pod, &uid),
+            Request::Replace { pod, uid } => self.replace(moment.now, &pod, &uid, out),
             Request::Lease(who) => Reply::Leader(self.lease(moment.now, who, out)),
             Request::Person(deed) => {
                 self.person(moment, deed, out);

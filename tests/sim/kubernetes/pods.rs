@@ -27,13 +27,24 @@ pub struct Slot {
     terminating: bool,
     /// Its machine is lost.
     destroyed: bool,
+    /// Its claim is deleted: the next pod here gets another volume.
+    unclaimed: bool,
     made: u32,
 }
 
 impl Slot {
     /// An empty one.
     pub fn new(name: PodName) -> Self {
-        Self { name, pod: Past::new(None), due: None, ready: false, terminating: false, destroyed: false, made: 0 }
+        Self {
+            name,
+            pod: Past::new(None),
+            due: None,
+            ready: false,
+            terminating: false,
+            destroyed: false,
+            unclaimed: false,
+            made: 0,
+        }
     }
 
     /// Whether its StatefulSet is to have it.
@@ -79,13 +90,13 @@ impl Kubernetes {
 
     fn make(&mut self, moment: Moment<'_>, pid: Pid, longest: Duration, out: &mut Outbox) {
         let version = self.next_version();
-        if self.pods[pid].destroyed {
+        if self.pods[pid].destroyed || self.pods[pid].unclaimed {
             out.orders.push(Order::Renew { node: pid });
         }
         let slot = &mut self.pods[pid];
         let set = self.sets[slot.name.rack].now();
         slot.made += 1;
-        (slot.terminating, slot.destroyed) = (false, false);
+        (slot.terminating, slot.destroyed, slot.unclaimed) = (false, false, false);
         let is_bad = set.template_hash == BAD_TEMPLATE;
         let pod = Pod {
             uid: format!("{}-{}", slot.name, slot.made),
@@ -183,14 +194,15 @@ impl Kubernetes {
         }
     }
 
-    /// The claim is deleted, and the pod with it: both are made anew.
-    pub(super) fn replace(&mut self, now: Duration, name: &PodName, uid: &str) -> Reply {
+    /// The claim is deleted, and the pod with it: both are made anew, whatever was on the volume.
+    pub(super) fn replace(&mut self, now: Duration, name: &PodName, uid: &str, out: &mut Outbox) -> Reply {
         match self.find(name, uid) {
-            Ok((pid, _)) if self.pods[pid].destroyed => {
+            Ok((pid, _)) => {
+                self.pods[pid].unclaimed = true;
                 self.give_up(now, pid);
+                self.remove(now, pid, out);
                 Reply::Done
             }
-            Ok(_) => Reply::Refused("its machine is there".into()),
             Err(why) => Reply::Refused(why),
         }
     }
