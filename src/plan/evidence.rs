@@ -2,6 +2,7 @@
 
 use super::{
     Given, Plan, WaitingFor,
+    health::signed,
     recovery::hosts::{self, Dead},
     stall::Class,
 };
@@ -9,7 +10,10 @@ use crate::{
     crd::Phase,
     observe::{HostId, Machine, NodeSeen, PodName, Procedure, UpgradeState},
 };
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
+
+/// How often a node probes one of the others, with the default `failure_detector_timeout_in_ms`.
+const PROBE_PERIOD: Duration = Duration::from_secs(4);
 
 /// The nodes whose word is at hand.
 pub(super) fn nodes<'a>(given: &Given<'a>) -> impl Iterator<Item = (&'a PodName, &'a NodeSeen)> {
@@ -134,12 +138,31 @@ fn answers(given: &Given<'_>, host: HostId) -> bool {
 }
 
 fn partitioned(given: &Given<'_>) -> Option<(Class, String)> {
-    let blind = nodes(given).find_map(|(name, node)| {
-        let (other, _) =
-            nodes(given).find(|(other, seen)| *other != name && node.peers.get(&seen.host).is_none_or(|peer| !peer.up))?;
-        Some((name, other))
-    });
-    blind.map(|(a, b)| (Class::Partitioned, format!("{a} and {b} both answer, but {a} does not see {b} up")))
+    let pairs = || nodes(given).flat_map(|a| nodes(given).filter(move |b| a.0 != b.0).map(move |b| (a, b)));
+    let is_blind = |node: &NodeSeen, other: &NodeSeen| node.peers.get(&other.host).is_none_or(|peer| !peer.up);
+    let blind = pairs().find(|((_, a), (_, b))| is_blind(a, b));
+    let evidence = blind.map(|((a, _), (b, _))| format!("{a} and {b} both answer, but {a} does not see {b} up"));
+    let deaf = || {
+        pairs().find_map(|((a, node), (b, other))| {
+            let silence = silence(given, node, other)?;
+            Some(format!(
+                "{a} and {b} both answer, and others vouch for {b}, but {a} has heard nothing from {b} itself {silence}"
+            ))
+        })
+    };
+    evidence.or_else(deaf).map(|evidence| (Class::Partitioned, evidence))
+}
+
+/// How long a node has not heard that other one itself, if that is longer than it can be by chance: who reaches nobody but helpers is up for
+/// all, and yet cannot be asked. Failure detection probes the members in turn.
+fn silence(given: &Given<'_>, node: &NodeSeen, other: &NodeSeen) -> Option<String> {
+    let in_turn = PROBE_PERIOD * u32::try_from(given.seen.nodes.len()).unwrap_or(u32::MAX);
+    let limit = signed(Duration::from(given.spec.deadlines.no_progress).max(in_turn));
+    match node.evidence.heard.get(&other.host) {
+        Some(ago) => (*ago > limit).then(|| format!("for {} s", ago.as_secs())),
+        // Who has just started has heard nobody.
+        None => (!node.evidence.heard.is_empty()).then(|| "since it was started".to_owned()),
+    }
 }
 
 fn stray_recovery(given: &Given<'_>) -> Option<(Class, String)> {

@@ -1,7 +1,7 @@
 //! What each look adds to the journal: who is who, how new what was seen is, since when a node is silent, when anything moved.
 
 use super::{Action, Commit, Given, Journal, Plan, Progress, WaitingFor, recovery::hosts, terms};
-use crate::observe::{HostId, NodeView, Observation, Part, PodName, PodState, Procedure};
+use crate::observe::{HostId, NodeView, Observation, Part, PodName, PodState, Procedure, UpgradeState};
 use std::{
     collections::BTreeMap,
     fmt::Write as _,
@@ -61,12 +61,13 @@ fn of_node(journal: &mut Journal, name: &PodName, view: &NodeView) -> Option<Hos
     former
 }
 
-/// States, steps, indexes, versions and readiness: whatever moves when the upgrade moves.
+/// States, steps and readiness, and indexes and versions while clients do not move them: whatever moves when the upgrade moves.
 fn marker(seen: &Observation, plan: &Plan) -> String {
     let mut text = String::new();
     for (name, view) in &seen.nodes {
         mark(&mut text, name, view);
     }
+    what_clients_leave_alone(&mut text, seen);
     for set in seen.sets.iter().filter_map(Part::known) {
         let _ = write!(text, "{} {} {};", set.name, set.flag, set.template_hash);
     }
@@ -89,6 +90,21 @@ fn marker(seen: &Observation, plan: &Plan) -> String {
     format!("{:016x}", hasher.finish())
 }
 
+/// Clients commit to the group once one node is final, and change schemas the old way until one synchronizes: what goes on by them would hide
+/// that the upgrade stands still.
+fn what_clients_leave_alone(text: &mut String, seen: &Observation) {
+    let nodes = || seen.nodes.values().filter_map(|view| view.node.known());
+    if nodes().any(|node| node.state == UpgradeState::PostRaft) {
+        return;
+    }
+    let changes_are_off = nodes().any(|node| node.state == UpgradeState::Synchronize);
+    for node in nodes() {
+        let commit = node.group.as_ref().map(|group| group.commit);
+        let version = changes_are_off.then_some(&node.schema_version);
+        let _ = write!(text, "{commit:?} {version:?};");
+    }
+}
+
 fn mark(text: &mut String, name: &PodName, view: &NodeView) {
     if let Some(pod) = view.pod.known() {
         let state = match &pod.state {
@@ -105,13 +121,12 @@ fn mark(text: &mut String, name: &PodName, view: &NodeView) {
             Procedure::Idle => "idle",
             Procedure::Done => "done",
         };
-        let commit = node.group.as_ref().map(|group| group.commit);
+        let voters = node.group.as_ref().map(|group| group.voters.len());
         let _ = write!(
             text,
-            "{} {} {step} {commit:?} {} {} {} {} {:?};",
+            "{} {} {step} {voters:?} {} {} {} {:?};",
             node.generation,
             node.state,
-            node.schema_version,
             node.ready.is_ok(),
             node.bootstrapped.is_ok(),
             node.feature_enabled,
