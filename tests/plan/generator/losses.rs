@@ -119,7 +119,10 @@ impl Choices {
 
     fn recovery(&mut self, case: &Case, plan: FrozenPlan, lost: &BTreeSet<PodName>, point: u16) -> Recovery {
         let mut at = |after: u16| self.maybe_time(point >= after);
-        let (approved_at, reset_at, leaving_at, verified_at) = (at(1), at(6), at(7), at(9));
+        let (approved_at, reset_at) = (at(1), at(6));
+        // Each is written down when the one before it has been.
+        let leaving_at = reset_at.and_then(|_| at(7));
+        let verified_at = leaving_at.and_then(|_| at(9));
         let (step_since, frozen_at, lost_at, proven_at) = (self.time(), self.time(), self.time(), self.time());
         let donor = plan.survivors.first().copied().map_or(Donor::Nobody, Donor::Host);
         let steps = [Step::Approve, Step::Fence, Step::EnterRecovery, Step::RollForward, Step::LeaveRecovery, Step::Verify];
