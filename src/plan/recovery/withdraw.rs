@@ -72,7 +72,9 @@ fn missing(scene: &Scene<'_>) -> Option<Missing> {
     if !lift.is_empty() {
         return Some(Missing::Acts(lift));
     }
-    let inside = scene.without(|member| !Scene::says_recovery(member) || scene.state(member).is_none());
+    // With a marker that a person has left, a restart would only lead back inside.
+    let is_outside = |member: &Member<'_>| !Scene::says_recovery(member) || member.node.evidence.recovery_stored;
+    let inside = scene.without(|member| is_outside(member) || scene.state(member).is_none());
     scene.restart_one(inside)
 }
 

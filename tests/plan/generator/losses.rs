@@ -117,12 +117,16 @@ impl Choices {
         }
     }
 
-    fn recovery(&mut self, case: &Case, plan: FrozenPlan, lost: &BTreeSet<PodName>, point: u16) -> Recovery {
+    fn recovery(&mut self, case: &mut Case, plan: FrozenPlan, lost: &BTreeSet<PodName>, point: u16) -> Recovery {
+        // Each is written down when the one before it has been, and nobody stores a plan that is not approved.
+        let is_stored = answering(case).iter().any(|node| node.evidence.plan.is_some());
         let mut at = |after: u16| self.maybe_time(point >= after);
         let (approved_at, reset_at) = (at(1), at(6));
-        // Each is written down when the one before it has been.
         let leaving_at = reset_at.and_then(|_| at(7));
         let verified_at = leaving_at.and_then(|_| at(9));
+        let approved_at = approved_at.or_else(|| (is_stored || reset_at.is_some()).then(|| self.time()));
+        let forward_only = self.or(false, &[true]);
+        let may_be_withdrawn = reset_at.is_none() && !forward_only;
         let (step_since, frozen_at, lost_at, proven_at) = (self.time(), self.time(), self.time(), self.time());
         let donor = plan.survivors.first().copied().map_or(Donor::Nobody, Donor::Host);
         let steps = [Step::Approve, Step::Fence, Step::EnterRecovery, Step::RollForward, Step::LeaveRecovery, Step::Verify];
@@ -136,7 +140,7 @@ impl Choices {
             lost_at,
             proven_at,
             needs_human: self.or(false, &[true]),
-            forward_only: self.or(false, &[true]),
+            forward_only,
             because: self.or(None, &[Some(because)]),
             approved_at,
             donor: self.or((point >= 5).then_some(donor), &[None, Some(Donor::Nobody)]),
@@ -144,7 +148,7 @@ impl Choices {
             leaving_at,
             verified_at,
             replaced: self.or(BTreeSet::new(), &[case.seen.nodes.keys().cloned().collect()]),
-            withdrawn: if reset_at.is_some() { None } else { self.or(None, &[Some("nobody wants it".into())]) },
+            withdrawn: self.or(None, &[may_be_withdrawn.then(|| "nobody wants it".into())]),
             ended_at: self.or(None, &[Some(self.now)]),
             plan,
         }
