@@ -93,8 +93,13 @@ fn down(given: &Given<'_>, waiting: &[WaitingFor]) -> Option<(Class, String)> {
                 | WaitingFor::PodNotReady { .. }
         )
     };
-    let why = waiting.iter().find(is_down)?;
-    let pod = why.node().and_then(|name| given.pod(name));
+    let pod_of = |why: &WaitingFor| why.node().and_then(|name| given.pod(name));
+    let is_lost = |why: &&WaitingFor| {
+        pod_of(why).is_some_and(|pod| pod.volume_gone || !matches!(pod.machine, Machine::There | Machine::Gone))
+    };
+    // One that others only wait for, like a fresh member for its group, says less.
+    let why = waiting.iter().filter(is_down).find(is_lost).or_else(|| waiting.iter().find(is_down))?;
+    let pod = pod_of(why);
     let of_whom = what_that_proves(given, why);
     let where_it_is = match pod.map(|pod| pod.machine) {
         _ if pod.is_some_and(|pod| pod.volume_gone) => format!("its volume is gone{of_whom}"),

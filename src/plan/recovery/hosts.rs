@@ -223,12 +223,20 @@ pub(super) fn not_dead_because(given: &Given<'_>, host: HostId) -> String {
     }
 }
 
-/// Members that have been silent for long enough, for which there is no pod, since others answer there by now, and of which nothing
+/// Members that have been silent for long enough, for which there is no pod, since all are of others by now, and of which nothing
 /// proves that they will not come back: no restart brings them, and only a human can say it.
 pub(in crate::plan) fn displaced(given: &Given<'_>) -> Vec<HostId> {
     let members = members(given);
-    let all_answer = given.seen.nodes.values().all(|view| given.fresh(&view.node).is_ok());
-    let has_no_pod = |host, pod: Option<&PodName>| pod.map_or(all_answer, |pod| given.journal.node(pod).host != Some(host));
+    // One in which nobody answers, nor is known to have been, may be that of any host.
+    let is_anothers = |host: HostId| {
+        move |(name, view): (&PodName, &NodeView)| {
+            given.fresh(&view.node).is_ok() || given.journal.node(name).host.is_some_and(|known| known != host)
+        }
+    };
+    let has_no_pod = |host, pod: Option<&PodName>| match pod {
+        Some(pod) => given.journal.node(pod).host != Some(host),
+        None => given.seen.nodes.iter().all(is_anothers(host)),
+    };
     let is_displaced = |(host, record): &(&HostId, &Silent)| {
         let is_open = record.proof.is_none() && !is_declared(given, **host) && members.contains(host);
         let is_silent = record.since.is_some_and(|since| given.now.duration_since(since) >= dead_after(given));
