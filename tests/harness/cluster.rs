@@ -80,7 +80,7 @@ impl Cluster {
         futures::future::select_all(ends).await.1
     }
 
-    /// Waits until all are final, in one group, and agree on the schema version. Gives the id of the group.
+    /// Waits until all are final, in one group. Gives the id of the group. Who was away may still be catching up.
     pub async fn complete(&self) -> String {
         let mut groups = Vec::new();
         for node in &self.nodes {

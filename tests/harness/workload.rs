@@ -14,13 +14,16 @@ use std::{
 use tokio::{
     sync::watch,
     task::JoinSet,
-    time::{MissedTickBehavior, interval, timeout},
+    time::{Instant, MissedTickBehavior, interval, sleep, timeout},
 };
 
 /// How often each client changes something: often enough for every step to meet one, seldom enough to leave the machine to the nodes.
 const PERIOD: Duration = Duration::from_millis(25);
 /// A node that dies keeps no client waiting for longer.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
+/// A node that was away has what the others have after so long at most, looked at so often.
+const CATCHING_UP: Duration = Duration::from_secs(20);
+const PAUSE: Duration = Duration::from_millis(100);
 /// Every so many changes an acknowledged table gets another column, and another one is dropped.
 const ROUND: u32 = 4;
 
@@ -55,8 +58,21 @@ impl fmt::Display for Acknowledged {
 }
 
 impl Acknowledged {
-    /// Demands that a node has all of it.
+    /// Demands that a node has all of it, once it has caught up: one that was away has its log from the others.
     pub async fn assert_on(&self, node: &Node) {
+        let deadline = Instant::now() + CATCHING_UP;
+        loop {
+            let lost = self.lost_on(node).await;
+            if lost.is_empty() {
+                return;
+            }
+            let (lost_count, all) = (lost.len(), self.0.len());
+            assert!(Instant::now() < deadline, "{} lost {lost_count} of {all} acknowledged changes: {lost:?}", node.address());
+            sleep(PAUSE).await;
+        }
+    }
+
+    async fn lost_on(&self, node: &Node) -> Vec<(&String, &Known)> {
         let tables =
             names(node, &format!("SELECT table_name FROM system_schema.tables WHERE keyspace_name = '{KEYSPACE}'")).await;
         let columns = format!("SELECT table_name, column_name FROM system_schema.columns WHERE keyspace_name = '{KEYSPACE}'");
@@ -67,8 +83,7 @@ impl Acknowledged {
             Known::Dropping => false,
             Known::Dropped => tables.contains(*name),
         };
-        let lost: Vec<_> = self.0.iter().filter(|(name, known)| lost(name, **known)).collect();
-        assert!(lost.is_empty(), "{} lost {} of {} acknowledged changes: {lost:?}", node.address(), lost.len(), self.0.len());
+        self.0.iter().filter(|(name, known)| lost(name, **known)).collect()
     }
 
     fn first(&self, wanted: &[Known]) -> Option<String> {
