@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     crd::Phase,
-    observe::{HostId, Machine, NodeSeen, PodName, Procedure, UpgradeState},
+    observe::{HostId, Machine, NodeSeen, Pod, PodName, Procedure, UpgradeState},
 };
 use std::{collections::BTreeSet, time::Duration};
 
@@ -94,11 +94,10 @@ fn down(given: &Given<'_>, waiting: &[WaitingFor]) -> Option<(Class, String)> {
         )
     };
     let pod_of = |why: &WaitingFor| why.node().and_then(|name| given.pod(name));
-    let is_lost = |why: &&WaitingFor| {
-        pod_of(why).is_some_and(|pod| pod.volume_gone || !matches!(pod.machine, Machine::There | Machine::Gone))
-    };
-    // One that others only wait for, like a fresh member for its group, says less.
-    let why = waiting.iter().filter(is_down).find(is_lost).or_else(|| waiting.iter().find(is_down))?;
+    let is_out = |pod: &Pod| matches!(pod.machine, Machine::OutOfService | Machine::OutOfServiceForItsVolume);
+    let is_lost = |why: &&WaitingFor| pod_of(why).is_some_and(|pod| pod.volume_gone || is_out(pod));
+    // One that merely waits, as a fresh member does for its group, says less than what it waits for.
+    let why = waiting.iter().filter(is_down).min_by_key(|why| !is_lost(why))?;
     let pod = pod_of(why);
     let of_whom = what_that_proves(given, why);
     let where_it_is = match pod.map(|pod| pod.machine) {
@@ -165,8 +164,12 @@ fn silence(given: &Given<'_>, node: &NodeSeen, other: &NodeSeen) -> Option<Strin
     let limit = signed(Duration::from(given.spec.deadlines.no_progress).max(in_turn));
     match node.evidence.heard.get(&other.host) {
         Some(ago) => (*ago > limit).then(|| format!("for {} s", ago.as_secs())),
-        // Who has just started has heard nobody.
-        None => (!node.evidence.heard.is_empty()).then(|| "since it was started".to_owned()),
+        // It has been up since anything has moved. One that hears nobody at all is down for all.
+        None => {
+            let since = given.journal.progress.as_ref().map_or(given.now, |progress| progress.since);
+            let is_late = given.now.duration_since(since) >= limit;
+            (is_late && !node.evidence.heard.is_empty()).then(|| "since it was started".to_owned())
+        }
     }
 }
 

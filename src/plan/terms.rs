@@ -1,10 +1,7 @@
 //! Before anything else: the nodes must follow this operator and no newer one, the StatefulSets must be ours, and whatever was
 //! begun must be over or have become impossible.
 
-use super::{
-    Action, Given, Intent, Journal, LOOK_EVERY, Plan, WaitingFor,
-    recovery::{Recovery, hosts},
-};
+use super::{Action, Given, Intent, Journal, LOOK_EVERY, Plan, WaitingFor, recovery::hosts};
 use crate::observe::{Observation, Part, PodName, Set};
 
 /// Whether a newer operator has taken over.
@@ -19,7 +16,6 @@ pub(super) fn newer_operator(given: &Given<'_>) -> Option<WaitingFor> {
 /// Replaces the actions of a plan by what must be done before them.
 pub(super) fn settle(given: &Given<'_>, plan: Plan) -> Plan {
     let open = open(given, &plan);
-    let recovery = plan.journal.recovery.clone();
     let first: Vec<Action> = owning(given).into_iter().chain(claiming(given)).collect();
     let Some(oldest) = open.first() else {
         return if first.is_empty() { at_last(given, plan) } else { before(given, plan, first) };
@@ -27,16 +23,16 @@ pub(super) fn settle(given: &Given<'_>, plan: Plan) -> Plan {
     let begun_by_us = |intent: &Intent| matches!(intent.action, Action::Restart { .. }) && intent.epoch >= given.journal.epoch;
     let new_term = open.iter().any(begun_by_us);
     let actions = first.into_iter().chain(open.iter().filter_map(|intent| ending(given, intent))).collect();
+    let ignored = ignored(given, &plan);
     let plan = waiting_for(given, plan, oldest.action.clone());
-    let intents = open.into_iter().chain(ignored(given, recovery.as_ref())).collect();
+    let intents = open.into_iter().chain(ignored).collect();
     Plan { actions, journal: Journal { intents, ..plan.journal }, new_term, ..plan }
 }
 
 /// What was begun and may still take place: by its intent, or because it was the last to take a node down and another one is to
 /// be taken now.
 fn open(given: &Given<'_>, plan: &Plan) -> Vec<Intent> {
-    let recovery = plan.journal.recovery.as_ref();
-    let matters = |intent: &Intent| matters(given, recovery, intent);
+    let matters = |intent: &Intent| matters(given, plan, intent);
     let intents = given.journal.intents.iter().filter(|intent| !is_over(given.seen, intent) && matters(intent));
     let is_another = |taken: &&Intent| plan.actions.iter().any(|action| action.disrupts().is_some() && *action != taken.action);
     let mut open: Vec<_> = intents.cloned().collect();
@@ -47,19 +43,19 @@ fn open(given: &Given<'_>, plan: &Plan) -> Vec<Intent> {
 }
 
 /// What may still take place as well, and is waited for by nobody.
-fn ignored(given: &Given<'_>, recovery: Option<&Recovery>) -> impl Iterator<Item = Intent> {
-    given.journal.intents.iter().filter(move |intent| !is_over(given.seen, intent) && !matters(given, recovery, intent)).cloned()
+fn ignored(given: &Given<'_>, plan: &Plan) -> Vec<Intent> {
+    given.journal.intents.iter().filter(|intent| !is_over(given.seen, intent) && !matters(given, plan, intent)).cloned().collect()
 }
 
 /// Whether it must be over before anything else is done. Of what was begun at a node that is lost for good nobody will ever know that it
-/// is over. To a recovery only survivors matter: the others are what it is about. It is the one of this look that counts: one that is taken
-/// back now lets others be restarted now.
-fn matters(given: &Given<'_>, recovery: Option<&Recovery>, intent: &Intent) -> bool {
+/// is over. To a recovery only survivors matter: the others are what it is about. The recovery as this look
+/// leaves it, that is: when it is taken back, others may be restarted in the same look.
+fn matters(given: &Given<'_>, plan: &Plan, intent: &Intent) -> bool {
     let host = intent.action.pod().and_then(|node| given.journal.node(node).host);
     if hosts::dead(given).iter().any(|dead| Some(dead.host) == host) {
         return false;
     }
-    let Some(recovery) = recovery.filter(|recovery| recovery.is_in_force()) else { return true };
+    let Some(recovery) = plan.journal.recovery.as_ref().filter(|recovery| recovery.is_in_force()) else { return true };
     let is_survivor = |node: &PodName| given.journal.node(node).host.is_some_and(|host| recovery.plan.survivors.contains(&host));
     intent.action.pod().is_none_or(is_survivor)
 }
@@ -72,12 +68,12 @@ fn at_last(given: &Given<'_>, mut plan: Plan) -> Plan {
             return Plan { next_look: until, ..waiting_for(given, plan, taken.action.clone()) };
         }
     }
-    plan.journal.intents = ignored(given, plan.journal.recovery.as_ref()).collect();
+    plan.journal.intents = ignored(given, &plan);
     plan
 }
 
 fn before(given: &Given<'_>, plan: Plan, first: Vec<Action>) -> Plan {
-    let journal = Journal { intents: ignored(given, plan.journal.recovery.as_ref()).collect(), ..given.journal.clone() };
+    let journal = Journal { intents: ignored(given, &plan), ..given.journal.clone() };
     Plan { actions: first, journal, new_run: false, ..plan }
 }
 

@@ -21,8 +21,9 @@ use tokio::{
 const PERIOD: Duration = Duration::from_millis(25);
 /// A node that dies keeps no client waiting for longer.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
-/// A node that was away has what the others have after so long at most, looked at so often.
+/// A node that was away has what the others have after so long at most.
 const CATCHING_UP: Duration = Duration::from_secs(20);
+/// Between two looks at whether it has.
 const PAUSE: Duration = Duration::from_millis(100);
 /// Every so many changes an acknowledged table gets another column, and another one is dropped.
 const ROUND: u32 = 4;

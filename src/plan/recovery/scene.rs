@@ -71,6 +71,11 @@ impl<'a> Scene<'a> {
     pub fn says_recovery(member: &Member<'_>) -> bool {
         member.node.state == UpgradeState::Recovery
     }
+
+    /// Whether its next start ends that. With a marker, which a person may have left, it would only lead back inside.
+    pub fn leaves_with_a_start(member: &Member<'_>) -> bool {
+        Self::says_recovery(member) && !member.node.evidence.recovery_stored
+    }
 }
 
 /// The full members that answer, by host.

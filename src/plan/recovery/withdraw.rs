@@ -72,9 +72,7 @@ fn missing(scene: &Scene<'_>) -> Option<Missing> {
     if !lift.is_empty() {
         return Some(Missing::Acts(lift));
     }
-    // With a marker that a person has left, a restart would only lead back inside.
-    let is_outside = |member: &Member<'_>| !Scene::says_recovery(member) || member.node.evidence.recovery_stored;
-    let inside = scene.without(|member| is_outside(member) || scene.state(member).is_none());
+    let inside = scene.without(|member| !Scene::leaves_with_a_start(member) || scene.state(member).is_none());
     scene.restart_one(inside)
 }
 
@@ -102,10 +100,8 @@ fn leave(given: &Given<'_>) -> Option<Plan> {
     let nodes = given.seen.nodes.iter().map(|(name, view)| given.healthy(name, view));
     let members: Vec<_> = nodes.collect::<Result<_, _>>().ok()?;
     let is_withdrawn = |plan: &StoredPlan| plan.state == PlanState::Withdrawn;
-    let is_left = |member: &&Member<'_>| {
-        let evidence = &member.node.evidence;
-        Scene::says_recovery(member) && !evidence.recovery_stored && evidence.plan.as_ref().is_some_and(is_withdrawn)
-    };
+    let is_left =
+        |member: &&Member<'_>| Scene::leaves_with_a_start(member) && member.node.evidence.plan.as_ref().is_some_and(is_withdrawn);
     let member = members.iter().find(is_left).filter(|_| given.journal.taken.is_none())?;
     let action = Action::Restart { node: member.name.clone(), generation: member.node.generation };
     let mut plan = given.wait(Phase::Recovering, Vec::new());

@@ -39,6 +39,14 @@ struct Plan {
 }
 
 impl Plan {
+    /// Those who are given up end, and the others notice.
+    fn lose(&self, world: &mut World) {
+        for number in &self.lost {
+            world.crash(*number);
+        }
+        world.run(Duration::from_secs(4));
+    }
+
     fn prepare(&self, world: &World) -> RecoveryStep {
         let hosts = |numbers: &[usize]| numbers.iter().map(|number| host(world, *number)).collect();
         let (survivors, excluded) = (hosts(&self.live), hosts(&self.lost));
@@ -338,10 +346,7 @@ fn another_plan_takes_over_when_a_survivor_is_lost() {
 fn a_founder_that_told_nobody_of_its_group_is_in_no_incarnation_of_the_others() {
     let mut world = upgraded(5);
     let plan = Plan { number: 1, live: vec![3, 4], lost: vec![0, 1, 2] };
-    for number in &plan.lost {
-        world.crash(*number);
-    }
-    world.run(Duration::from_secs(4));
+    plan.lose(&mut world);
     plan.enter(&mut world);
     plan.roll_forward(&mut world);
     for number in &plan.live {
@@ -433,10 +438,7 @@ fn what_is_not_its_turn_is_refused_and_changes_nothing() {
 fn half_a_fence_is_lifted() {
     let mut world = upgraded(5);
     let plan = Plan { number: 1, live: vec![1, 2], lost: vec![0, 3, 4] };
-    for number in &plan.lost {
-        world.crash(*number);
-    }
-    world.run(Duration::from_secs(4));
+    plan.lose(&mut world);
     let prepare = plan.prepare(&world);
     plan.on_each(&mut world, &prepare);
     plan.insist(&mut world, 1, &RecoveryStep::Fence);
