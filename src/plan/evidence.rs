@@ -162,15 +162,13 @@ fn partitioned(given: &Given<'_>) -> Option<(Class, String)> {
 fn silence(given: &Given<'_>, node: &NodeSeen, other: &NodeSeen) -> Option<String> {
     let in_turn = PROBE_PERIOD * u32::try_from(given.seen.nodes.len()).unwrap_or(u32::MAX);
     let limit = signed(Duration::from(given.spec.deadlines.no_progress).max(in_turn));
-    match node.evidence.heard.get(&other.host) {
-        Some(ago) => (*ago > limit).then(|| format!("for {} s", ago.as_secs())),
-        // It has been up since anything has moved. One that hears nobody at all is down for all.
-        None => {
-            let since = given.journal.progress.as_ref().map_or(given.now, |progress| progress.since);
-            let is_late = given.now.duration_since(since) >= limit;
-            (is_late && !node.evidence.heard.is_empty()).then(|| "since it was started".to_owned())
-        }
+    if let Some(ago) = node.evidence.heard.get(&other.host) {
+        return (*ago > limit).then(|| format!("for {} s", ago.as_secs()));
     }
+    // It has been up since anything has moved. One that hears nobody at all is down for all.
+    let since = given.journal.progress.as_ref().map_or(given.now, |progress| progress.since);
+    let is_late = given.now.duration_since(since) >= limit;
+    (is_late && !node.evidence.heard.is_empty()).then(|| "since it was started".to_owned())
 }
 
 fn stray_recovery(given: &Given<'_>) -> Option<(Class, String)> {
