@@ -145,9 +145,9 @@ async fn lose_members(scene: &Scene) {
 async fn run_twice(scene: &Scene) {
     scene.upgrade(json!({"mode": "Supervised"})).await;
     scene.until("waiting for approval", |status| is_true(status, "AwaitingApproval")).await;
-    scene.edit(json!({"cancel": true})).await;
+    scene.turn_round(json!({"cancel": true})).await;
     scene.until("cancelled", |status| status.phase == Phase::Cancelled).await;
-    scene.edit(json!({"cancel": false, "mode": "Automatic"})).await;
+    scene.turn_round(json!({"cancel": false, "mode": "Automatic"})).await;
     scene.complete().await;
 }
 
@@ -199,5 +199,9 @@ async fn is_missed(rights: Rights, right: Right) -> Option<Right> {
     }
     operator.kill().await;
     eprintln!("without {} {}: {:.1} s", right.verb, right.resource, begin.elapsed().as_secs_f64());
-    (begin.elapsed() >= LIMIT).then_some(right)
+    if begin.elapsed() < LIMIT {
+        return None;
+    }
+    eprintln!("what it wrote instead: {}", scene.logged());
+    Some(right)
 }
