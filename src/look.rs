@@ -6,7 +6,7 @@ use crate::{
     act::{Event, Failure, Order},
     crd::{Group0Upgrade, Group0UpgradeStatus},
     observe::{NodeView, Observation, Part, Set},
-    plan::{Action, Intent, Journal, Plan, WaitingFor, check, plan},
+    plan::{Action, Intent, Journal, Plan, Undone, WaitingFor, check, plan},
     status,
 };
 use k8s_openapi::{
@@ -147,6 +147,8 @@ impl Decision {
                 Err(_) => {}
             }
         }
+        let failed = self.plan.actions.iter().zip(outcomes).find_map(|(action, outcome)| Some((action, outcome.as_ref().err()?)));
+        journal.undone = failed.map(|(action, failure)| Undone { action: action.to_string(), why: failure.to_string() });
         status::write_journal(journal, &mut self.status);
         self.plan.next_look = self.at + if outcomes.iter().all(Result::is_ok) { SEEN_AFTER } else { AGAIN_AFTER };
     }

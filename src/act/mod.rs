@@ -83,12 +83,14 @@ pub async fn perform(world: &mut impl World, actions: &[Action], order: &Order) 
     let mut outcomes = Vec::new();
     for action in actions {
         tracing::info!(%action, epoch = order.epoch, "acting");
-        if let Some(event) = event(action) {
-            world.event(&event).await;
-        }
         let outcome = world.act(action, order).await;
-        if let Err(failure) = &outcome {
-            tracing::warn!(%action, %failure, "not known to be done");
+        match &outcome {
+            Ok(()) => {
+                if let Some(event) = event(action) {
+                    world.event(&event).await;
+                }
+            }
+            Err(failure) => tracing::warn!(%action, %failure, "not known to be done"),
         }
         outcomes.push(outcome);
     }

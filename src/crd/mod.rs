@@ -20,7 +20,7 @@ pub use spec_parts::{
 pub use status::Group0UpgradeStatus;
 pub use status_parts::{
     ExcludedStatus, FrozenStatus, HaltStatus, IntentStatus, KnownCommit, NodeRaft, NodeStatus, Phase, RecoveryStatus, Run,
-    SetVersion, SilentStatus, Stall,
+    SetVersion, SilentStatus, Stall, UndoneStatus,
 };
 
 /// `apiVersion` of the object.

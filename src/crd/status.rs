@@ -1,7 +1,7 @@
 //! `status`: what the operator answers, and the journal of what it has begun.
 
 use super::status_parts::{
-    HaltStatus, IntentStatus, KnownCommit, NodeStatus, Phase, RecoveryStatus, Run, SetVersion, SilentStatus, Stall,
+    HaltStatus, IntentStatus, KnownCommit, NodeStatus, Phase, RecoveryStatus, Run, SetVersion, SilentStatus, Stall, UndoneStatus,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::KubeSchema;
@@ -82,6 +82,9 @@ pub struct Group0UpgradeStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 512))]
     pub intents: Vec<IntentStatus>,
+    /// What was asked for last and is not known to be done, while it is asked for again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub undone: Option<UndoneStatus>,
     /// The last restart by the operator, until its effect is seen: no other node is taken before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub taken: Option<IntentStatus>,

@@ -369,6 +369,18 @@ pub struct HaltStatus {
     pub generation: i64,
 }
 
+/// What was asked for last and is not known to be done.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct UndoneStatus {
+    /// What, in words.
+    #[schemars(length(max = 1024))]
+    pub action: String,
+    /// What was answered, if anything.
+    #[schemars(length(max = 1024))]
+    pub why: String,
+}
+
 /// How new what was seen of a StatefulSet is.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]

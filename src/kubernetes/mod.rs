@@ -45,7 +45,12 @@ fn in_words(error: &(dyn StdError + 'static)) -> String {
 
 fn in_words_of(error: &kube::Error) -> String {
     match error {
-        kube::Error::Api(status) => format!("{} ({})", status.message, status.code),
+        kube::Error::Api(status) => {
+            // Of an eviction only these say which budget refuses it, and how many pods that wants.
+            let causes = status.details.iter().flat_map(|details| &details.causes).map(|cause| cause.message.as_str());
+            let words: Vec<_> = [status.message.trim_end_matches('.')].into_iter().chain(causes).collect();
+            format!("{} ({})", words.join(": "), status.code)
+        }
         error => in_words(error),
     }
 }

@@ -40,6 +40,8 @@ pub struct Journal {
     pub cancelled_at: Option<Timestamp>,
     /// Actions whose outcome is not known.
     pub intents: Vec<Intent>,
+    /// What was asked for last and is not known to be done.
+    pub undone: Option<Undone>,
     /// The last node that was taken down, until that is seen: no other one is taken before.
     pub taken: Option<Intent>,
     /// What was seen of each node, as far as it must be remembered.
@@ -76,6 +78,15 @@ pub struct Intent {
     pub epoch: u64,
     /// When.
     pub at: Timestamp,
+}
+
+/// An action that failed. Nothing is decided by it: it is said for as long as the same is asked for again.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Undone {
+    /// What, in words.
+    pub action: String,
+    /// What was answered, if anything.
+    pub why: String,
 }
 
 /// What is remembered of one node.

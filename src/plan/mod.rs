@@ -27,7 +27,7 @@ mod terms;
 pub mod window;
 
 pub use action::{Action, RecoveryVerb};
-pub use journal::{Commit, Halt, Intent, Journal, Progress, Remembered};
+pub use journal::{Commit, Halt, Intent, Journal, Progress, Remembered, Undone};
 pub use recovery::{Because, Donor, Event, FrozenPlan, Gone, Proof, Recovery, Silent, Step, Why};
 pub use report::{Report, WaitingFor, runbook};
 
@@ -86,8 +86,17 @@ pub fn plan(spec: &Group0UpgradeSpec, seen: &Observation, journal: &Journal, now
     let mut plan = restrained(given, decided);
     plan.report.outlook = outlook;
     remember::progress(given, &mut plan);
+    say_what_failed(&mut plan);
     stall::classify(given, &mut plan);
     plan
+}
+
+/// What is asked for again was not done the last time: why, is what everything waits for.
+fn say_what_failed(plan: &mut Plan) {
+    let is_asked = |undone: &Undone| plan.actions.iter().any(|action| action.to_string() == undone.action);
+    plan.journal.undone = plan.journal.undone.take().filter(is_asked);
+    let why = plan.journal.undone.clone().map(|Undone { action, why }| WaitingFor::NotDone { action, why });
+    plan.report.waiting.extend(why);
 }
 
 /// What may be done of it: nothing while a human or a newer operator says so, and first what must come first.

@@ -15,6 +15,8 @@ const MAX_REASONS: usize = 64;
 const RECOVER: &str = ": what is left needs a recovery, which must exclude exactly these";
 /// While there is no group yet.
 const REMOVE: &str = ", and no node has a group yet: remove from the ring as ever, or set spec.recovery.mode to Automatic; what replaces it is held until all others are final";
+/// The budget that lets one pod go at a time, and one that is down at any time.
+const BUDGET: &str = ": make one with maxUnavailable: 1 and unhealthyPodEvictionPolicy: AlwaysAllow";
 /// Once there is one that goes on.
 const REPLACE: &str = ", and the group goes on without: no recovery; remove from the ring, then let a replacement join, or set spec.recovery.mode to Automatic";
 
@@ -77,6 +79,8 @@ pub enum WaitingFor {
     NewerOperator { node: PodName, epoch: u64 },
     /// An action whose outcome is not known, and which could still take place.
     IntentOpen { action: Action },
+    /// An action that failed and is asked for again.
+    NotDone { action: String, why: String },
     /// A plan that the audit refused. Nothing is done.
     AuditFailed { violation: String },
     /// A StatefulSet that cannot be read.
@@ -179,6 +183,7 @@ impl WaitingFor {
             Self::DryRun => "DryRun",
             Self::NewerOperator { .. } => "NewerOperator",
             Self::IntentOpen { .. } => "IntentOpen",
+            Self::NotDone { .. } => "NotDone",
             Self::AuditFailed { .. } => "AuditFailed",
             Self::SetUnknown { .. } => "SetUnknown",
             Self::ClusterTaken { .. } => "ClusterTaken",
@@ -236,6 +241,7 @@ impl WaitingFor {
             | Self::Pacing { .. }
             | Self::Baking { .. }
             | Self::IntentOpen { .. }
+            | Self::NotDone { .. }
             | Self::AuditFailed { .. }
             | Self::SetUnknown { .. }
             | Self::ClusterTaken { .. }
@@ -349,6 +355,7 @@ impl fmt::Display for WaitingFor {
                 write!(f, "{node} follows an operator of the newer epoch {epoch}: this one does nothing any more")
             }
             Self::IntentOpen { action } => write!(f, "whether this took place is not known yet: {action}"),
+            Self::NotDone { action, why } => write!(f, "{action}: the last attempt failed, another follows: {why}"),
             Self::AuditFailed { violation } => {
                 write!(f, "the plan was refused by its audit, and nothing is done: {violation}; this is a defect: report it")
             }
@@ -373,15 +380,12 @@ impl fmt::Display for WaitingFor {
             ),
             Self::Scaling { set, pods, replicas } => write!(f, "the StatefulSet {set} has {pods} pods and is to have {replicas}"),
             Self::BudgetsUnknown { why } => write!(f, "PodDisruptionBudgets cannot be read: {why}"),
-            Self::BudgetMissing => write!(
-                f,
-                "no PodDisruptionBudget selects the pods: make one with maxUnavailable: 1 and unhealthyPodEvictionPolicy: AlwaysAllow"
-            ),
+            Self::BudgetMissing => write!(f, "no PodDisruptionBudget selects the pods{BUDGET}"),
             Self::BudgetsOverlap { budgets } => {
+                let budgets = budgets.join(", ");
                 write!(
                     f,
-                    "more than one PodDisruptionBudget selects the pods, so that none can be evicted: keep one of {}",
-                    budgets.join(", ")
+                    "more than one PodDisruptionBudget selects the pods, so that none can be evicted: keep one of {budgets}"
                 )
             }
             Self::DiskFull { node, free } => write!(f, "{node} has {} MiB free, which is too little: make room", free >> 20),

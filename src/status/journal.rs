@@ -2,9 +2,9 @@
 
 use super::recovery;
 use crate::{
-    crd::{Group0UpgradeStatus, HaltStatus, IntentStatus, KnownCommit, NodeStatus, SetVersion},
+    crd::{Group0UpgradeStatus, HaltStatus, IntentStatus, KnownCommit, NodeStatus, SetVersion, UndoneStatus},
     observe::{HostId, PodName},
-    plan::{Action, Commit, Halt, Intent, Journal, Progress, RecoveryVerb, Remembered},
+    plan::{Action, Commit, Halt, Intent, Journal, Progress, RecoveryVerb, Remembered, Undone},
 };
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 use uuid::Uuid;
@@ -32,6 +32,7 @@ pub fn journal<'a>(status: &Group0UpgradeStatus, members: impl IntoIterator<Item
         completed_at: at(status.completed_at.as_ref()),
         cancelled_at: at(status.cancelled_at.as_ref()),
         intents: status.intents.iter().filter_map(|intent| read_intent(intent, &member)).collect(),
+        undone: status.undone.as_ref().map(|undone| Undone { action: undone.action.clone(), why: undone.why.clone() }),
         taken: status.taken.as_ref().and_then(|taken| read_intent(taken, &member)),
         sets: status.sets.iter().map(|set| (set.name.clone(), set.version)).collect(),
         nodes: status.nodes.iter().filter_map(|node| Some((member(&node.pod_name)?, remembered(node)))).collect(),
@@ -80,6 +81,7 @@ pub fn write(journal: &Journal, status: &mut Group0UpgradeStatus) {
         completed_at,
         cancelled_at,
         intents,
+        undone,
         taken,
         nodes,
         sets,
@@ -107,6 +109,8 @@ pub fn write(journal: &Journal, status: &mut Group0UpgradeStatus) {
     status.completed_at = completed_at.map(Time);
     status.cancelled_at = cancelled_at.map(Time);
     status.intents = intents.iter().map(write_intent).collect();
+    status.undone =
+        undone.as_ref().map(|undone| UndoneStatus { action: undone.action.clone(), why: super::bounded(&undone.why) });
     status.taken = taken.as_ref().map(write_intent);
     status.sets = sets.iter().map(|(name, version)| SetVersion { name: name.clone(), version: *version }).collect();
     status.progress_marker = progress.as_ref().map(|progress| progress.marker.clone());

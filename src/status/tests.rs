@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     crd::{ClusterRef, Group0UpgradeSpec},
     observe::{Machine, NodeView, Object, Part, Pod, PodName, PodState, Set},
-    plan::{Action, Halt, Intent, Journal, Progress, Remembered, plan},
+    plan::{Action, Halt, Intent, Journal, Progress, Remembered, Undone, plan},
 };
 use k8s_openapi::jiff::SignedDuration;
 
@@ -128,6 +128,7 @@ fn the_journal_survives_status_and_its_yaml() {
         completed_at: Some(at(5)),
         cancelled_at: Some(at(5)),
         intents: actions.into_iter().map(|action| Intent { action, epoch: 9, at: at(6) }).collect(),
+        undone: Some(Undone { action: "put flag and hold into the template of db".into(), why: "refused: read-only".into() }),
         nodes: [(PodName::new(0, "db", 0), Remembered::default()), (name, remembered)].into(),
         progress: Some(Progress { marker: "m".into(), since: at(6) }),
         overridden: vec!["OneBudget: because".into()],

@@ -1,8 +1,15 @@
 //! What people do while a run is under way.
 
-use crate::scene::{Scene, is_true, uids};
-use group0_operator::{crd::Phase, kubernetes::FIELD_MANAGER};
-use kube::ResourceExt;
+use crate::scene::{SET, Scene, is_true, uids};
+use group0_operator::{
+    crd::{Group0UpgradeStatus, Phase},
+    kubernetes::FIELD_MANAGER,
+};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use kube::{
+    ResourceExt,
+    api::{Patch, PatchParams},
+};
 use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -23,15 +30,33 @@ async fn paused_a_run_does_nothing_and_resumed_it_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_budget_that_allows_no_eviction_is_named_until_it_does() {
+    let Some(scene) = Scene::new(1).await else { return };
+    let budgets = scene.api::<PodDisruptionBudget>();
+    let allow = |pods: u32| Patch::Merge(json!({"spec": {"maxUnavailable": pods}}));
+    budgets.patch(SET, &PatchParams::default(), &allow(0)).await.unwrap();
+    let operator = scene.operator(0);
+    scene.upgrade(json!({})).await;
+    let names_it =
+        |status: &Group0UpgradeStatus| status.message.contains(&format!("The disruption budget {SET} needs 1 healthy"));
+    let status = scene.until("named", names_it).await;
+    assert_eq!((status.blocked_by.as_str(), status.message.contains("recreate db-0")), ("NotDone", true), "{}", status.message);
+    budgets.patch(SET, &PatchParams::default(), &allow(1)).await.unwrap();
+    let status = scene.complete().await;
+    assert_eq!((status.undone, scene.starts(1)), (None, vec![2]));
+    operator.terminate().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_cancelled_run_takes_the_flag_back_and_can_be_run_again() {
     let Some(scene) = Scene::new(3).await else { return };
     let operator = scene.operator(0);
     scene.upgrade(json!({"mode": "Supervised"})).await;
     let waiting = scene.until("waiting for approval", |status| is_true(status, "AwaitingApproval")).await;
-    scene.edit(json!({"cancel": true})).await;
+    scene.turn_round(json!({"cancel": true})).await;
     scene.until("cancelled", |status| status.phase == Phase::Cancelled).await;
     assert!(!scene.template_has_the_flag().await, "the flag is left in the template");
-    scene.edit(json!({"cancel": false, "mode": "Automatic"})).await;
+    scene.turn_round(json!({"cancel": false, "mode": "Automatic"})).await;
     let status = scene.complete().await;
     assert_ne!(status.run_id, waiting.run_id, "another run has another id");
     assert_eq!(scene.starts(3), [4, 4, 4]);

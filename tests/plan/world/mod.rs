@@ -11,7 +11,7 @@ pub use parts::{host, known, new_node, new_pod, new_set, peer};
 use group0_operator::{
     crd::{ClusterRef, Group0UpgradeSpec, Group0UpgradeStatus, Mode},
     observe::{HostId, NodeSeen, NodeView, Object, Observation, Owner, Part, Peer, Pod, PodName, Procedure, Set},
-    plan::{Action, Intent, Journal, Plan, check, plan},
+    plan::{Action, Intent, Journal, Plan, Undone, check, plan},
     status,
 };
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
@@ -66,6 +66,7 @@ impl World {
                 self.planned.truncate(1);
                 self.perform();
             }
+            ["refused", why @ ..] => self.refuse(&why.join(" ")),
             ["run"] => return self.run(),
             ["until", step @ ..] => self.until(&step.join(" ")),
             ["amnesia"] => self.forget(),
@@ -145,6 +146,12 @@ impl World {
         self.journal.epoch += u64::from(new_term);
         self.planned = actions;
         text
+    }
+
+    /// What was planned is not done: the first of it is refused.
+    fn refuse(&mut self, why: &str) {
+        let first = std::mem::take(&mut self.planned).into_iter().next();
+        self.journal.undone = first.map(|action| Undone { action: action.to_string(), why: why.into() });
     }
 
     /// Plans and does, with every node coming back at once, until nothing more is done.
