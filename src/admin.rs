@@ -122,7 +122,7 @@ impl Admin {
         let mut client = self.client.clone();
         let mut stream = self.within(client.get_schema(Request::new(v1::GetSchemaRequest {}))).await?;
         let mut rows = Vec::new();
-        while let Some(part) = stream.message().await.map_err(|status| status.message().to_owned())? {
+        while let Some(part) = self.within(async { stream.message().await.map(tonic::Response::new) }).await? {
             rows.extend(part.rows);
         }
         Ok(rows)
