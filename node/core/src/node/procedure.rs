@@ -451,10 +451,11 @@ impl Node {
         }
     }
 
-    /// Joined means: in the applied configuration, now as after a restart.
+    /// Joined means: in the applied configuration, now as after a restart. Whoever has asked before can be told of the group now.
     pub(super) fn note_membership(&mut self) {
         if self.group.as_ref().is_some_and(|(_, group)| group.configuration().contains(&self.host)) {
             self.joining_event(joining::Event::InConfiguration);
+            self.answer_held_exchanges();
         }
     }
 
@@ -475,7 +476,6 @@ impl Node {
         self.members_gone(gone);
         if configuration.contains(&self.host) {
             self.watch_members();
-            self.answer_held_exchanges();
             self.boot_in_configuration(configuration);
         }
     }

@@ -149,6 +149,19 @@ fn a_cluster_of_one_or_two_is_upgraded_too() {
     }
 }
 
+/// Whoever asks the one that founds the group before it has is answered once it has, not asked to try again.
+#[test]
+fn a_group_is_told_of_to_whoever_has_asked_before_it_was_there() {
+    for (hosts, early) in [(2, 0), (2, 1), (3, 0), (3, 1), (3, 2)] {
+        let mut world = ring(hosts);
+        roll(&mut world);
+        world.admin(early, AdminRequest::Proceed(Order::default()));
+        world.run(Duration::from_millis(300));
+        proceed(&mut world);
+        assert!(world.run_until(Duration::from_secs(1), is_final), "{hosts}, {early} first: {}", report(&world));
+    }
+}
+
 #[test]
 fn a_cluster_of_one_survives_a_crash_at_each_persisted_step() {
     for (point, after) in
