@@ -67,6 +67,13 @@ impl Plan {
         self.report.waiting.insert(0, WaitingFor::AuditFailed { violation });
         self
     }
+
+    /// What is asked for again, and why it was not done the last time.
+    fn not_done(&self) -> Option<WaitingFor> {
+        let Undone { action, why } = self.journal.undone.clone()?;
+        let is_asked = self.actions.iter().any(|asked| asked.to_string() == action);
+        is_asked.then_some(WaitingFor::NotDone { action, why })
+    }
 }
 
 /// What a plan is made from. Only this file and its children see it.
@@ -86,17 +93,11 @@ pub fn plan(spec: &Group0UpgradeSpec, seen: &Observation, journal: &Journal, now
     let mut plan = restrained(given, decided);
     plan.report.outlook = outlook;
     remember::progress(given, &mut plan);
-    say_what_failed(&mut plan);
     stall::classify(given, &mut plan);
+    let not_done = plan.not_done();
+    plan.journal.undone = plan.journal.undone.filter(|_| not_done.is_some());
+    plan.report.waiting.splice(0..0, not_done);
     plan
-}
-
-/// What is asked for again was not done the last time: why, is what everything waits for.
-fn say_what_failed(plan: &mut Plan) {
-    let is_asked = |undone: &Undone| plan.actions.iter().any(|action| action.to_string() == undone.action);
-    plan.journal.undone = plan.journal.undone.take().filter(is_asked);
-    let why = plan.journal.undone.clone().map(|Undone { action, why }| WaitingFor::NotDone { action, why });
-    plan.report.waiting.extend(why);
 }
 
 /// What may be done of it: nothing while a human or a newer operator says so, and first what must come first.

@@ -15,10 +15,10 @@ const MAX_REASONS: usize = 64;
 const RECOVER: &str = ": what is left needs a recovery, which must exclude exactly these";
 /// While there is no group yet.
 const REMOVE: &str = ", and no node has a group yet: remove from the ring as ever, or set spec.recovery.mode to Automatic; what replaces it is held until all others are final";
-/// The budget that lets one pod go at a time, and one that is down at any time.
-const BUDGET: &str = ": make one with maxUnavailable: 1 and unhealthyPodEvictionPolicy: AlwaysAllow";
 /// Once there is one that goes on.
 const REPLACE: &str = ", and the group goes on without: no recovery; remove from the ring, then let a replacement join, or set spec.recovery.mode to Automatic";
+/// The budget that lets one pod go at a time, and one that is down at any time.
+const BUDGET: &str = ": make one with maxUnavailable: 1 and unhealthyPodEvictionPolicy: AlwaysAllow";
 
 /// Where the upgrade is and what it waits for, the most important first.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -131,10 +131,11 @@ pub(super) fn classify(given: &Given<'_>, plan: &mut Plan) {
     answer(given, plan, class, after_it);
 }
 
-/// What is waited for; or, if nothing is, what is asked for again and again.
+/// What is waited for; or, if nothing is, what is asked for again and again, and why it is not done if that is known.
 fn unclassified(plan: &Plan) -> String {
     let asked = plan.actions.first().map(|action| format!("asked for again and again, without effect: {action}"));
-    plan.report.waiting.first().map(ToString::to_string).or(asked).unwrap_or_default()
+    let waited = plan.report.waiting.first().cloned().or_else(|| plan.not_done());
+    waited.map(|why| why.to_string()).or(asked).unwrap_or_default()
 }
 
 /// What a class allows. After the end nothing is restarted.
