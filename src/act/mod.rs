@@ -84,13 +84,12 @@ pub async fn perform(world: &mut impl World, actions: &[Action], order: &Order) 
     for action in actions {
         tracing::info!(%action, epoch = order.epoch, "acting");
         let outcome = world.act(action, order).await;
-        match &outcome {
-            Ok(()) => {
-                if let Some(event) = event(action) {
-                    world.event(&event).await;
-                }
-            }
-            Err(failure) => tracing::warn!(%action, %failure, "not known to be done"),
+        if let Err(failure) = &outcome {
+            tracing::warn!(%action, %failure, "not known to be done");
+        }
+        // Without an answer it may have taken place, and nobody would know by whom.
+        if let Some(event) = event(action).filter(|_| !matches!(outcome, Err(Failure::Refused(_)))) {
+            world.event(&event).await;
         }
         outcomes.push(outcome);
     }

@@ -48,7 +48,8 @@ fn in_words_of(error: &kube::Error) -> String {
         kube::Error::Api(status) => {
             // Of an eviction only these say which budget refuses it, and how many pods that wants.
             let causes = status.details.iter().flat_map(|details| &details.causes).map(|cause| cause.message.as_str());
-            let words: Vec<_> = [status.message.trim_end_matches('.')].into_iter().chain(causes).collect();
+            let news = causes.filter(|cause| !status.message.contains(cause));
+            let words: Vec<_> = [status.message.trim_end_matches('.')].into_iter().chain(news).collect();
             format!("{} ({})", words.join(": "), status.code)
         }
         error => in_words(error),
