@@ -29,6 +29,7 @@ pub mod window;
 pub use action::{Action, RecoveryVerb};
 pub use journal::{Commit, Halt, Intent, Journal, Progress, Remembered, Undone};
 pub use recovery::{Because, Donor, Event, FrozenPlan, Gone, Proof, Recovery, Silent, Step, Why};
+pub use removal::Remover;
 pub use report::{Report, WaitingFor, runbook};
 
 use crate::{

@@ -8,6 +8,28 @@ use crate::{
     crd::RecoveryMode,
     observe::{NodeSeen, UpgradeState},
 };
+use std::fmt;
+
+/// Who removes the lost from the ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remover {
+    /// The operator, with standing permission.
+    Operator,
+    /// A human, or the operator if it had that permission.
+    HumanOrOperator,
+    /// A human: that they are lost is a human's word.
+    Human,
+}
+
+impl fmt::Display for Remover {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Operator => "the operator removes from the ring what is proven to be lost, once nobody else is in recovery or on the way to the end",
+            Self::HumanOrOperator => "remove from the ring by hand, or set spec.recovery.mode to Automatic",
+            Self::Human => "remove from the ring by hand; the operator does that only where the loss is proven",
+        })
+    }
+}
 
 /// Has one of the lost removed from the ring, the others named as dead: the next when this one is gone.
 pub(super) fn remove(given: &Given<'_>, plan: &mut Plan) {
@@ -23,6 +45,16 @@ pub(super) fn remove(given: &Given<'_>, plan: &mut Plan) {
     if let (Some(lost), Some((node, _)), true) = (proven, by.next(), may_act(given, plan)) {
         let ignore = dead.iter().map(|dead| dead.host).filter(|host| *host != lost.host).collect();
         plan.actions.push(Action::RemoveHost { node: node.clone(), host: lost.host, ignore });
+    }
+}
+
+/// Who is to remove the lost.
+pub(super) fn remover(given: &Given<'_>) -> Remover {
+    let is_automatic = given.spec.recovery.mode == RecoveryMode::Automatic;
+    match hosts::dead(given).iter().any(|dead| dead.is_proven) {
+        true if is_automatic => Remover::Operator,
+        true => Remover::HumanOrOperator,
+        false => Remover::Human,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Why nothing is being done: one enum for conditions, status, events, the table and the transcripts.
 
-use super::{Action, recovery::Why, stall::Stall};
+use super::{Action, recovery::Why, removal::Remover, stall::Stall};
 use crate::{
     crd::Phase,
     observe::{HostId, PodName, UpgradeState},
@@ -14,9 +14,11 @@ const MAX_REASONS: usize = 64;
 /// What is needed when all or a majority are needed and do not exist any more.
 const RECOVER: &str = ": what is left needs a recovery, which must exclude exactly these";
 /// While there is no group yet.
-const REMOVE: &str = ", and no node has a group yet: remove from the ring as ever, or set spec.recovery.mode to Automatic; what replaces it is held until all others are final";
+const REMOVE: &str = ", and no node has a group yet";
+/// What becomes of what comes in place of the lost, then.
+const HELD: &str = "; what replaces it is held until all others are final";
 /// Once there is one that goes on.
-const REPLACE: &str = ", and the group goes on without: no recovery; remove from the ring, then let a replacement join, or set spec.recovery.mode to Automatic";
+const REPLACE: &str = ", and the group goes on without, so no recovery";
 /// The budget that lets one pod go at a time, and one that is down at any time.
 const BUDGET: &str = ": make one with maxUnavailable: 1 and unhealthyPodEvictionPolicy: AlwaysAllow";
 
@@ -124,9 +126,9 @@ pub enum WaitingFor {
     /// What ends a stall needs a recovery.
     RecoveryRequired { lost: Vec<String> },
     /// Lost nodes of a cluster that has no group yet.
-    RemoveLost { lost: Vec<String> },
+    RemoveLost { lost: Vec<String>, by: Remover },
     /// Lost nodes that the others can do without.
-    ReplaceLost { lost: Vec<String> },
+    ReplaceLost { lost: Vec<String>, by: Remover },
     /// A pod that cannot run as it is.
     PodBroken { node: PodName, why: String },
     /// A pod that does not run.
@@ -410,8 +412,8 @@ impl fmt::Display for WaitingFor {
             Self::Cancelled => write!(f, "the run is cancelled; take spec.cancel away to begin another one"),
             Self::BackupPending { node } => write!(f, "the schema of {node} has not been copied yet"),
             Self::RecoveryRequired { lost } => write!(f, "{} lost for good{RECOVER}", are(lost)),
-            Self::RemoveLost { lost } => write!(f, "{} lost for good{REMOVE}", are(lost)),
-            Self::ReplaceLost { lost } => write!(f, "{} lost for good{REPLACE}", are(lost)),
+            Self::RemoveLost { lost, by } => write!(f, "{} lost for good{REMOVE}: {by}{HELD}", are(lost)),
+            Self::ReplaceLost { lost, by } => write!(f, "{} lost for good{REPLACE}: {by}", are(lost)),
             Self::PodBroken { node, why } => write!(f, "{node} cannot run as it is: {why}; correct its template"),
             Self::PodDown { node, why } => write!(f, "{node} does not run: {why}"),
             Self::PodNotReady { node, why } => write!(f, "{node} is not ready: {why}"),

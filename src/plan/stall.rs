@@ -147,8 +147,9 @@ fn answer(given: &Given<'_>, plan: &mut Plan, class: Class, after_it: bool) {
         Class::QuorumLost => require(given, plan, class),
         Class::NodeLost if evidence::voters(given).is_some() => require(given, plan, class),
         Class::NodeLost | Class::MinorityLost => {
-            let lost = evidence::lost(given);
-            let why = if class == Class::NodeLost { WaitingFor::RemoveLost { lost } } else { WaitingFor::ReplaceLost { lost } };
+            let (lost, by) = (evidence::lost(given), removal::remover(given));
+            let has_group = class == Class::MinorityLost;
+            let why = if has_group { WaitingFor::ReplaceLost { lost, by } } else { WaitingFor::RemoveLost { lost, by } };
             plan.report.waiting.insert(0, why);
             removal::remove(given, plan);
         }
