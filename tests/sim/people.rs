@@ -285,8 +285,8 @@ impl People {
                     self.act(Deed::DeletePod(pid), out);
                 }
             }
-            // What the run began with was the bad one.
-            (_, "TemplateChanged") if self.dice.chance(250_000) => {
+            // What the run began with was the bad one. What the dead took with them nobody brings back.
+            (_, "TemplateChanged" | "DonorBehindKnownCommit") if self.dice.chance(250_000) => {
                 let expires_at = Time(Timestamp::MAX);
                 spec.overrides =
                     vec![GuardOverride { guard: blocked_by.to_owned(), reason: "it is right now".into(), expires_at }];

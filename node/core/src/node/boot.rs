@@ -208,6 +208,9 @@ impl Node {
         match outcome {
             Ok(JoinReply::Welcome) => self.pull_before_joining(address),
             Ok(JoinReply::Upgrading) if self.may_have_the_feature() => {
+                if let Some(group) = self.group_of_our_snapshot() {
+                    return self.go_on_in_group(group);
+                }
                 self.heard(format!(
                     "{address} answers upgrading: wait. The cluster moves to group 0, and then takes this node in"
                 ));
@@ -336,6 +339,21 @@ impl Node {
         self.boot_into_group(group, false);
     }
 
+    /// The group of which it has a final member's snapshot, and that has it among its members.
+    fn group_of_our_snapshot(&self) -> Option<GroupId> {
+        let (id, group) = self.group.as_ref().filter(|_| self.stage() == Stage::Synchronize)?;
+        group.configuration().contains(&self.host).then_some(*id)
+    }
+
+    /// It was on its way in when it stopped, and nobody whom it hears is final any more: a person has put the last one into recovery for
+    /// a while. What is left of the way is a read barrier, which takes no final member; and that one waits for this host (seed 4334).
+    fn go_on_in_group(&mut self, group: GroupId) {
+        self.forget_calls(|purpose| matches!(purpose, Purpose::JoinRing(_)));
+        self.boot = Boot::Joining(group, Through::Barrier, None);
+        self.timers.unset(Timer::BootRetry);
+        self.barrier(super::barrier::Waiter::Boot);
+    }
+
     /// A recovery has made another one since. It went without this host, which is not in the ring and begins anew, however far it had come.
     fn leave_former_group(&mut self) {
         self.forget_barrier(super::barrier::Waiter::Boot);
@@ -375,13 +393,11 @@ impl Node {
     pub(super) fn boot_in_configuration(&mut self, configuration: &Configuration) {
         match self.boot {
             Boot::Joining(group, Through::Learner, _) => {
-                self.boot = Boot::Joining(group, Through::Barrier, None);
                 if self.stage() < Stage::Synchronize {
                     self.local.set_stage(&mut self.effects.persist, Stage::Synchronize);
                     self.stage_entered(Stage::Synchronize);
                 }
-                self.timers.unset(Timer::BootRetry);
-                self.barrier(super::barrier::Waiter::Boot);
+                self.go_on_in_group(group);
             }
             Boot::Joining(_, Through::Voter, _) if configuration.voters.contains(&self.host) => self.meet_others(),
             _ => {}

@@ -1,7 +1,9 @@
 //! Hosts on their first boot: when they may come in, what they get, and whom they hold up if they die.
 
 use super::{
-    KEYSPACE, agree, has_table, proceed, report,
+    KEYSPACE, agree, has_table, is_final, proceed,
+    recovery::{ENTER, LEAVE, restart},
+    report,
     rules::foreign_rows,
     upgraded,
     world::{Host, World},
@@ -421,4 +423,32 @@ fn a_newcomer_of_a_group_without_quorum_says_who_seems_dead() {
     world.run(Duration::from_secs(30));
     let waits = world.hosts[2].ready.clone().unwrap_err();
     assert!(waits.contains("2 voters, 1 alive") && waits.contains(&dead.unwrap().to_string()), "{waits}");
+}
+
+/// Seed 4334 of the simulator: each waited for the other. The one that was final waits for the newcomer, since that has the schema of before.
+#[test]
+fn a_newcomer_goes_on_from_its_snapshot_if_the_only_final_member_was_in_recovery_meanwhile() {
+    for after in [false, true] {
+        let mut world = upgraded(1);
+        world.hosts.push(Host::new(2));
+        world.hosts[1].crash_at = Some((Point::Synchronize, true));
+        world.start(1);
+        assert!(world.run_until(LIMIT, |world| world.hosts[1].node.is_none()));
+        world.execute(0, ENTER);
+        restart(&mut world, 0);
+        if after {
+            world.start(1);
+            world.run(Duration::from_secs(5));
+        }
+        world.execute(0, &create("alone"));
+        world.execute(0, LEAVE);
+        restart(&mut world, 0);
+        assert_eq!(world.node(0).stage(), Stage::Synchronize);
+        if !after {
+            world.start(1);
+        }
+        assert!(world.run_until(LIMIT, |world| is_final(world) && world.node(1).boot.is_completed()), "{}", report(&world));
+        agree(&mut world);
+        assert!(has_table(&world, 1, "alone"));
+    }
 }
