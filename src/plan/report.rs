@@ -19,6 +19,8 @@ const REMOVE: &str = ", and no node has a group yet";
 const HELD: &str = "; what replaces it is held until all others are final";
 /// Once there is one that goes on.
 const REPLACE: &str = ", and the group goes on without, so no recovery";
+/// What follows, then: by the owner, or by the operator with `recovery.replaceLostNodes`.
+const JOINS: &str = "; then a replacement joins";
 /// The budget that lets one pod go at a time, and one that is down at any time.
 const BUDGET: &str = ": make one with maxUnavailable: 1 and unhealthyPodEvictionPolicy: AlwaysAllow";
 
@@ -413,7 +415,7 @@ impl fmt::Display for WaitingFor {
             Self::BackupPending { node } => write!(f, "the schema of {node} has not been copied yet"),
             Self::RecoveryRequired { lost } => write!(f, "{} lost for good{RECOVER}", are(lost)),
             Self::RemoveLost { lost, by } => write!(f, "{} lost for good{REMOVE}: {by}{HELD}", are(lost)),
-            Self::ReplaceLost { lost, by } => write!(f, "{} lost for good{REPLACE}: {by}", are(lost)),
+            Self::ReplaceLost { lost, by } => write!(f, "{} lost for good{REPLACE}: {by}{JOINS}", are(lost)),
             Self::PodBroken { node, why } => write!(f, "{node} cannot run as it is: {why}; correct its template"),
             Self::PodDown { node, why } => write!(f, "{node} does not run: {why}"),
             Self::PodNotReady { node, why } => write!(f, "{node} is not ready: {why}"),
