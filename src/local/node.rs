@@ -115,7 +115,8 @@ impl Node {
             None => start(&folder, &cluster)?,
         };
         let follow = Follow::start(address, cluster.limit, None, cluster.changed.clone());
-        let version = folder::read(&folder.join("version"))?.and_then(|text| text.trim().parse().ok()).unwrap_or_default();
+        let stored = folder::read(&folder.join("version"))?.and_then(|text| text.trim().parse().ok());
+        let version = stored.unwrap_or_else(first_version);
         let mut node = Self { index, name, folder, cluster, process, since: Timestamp::now(), follow, restarts: 0, version };
         node.next_version()?;
         Ok(node)
@@ -273,6 +274,12 @@ impl Node {
     pub async fn gone(&mut self) -> Result<(), Error> {
         self.process.gone(&self.name.name).await
     }
+}
+
+/// Above all versions that were there before, as those of an API server are: a folder that was deleted, or a file that cannot be read, has
+/// forgotten them, and who remembers takes what is older for the past.
+fn first_version() -> u64 {
+    Timestamp::now().as_millisecond().unsigned_abs()
 }
 
 fn write_config(folder: &Path, cluster: &Cluster, index: u32) -> Result<(), Error> {
