@@ -2,7 +2,8 @@
 //!
 //! A cache whose watch is broken says so, and what depends on it is Unknown until it is whole again.
 
-use futures::{StreamExt as _, TryStreamExt as _};
+use super::FIELD_MANAGER;
+use futures::StreamExt as _;
 use k8s_openapi::api::{
     apps::v1::{ControllerRevision, StatefulSet},
     core::v1::{Node, PersistentVolume, PersistentVolumeClaim, Pod},
@@ -12,13 +13,16 @@ use kube::{
     Api, Client, Resource, ResourceExt as _,
     runtime::{
         WatchStreamExt as _, reflector,
-        reflector::{ObjectRef, Store},
-        watcher,
+        reflector::{ObjectRef, Store, store::Writer},
+        watcher::{self, DefaultBackoff, watcher},
     },
 };
 use serde::de::DeserializeOwned;
-use std::{fmt::Debug, hash::Hash, pin::pin, sync::Arc};
-use tokio::{sync::watch, task::AbortHandle};
+use std::{fmt::Debug, hash::Hash, pin::pin, sync::Arc, time::Duration};
+use tokio::{sync::watch, task::AbortHandle, time::sleep};
+
+/// Between two attempts to watch, at most.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// Whether a cache can be relied on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,22 +109,15 @@ where
 {
     /// Begins to watch; `changed` counts.
     pub fn watch(api: Api<K>, changed: watch::Sender<u64>) -> Self {
-        let (store, writer) = reflector::store();
+        let (store, mut writer) = reflector::store();
         let (says, state) = watch::channel(State::Unread);
         let task = tokio::spawn(async move {
-            let events = watcher(api, watcher::Config::default()).default_backoff().modify(cut_down);
-            let mut events = pin!(reflector::reflector(writer, events).into_stream());
-            while let Some(event) = events.next().await {
-                let state = match &event {
-                    Ok(watcher::Event::Init | watcher::Event::InitApply(_)) => continue,
-                    Ok(_) => State::Whole,
-                    Err(error) => State::Broken(super::in_words(error)),
-                };
-                if let Err(error) = &event {
-                    tracing::warn!(error = super::in_words(error), "{}s cannot be watched", K::kind(&()));
-                }
-                says.send_if_modified(|said| std::mem::replace(said, state.clone()) != state);
-                changed.send_modify(|count| *count += 1);
+            let mut pauses = DefaultBackoff::default();
+            loop {
+                let error = until_broken(&api, &mut writer, &says, &changed).await;
+                tracing::warn!(error, "{}s cannot be watched", K::kind(&()));
+                tell(&says, &changed, State::Broken(error));
+                sleep(pauses.next().unwrap_or(LONGEST_PAUSE)).await;
             }
         });
         Self { store, state, task: task.abort_handle() }
@@ -158,13 +155,44 @@ where
     }
 }
 
+/// Reads everything, then follows its changes, until that fails. What goes on from where it failed would not say that it is whole again before
+/// something changes, which may be never: so it is begun anew.
+async fn until_broken<K>(
+    api: &Api<K>,
+    writer: &mut Writer<K>,
+    says: &watch::Sender<State>,
+    changed: &watch::Sender<u64>,
+) -> String
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+{
+    let mut events = pin!(watcher(api.clone(), watcher::Config::default()).modify(cut_down));
+    while let Some(event) = events.next().await {
+        match event {
+            Ok(event) => {
+                writer.apply_watcher_event(&event);
+                if !matches!(event, watcher::Event::Init | watcher::Event::InitApply(_)) {
+                    tell(says, changed, State::Whole);
+                }
+            }
+            Err(error) => return super::in_words(&error),
+        }
+    }
+    "the watch has ended".into()
+}
+
+fn tell(says: &watch::Sender<State>, changed: &watch::Sender<u64>, state: State) {
+    says.send_if_modified(|said| std::mem::replace(said, state.clone()) != state);
+    changed.send_modify(|count| *count += 1);
+}
+
 impl<K: Resource<DynamicType = ()> + 'static> Drop for Cache<K> {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
-/// Most of an object's bytes say who set which field.
+/// Most of an object's bytes say who set which field; only which are ours is read.
 fn cut_down<K: Resource>(object: &mut K) {
-    object.managed_fields_mut().clear();
+    object.managed_fields_mut().retain(|fields| fields.manager.as_deref() == Some(FIELD_MANAGER));
 }

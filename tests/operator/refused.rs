@@ -7,6 +7,7 @@ use crate::{
 };
 use group0_core::random::Random;
 use serde_json::json;
+use std::collections::BTreeSet;
 
 /// A run on one pod whose operator's requests meet these fates; it must complete, and restart the pod once.
 async fn runs(rule: Rule) {
@@ -55,6 +56,18 @@ async fn watches_that_end_are_begun_again() {
     runs(Box::new(move |asked| {
         watches += usize::from(asked.watch);
         if asked.watch && watches % 2 == 1 { Fate::CutShort } else { Fate::Passed }
+    }))
+    .await;
+}
+
+/// Nothing tells that such a watch is whole again before something changes, and what is watched here changes when the operator acts.
+#[tokio::test(flavor = "multi_thread")]
+async fn watches_that_are_refused_once_are_begun_again() {
+    let mut refused = BTreeSet::new();
+    runs(Box::new(move |asked| {
+        let mut kinds = ["statefulsets", "poddisruptionbudgets", "controllerrevisions"].into_iter();
+        let kind = kinds.find(|kind| asked.watch && asked.text.contains(kind));
+        if kind.is_some_and(|kind| refused.insert(kind)) { Fate::Refused(503) } else { Fate::Passed }
     }))
     .await;
 }
