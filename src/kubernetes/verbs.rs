@@ -13,6 +13,7 @@ use k8s_openapi::{
         policy::v1::Eviction,
     },
     apimachinery::pkg::apis::meta::v1::{DeleteOptions, Preconditions},
+    jiff::Timestamp,
 };
 use kube::{
     Api, Error,
@@ -22,7 +23,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::fmt::Debug;
 
-/// The annotation whose change makes every older version of an object unusable.
+/// The annotation whose change makes every older version of an object unusable. Its value is new each time: what changes nothing makes no
+/// new version.
 const TOUCHED: &str = "group0.dev/epoch";
 
 /// What is known of an outcome: what the API server refused did not take place, of everything else nothing is known.
@@ -47,7 +49,7 @@ pub async fn own(sets: &Api<StatefulSet>, name: &str, version: u64, uid: Option<
 
 /// Changes a StatefulSet of this version without changing anything of it.
 pub async fn touch_set(sets: &Api<StatefulSet>, name: &str, version: u64, epoch: u64) -> Result<(), Failure> {
-    annotate_set(sets, name, version, TOUCHED, epoch.to_string().into()).await
+    annotate_set(sets, name, version, TOUCHED, touch(epoch).into()).await
 }
 
 async fn annotate_set(sets: &Api<StatefulSet>, name: &str, version: u64, key: &str, value: Value) -> Result<(), Failure> {
@@ -55,9 +57,13 @@ async fn annotate_set(sets: &Api<StatefulSet>, name: &str, version: u64, key: &s
     done(sets.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await)
 }
 
+fn touch(epoch: u64) -> String {
+    format!("{epoch} {}", Timestamp::now())
+}
+
 /// Changes the pod with this UID without changing anything of it.
 pub async fn touch_pod(pods: &Api<Pod>, name: &str, uid: &str, epoch: u64) -> Result<(), Failure> {
-    let patch = json!({"metadata": {"uid": uid, "annotations": {TOUCHED: epoch.to_string()}}});
+    let patch = json!({"metadata": {"uid": uid, "annotations": {TOUCHED: touch(epoch)}}});
     done(pods.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await)
 }
 
@@ -80,7 +86,7 @@ pub async fn set_template(sets: &Api<StatefulSet>, name: &str, version: u64, con
 /// Evicts the pod with this UID in this version, if its budget allows it.
 ///
 /// The API server takes an eviction out of the budget before it looks at the preconditions, and when they fail the budget gets it back
-/// after two minutes. So it is asked first whether it would.
+/// after two minutes. So it is asked first whether it would; whatever comes of that, nothing has taken place.
 pub async fn evict(pods: &Api<Pod>, name: &str, uid: &str, version: u64) -> Result<(), Failure> {
     let preconditions = Preconditions { uid: Some(uid.into()), resource_version: Some(version.to_string()) };
     // `Api::evict` of kube 5.0 loses its preconditions.
@@ -88,11 +94,12 @@ pub async fn evict(pods: &Api<Pod>, name: &str, uid: &str, version: u64) -> Resu
         metadata: ObjectMeta { name: Some(name.into()), ..ObjectMeta::default() },
         delete_options: Some(DeleteOptions { preconditions: Some(preconditions), ..DeleteOptions::default() }),
     };
-    for dry_run in [true, false] {
+    let ask = async |dry_run| {
         let parameters = PostParams { dry_run, ..PostParams::default() };
-        done(pods.create_subresource::<_, Value>("eviction", name, &parameters, &eviction).await)?;
-    }
-    Ok(())
+        pods.create_subresource::<_, Value>("eviction", name, &parameters, &eviction).await
+    };
+    ask(true).await.map_err(|error| Failure::Refused(super::in_words_of(&error)))?;
+    done(ask(false).await)
 }
 
 /// Deletes the object with this UID. That it is gone already is as good.

@@ -143,10 +143,10 @@ impl Cluster for Real {
             Deed::Disown => verbs::own(&sets, SET, self.set_version(), None).await,
             Deed::Flag => verbs::set_template(&sets, SET, self.set_version(), "node", true).await,
             Deed::Unflag => verbs::set_template(&sets, SET, self.set_version(), "node", false).await,
-            Deed::TouchSet => verbs::touch_set(&sets, SET, self.set_version(), EPOCH + u64::from(self.count)).await,
+            Deed::TouchSet => verbs::touch_set(&sets, SET, self.set_version(), EPOCH).await,
             Deed::TouchPod(number) => {
                 let (name, uid, _) = self.pod(number);
-                verbs::touch_pod(&pods, &name, &uid, EPOCH + u64::from(self.count)).await
+                verbs::touch_pod(&pods, &name, &uid, EPOCH).await
             }
             Deed::Evict(number) => {
                 let (name, uid, version) = self.pod(number);
