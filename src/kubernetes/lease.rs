@@ -51,7 +51,7 @@ impl Candidate {
     pub async fn run(&mut self) {
         loop {
             let begun = Instant::now();
-            match timeout(RENEW_EVERY, self.attempt()).await {
+            match timeout(RENEW_EVERY.min(self.left()), self.attempt()).await {
                 Ok(Ok(true)) => {
                     self.renewed = Some(begun);
                     self.leads.send_replace(Some(begun));
@@ -62,11 +62,17 @@ impl Candidate {
                 }
                 Err(_) => tracing::warn!(lease = self.name, "the API server does not answer"),
             }
-            if self.renewed.is_some_and(|renewed| renewed.elapsed() + MARGIN >= DURATION) {
+            let pause = RENEW_EVERY.saturating_sub(begun.elapsed()).max(Duration::from_millis(100));
+            sleep(pause.min(self.left())).await;
+            if self.left().is_zero() {
                 self.lost();
             }
-            sleep(RENEW_EVERY.saturating_sub(begun.elapsed()).max(Duration::from_millis(100))).await;
         }
+    }
+
+    /// How long we may still think that we lead; without end if we don't.
+    fn left(&self) -> Duration {
+        self.renewed.map_or(Duration::MAX, |renewed| (DURATION - MARGIN).saturating_sub(renewed.elapsed()))
     }
 
     fn lost(&mut self) {
