@@ -40,13 +40,21 @@ fn run_local(command: LocalCommand) -> Result<(), Error> {
 }
 
 fn run_in_kubernetes(arguments: &RunArguments) -> Result<(), Error> {
-    // kube logs whole answers of the API server, Secrets included, where it cannot understand them.
-    let quiet = "info,kube_client=error,kube_runtime=error";
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(quiet));
+    let filter = EnvFilter::new(without_secrets(&std::env::var("RUST_LOG").unwrap_or_default()));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.map_err(|e| Error::failure(format!("the runtime cannot be started: {e}")))?;
     runtime.block_on(kubernetes::run(arguments))
+}
+
+/// What is logged. kube logs whole answers of the API server, Secrets included, where it cannot understand them: that has to be asked for by
+/// name.
+fn without_secrets(asked: &str) -> String {
+    let mut filter = if asked.trim().is_empty() { "info".to_owned() } else { asked.to_owned() };
+    for target in ["kube_client", "kube_runtime"].into_iter().filter(|target| !asked.contains(target)) {
+        filter += &format!(",{target}=error");
+    }
+    filter
 }
 
 fn write_crd(CrdArguments { dir }: &CrdArguments) -> Result<(), Error> {
@@ -59,5 +67,17 @@ fn write_crd(CrdArguments { dir }: &CrdArguments) -> Result<(), Error> {
                 .and_then(|()| fs::write(&path, text))
                 .map_err(|e| Error::failure(format!("{}: cannot be written: {e}", path.display())))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_kube_logs_of_secrets_is_asked_for_by_name() {
+        assert_eq!(without_secrets(""), "info,kube_client=error,kube_runtime=error");
+        assert_eq!(without_secrets("debug"), "debug,kube_client=error,kube_runtime=error");
+        assert_eq!(without_secrets("info,kube_client=trace"), "info,kube_client=trace,kube_runtime=error");
     }
 }
