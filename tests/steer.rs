@@ -71,7 +71,10 @@ impl Scene {
 
     fn set(&self, field: &str, value: &str) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_group0-operator"));
-        let status = command.args(["local", "set", "--file"]).arg(self.file()).args([field, value]).status().unwrap();
+        // By its bare name, as the README does.
+        let file = self.file();
+        command.current_dir(file.parent().unwrap()).args(["local", "set", "--file"]).arg(file.file_name().unwrap());
+        let status = command.args([field, value]).status().unwrap();
         assert!(status.success(), "{field} {value}");
     }
 

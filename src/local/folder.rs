@@ -74,24 +74,29 @@ pub fn read(path: &Path) -> Result<Option<String>, Error> {
 
 /// Replaces a file as a whole; when it returns, that is durable.
 pub fn replace(path: &Path, text: &str) -> Result<(), Error> {
-    let sync_folder = || path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all());
-    let replaced = rename_over(path, text, File::sync_data).and_then(|()| sync_folder());
-    replaced.map_err(|error| cannot_write(path, &error))
+    rename_over(path, text, File::sync_data).map_err(|error| cannot_write(path, &error))?;
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let synced = File::open(parent).and_then(|folder| folder.sync_all());
+    synced.map_err(|error| Error::failure(format!("{}: is written, and may not last: {error}", path.display())))
 }
 
-/// Replaces a file as a whole for whoever reads it; after a failure of the machine it may be the old one.
+/// Replaces a file as a whole for whoever reads it; after a failure of the machine it may be the old one, and on some file systems empty.
 pub fn replace_without_waiting(path: &Path, text: &str) -> Result<(), Error> {
     rename_over(path, text, |_| Ok(())).map_err(|error| cannot_write(path, &error))
 }
 
+fn cannot_write(path: &Path, error: &io::Error) -> Error {
+    Error::failure(format!("{}: cannot be written: {error}; nothing was changed", path.display()))
+}
+
 fn rename_over(path: &Path, text: &str, sync: impl Fn(&File) -> io::Result<()>) -> io::Result<()> {
-    let new = path.with_extension("new");
+    // What is a link stays one.
+    let path = &path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".new");
+    let new = path.with_file_name(name);
     let mut file = File::create(&new)?;
     file.write_all(text.as_bytes())?;
     sync(&file)?;
     fs::rename(&new, path)
-}
-
-fn cannot_write(path: &Path, error: &io::Error) -> Error {
-    Error::failure(format!("{}: cannot be written: {error}; nothing was changed", path.display()))
 }

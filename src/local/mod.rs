@@ -23,16 +23,18 @@ use crate::{
     controller::{Look, Operator},
     crd::{MAX_NODES, Phase},
     error::Error,
+    observe::PodName,
     plan::Plan,
     unique,
 };
 use folder::Folder;
-use node::Cluster;
+use node::{Cluster, Node};
 use object::LocalObject;
 use progress::Progress;
 use set::LocalSet;
 use std::{
     collections::BTreeMap,
+    io::{self, Write as _},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -151,14 +153,15 @@ fn watch_file(file: PathBuf, changed: Arc<Notify>) -> tokio::task::JoinHandle<()
 }
 
 fn summary(world: &LocalWorld, plan: &Plan) {
-    for line in &plan.report.outlook {
-        println!("{line}");
-    }
+    let mut lines = plan.report.outlook.clone();
     let admin_port = world.object.last().spec.cluster_ref.admin_port;
-    for (name, node) in &world.nodes {
-        println!("{name}  {}  CQL 9042, Admin {admin_port}, REST 10000, metrics 9180", node.address());
-    }
-    println!("status: {}", world.folder.status().display());
+    let of_node = |(name, node): (&PodName, &Node)| {
+        format!("{name}  {}  CQL 9042, Admin {admin_port}, REST 10000, metrics 9180", node.address())
+    };
+    lines.extend(world.nodes.iter().map(of_node));
+    lines.push(format!("status: {}", world.folder.status().display()));
+    // Whoever reads may be gone: what is done stays done.
+    let _ = writeln!(io::stdout().lock(), "{}", lines.join("\n"));
 }
 
 fn interrupted(opened: &Opened, signal: &str) -> Result<(), Error> {

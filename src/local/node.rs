@@ -322,6 +322,8 @@ fn start(folder: &Path, cluster: &Cluster) -> Result<Process, Error> {
     };
     let changed = cluster.changed.clone();
     let process = Process::start(&launch, move || changed.notify_one())?;
-    folder::replace(&folder.join("pid"), &format!("{}\n", process.identity()))?;
+    let recorded = folder::replace(&folder.join("pid"), &format!("{}\n", process.identity()));
+    // One that nobody has heard of would go on for ever.
+    recorded.inspect_err(|_| process.terminate())?;
     Ok(process)
 }
