@@ -1,6 +1,6 @@
 //! The whole operator on one screen: read → observe → plan → audit → write the intents → act → write the outcomes.
 //!
-//! What one process remembers is only which term it has begun: everything else is read anew. It may end between any two lines.
+//! What one process remembers is only which term it has begun, and when it wrote last: everything else is read anew. It may end between any two lines.
 //! What each step comes to is decided in [`look`].
 
 use crate::{
@@ -9,11 +9,30 @@ use crate::{
     look::{self, Start},
     plan::Plan,
 };
+use k8s_openapi::jiff::Timestamp;
+use std::hash::{Hash, Hasher};
 
 /// One process of the operator.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Operator {
     epoch: Option<u64>,
+    written_at: LastWrite,
+}
+
+/// When it wrote last: figures need not be written each time. Nothing else follows from it, and processes that differ in it only are alike.
+#[derive(Clone, Copy, Debug, Default)]
+struct LastWrite(Option<Timestamp>);
+
+impl PartialEq for LastWrite {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for LastWrite {}
+
+impl Hash for LastWrite {
+    fn hash<H: Hasher>(&self, _: &mut H) {}
 }
 
 /// What a look came to.
@@ -49,8 +68,9 @@ impl Operator {
         if decision.plan.new_term {
             self.epoch = None;
         }
-        if decision.is_news {
+        if decision.news.are_due(self.written_at.0, world.now()) {
             stored.version = world.write(&stored.version, &decision.status).await?;
+            self.written_at = LastWrite(Some(world.now()));
         }
         if !decision.plan.actions.is_empty() {
             let outcomes = perform(world, &decision.plan.actions, &decision.order).await;

@@ -4,7 +4,7 @@
 
 use crate::{
     act::{Event, Failure, Order},
-    crd::{Group0Upgrade, Group0UpgradeStatus},
+    crd::{Group0Upgrade, Group0UpgradeStatus, Phase},
     observe::{NodeView, Observation, Part, Set},
     plan::{Action, Intent, Journal, Plan, Undone, WaitingFor, check, plan},
     status,
@@ -14,8 +14,10 @@ use k8s_openapi::{
     jiff::{SignedDuration, Timestamp},
 };
 
-/// Figures that move by themselves are written at most so often.
+/// Figures that move by themselves are written at most so often while somebody may look at them.
 const REFRESH_EVERY: SignedDuration = SignedDuration::from_secs(1);
+/// When all is over: clients go on changing schemas, and each change moves figures.
+const REFRESH_AFTER_ALL: SignedDuration = SignedDuration::from_mins(1);
 
 /// After an act: what it has changed is to be seen by then.
 const SEEN_AFTER: SignedDuration = SignedDuration::from_millis(20);
@@ -45,13 +47,55 @@ pub struct Decision {
     /// What the object is to say before anything is done.
     pub status: Group0UpgradeStatus,
     /// Whether that is more than it says already.
-    pub is_news: bool,
+    pub news: News,
     /// What people are told: what a human must end now, and what a recovery has come to.
     pub events: Vec<Event>,
     /// When this was decided.
     pub at: Timestamp,
-    /// Who was the last to be taken down before it.
+    /// What was known before it of the last restart.
+    before: LastRestart,
+}
+
+/// What a status says that the one before it did not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum News {
+    /// Nothing.
+    Nothing,
+    /// Only figures that move by themselves: to be written when the last write is as old as this.
+    Figures(SignedDuration),
+    /// More than that.
+    Something,
+}
+
+impl News {
+    /// Whether it is to be written, when something was written then.
+    pub fn are_due(self, last_written: Option<Timestamp>, now: Timestamp) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::Figures(every) => last_written.is_none_or(|last| now.duration_since(last) >= every),
+            Self::Something => true,
+        }
+    }
+}
+
+/// Of the last node that was taken down.
+#[derive(Clone, Debug, PartialEq)]
+struct LastRestart {
     taken: Option<Intent>,
+    at: Option<Timestamp>,
+    gate_held_since: Option<Timestamp>,
+}
+
+impl LastRestart {
+    fn of(journal: &Journal) -> Self {
+        Self { taken: journal.taken.clone(), at: journal.last_restart_at, gate_held_since: journal.gate_held_since }
+    }
+
+    fn put_back(&self, journal: &mut Journal) {
+        journal.taken.clone_from(&self.taken);
+        journal.last_restart_at = self.at;
+        journal.gate_held_since = self.gate_held_since;
+    }
 }
 
 /// Where a look starts of an operator that has begun the term `epoch`, or none yet. `run_id` names the run if this begins it.
@@ -109,18 +153,21 @@ pub fn decide(object: &Group0Upgrade, seen: &Observation, journal: &Journal, run
     plan.journal.intents.extend(plan.actions.iter().map(intend));
     let before = object.status.clone().unwrap_or_default();
     let status = status::render(&plan, seen, &before, now);
-    let is_news = is_worth_writing(&before, &status, now, !plan.actions.is_empty());
+    let news = if plan.actions.is_empty() { news(&before, &status) } else { News::Something };
     let events = events(&plan, &before);
-    let status = if is_news { status } else { before };
-    Decision { plan, order, status, is_news, events, at: now, taken: journal.taken.clone() }
+    Decision { plan, order, status, news, events, at: now, before: LastRestart::of(journal) }
 }
 
 /// Told once: when it becomes what is waited for first.
 fn events(plan: &Plan, before: &Group0UpgradeStatus) -> Vec<Event> {
     let is_worth_it = |why: &&WaitingFor| why.needs_human() || matches!(why, WaitingFor::Recovery(_));
     let first = plan.report.waiting.first().filter(is_worth_it).filter(|why| why.reason() != before.blocked_by);
-    let event =
-        |why: &WaitingFor| Event { reason: why.reason(), pod: why.node().map(|pod| pod.name.clone()), message: why.to_string() };
+    let event = |why: &WaitingFor| Event {
+        reason: why.reason(),
+        pod: why.node().map(|pod| pod.name.clone()),
+        message: why.to_string(),
+        is_warning: why.needs_human(),
+    };
     first.map(event).into_iter().collect()
 }
 
@@ -143,7 +190,7 @@ impl Decision {
                 Ok(()) => note_done(journal, action),
                 // A budget refuses often, and nobody was taken down this time. Of a former time, whose outcome was not known, the
                 // refusal says nothing. A restart in place is not tried again as soon: what refused it would do so again.
-                Err(Failure::Refused(_)) if matches!(action, Action::Recreate { .. }) => journal.taken.clone_from(&self.taken),
+                Err(Failure::Refused(_)) if matches!(action, Action::Recreate { .. }) => self.before.put_back(journal),
                 Err(_) => {}
             }
         }
@@ -176,8 +223,7 @@ fn note_done(journal: &mut Journal, action: &Action) {
     }
 }
 
-/// Whether more than figures that move by themselves has changed, or these are due.
-fn is_worth_writing(before: &Group0UpgradeStatus, status: &Group0UpgradeStatus, now: Timestamp, acts: bool) -> bool {
+fn news(before: &Group0UpgradeStatus, status: &Group0UpgradeStatus) -> News {
     let without_figures = |status: &Group0UpgradeStatus| {
         let mut status = status.clone();
         status.last_progress_at = None;
@@ -194,7 +240,13 @@ fn is_worth_writing(before: &Group0UpgradeStatus, status: &Group0UpgradeStatus, 
         }
         status
     };
-    let last = before.last_progress_at.as_ref().map(|time| time.0);
-    let are_due = last.is_none_or(|last| now.duration_since(last) >= REFRESH_EVERY);
-    acts || without_figures(before) != without_figures(status) || (are_due && before != status)
+    if before == status {
+        News::Nothing
+    } else if without_figures(before) != without_figures(status) {
+        News::Something
+    } else if status.phase == Phase::Complete && before.silent == status.silent {
+        News::Figures(REFRESH_AFTER_ALL)
+    } else {
+        News::Figures(REFRESH_EVERY)
+    }
 }

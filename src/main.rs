@@ -50,11 +50,10 @@ fn run_in_kubernetes(arguments: &RunArguments) -> Result<(), Error> {
 /// What is logged. kube logs whole answers of the API server, Secrets included, where it cannot understand them: that has to be asked for by
 /// name.
 fn without_secrets(asked: &str) -> String {
-    let mut filter = if asked.trim().is_empty() { "info".to_owned() } else { asked.to_owned() };
-    for target in ["kube_client", "kube_runtime"].into_iter().filter(|target| !asked.contains(target)) {
-        filter += &format!(",{target}=error");
-    }
-    filter
+    let asked = if asked.trim().is_empty() { "info" } else { asked };
+    let unnamed = ["kube_client", "kube_runtime"].into_iter().filter(|target| !asked.contains(target));
+    let quiet = unnamed.map(|target| format!("{target}=error"));
+    std::iter::once(asked.to_owned()).chain(quiet).collect::<Vec<_>>().join(",")
 }
 
 fn write_crd(CrdArguments { dir }: &CrdArguments) -> Result<(), Error> {

@@ -59,6 +59,8 @@ pub struct Event {
     pub pod: Option<String>,
     /// What happened, and why.
     pub message: String,
+    /// Whether it calls for somebody: `kubectl get events --field-selector type=Warning` shows only such.
+    pub is_warning: bool,
 }
 
 /// What can be seen and done. Each verb is idempotent and has its precondition.
@@ -107,5 +109,5 @@ fn event(action: &Action) -> Option<Event> {
         Action::Replace { node, .. } => ("Replace", node),
         _ => return None,
     };
-    Some(Event { reason, pod: Some(pod.name.clone()), message: action.to_string() })
+    Some(Event { reason, pod: Some(pod.name.clone()), message: action.to_string(), is_warning: false })
 }

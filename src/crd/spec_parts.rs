@@ -12,6 +12,8 @@ pub const DURATION: &str = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$";
 pub const HOUR: &str = "^([01][0-9]|2[0-3]):[0-5][0-9]$";
 /// The pattern of a host id.
 pub const HOST_ID: &str = "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$";
+/// The pattern of a name of objects. What is added to it leaves room for a pod's name.
+const MAP_NAME: &str = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$";
 
 /// One cluster and the way to its nodes.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -162,16 +164,17 @@ pub struct GuardOverride {
     pub expires_at: Time,
 }
 
-/// Copies of each node's schema (statements with timestamps), made before the point of no return and before a group is reset.
+/// Copies of each node's schema (the rows of its schema tables, with their timestamps), made before the point of no return and before a group is reset.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Backup {
     /// Whether copies are made.
     #[serde(default = "yes")]
     pub enabled: bool,
-    /// What the ConfigMaps that receive them are named, one for each pod: this, `-` and the pod. Without it: `<object>-schema`.
+    /// What the ConfigMaps that receive them are named, one for each pod: this, `-` and the pod; what does not fit into one goes on in
+    /// those that end in `-2` and so on. Without it: `<object>-schema`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(regex(pattern = MAP_NAME), length(min = 1, max = 180))]
     pub config_map_name: Option<String>,
 }
 
@@ -185,14 +188,15 @@ fn yes() -> bool {
     true
 }
 
-/// What may be done when a majority is lost for good.
+/// What may be done when nodes are lost for good, or a node is left in recovery.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Recovery {
     /// Disabled: report only. Approve: prepare the plan and wait. Automatic: carry it out when the loss is proven.
     #[serde(default)]
     pub mode: RecoveryMode,
-    /// How long a node must be proven gone, without a sign of life, before it may be excluded.
+    /// How long there must be no sign of life of a host before it may be excluded. That alone proves nothing: its volume must be gone with
+    /// its pod, its machine out of service, or a human must have declared it dead.
     #[serde(default = "dead_after")]
     #[x_kube(validation = Rule::new("duration(self) >= duration('1s')").message("must be at least 1s"))]
     #[schemars(with = "String", regex(pattern = DURATION), length(max = 32))]
@@ -205,7 +209,8 @@ pub struct Recovery {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 128))]
     pub approved_plan_hash: Option<String>,
-    /// After recovery, delete the claim of each lost pod so that its StatefulSet boots a fresh member.
+    /// Delete claim and pod of each host that was excluded or removed, so that its StatefulSet boots a fresh member: after a recovery, and in
+    /// mode Automatic also of hosts that the others can do without.
     #[serde(default = "yes")]
     pub replace_lost_nodes: bool,
 }
@@ -234,7 +239,8 @@ pub enum RecoveryMode {
     /// Prepare the plan and wait for its hash.
     #[default]
     Approve,
-    /// Carry it out when the loss of each excluded node is proven.
+    /// Carry it out when the loss of each excluded node is proven. Also remove lost hosts from the ring that the others can do without, and
+    /// take away a marker of recovery that somebody has left behind.
     Automatic,
 }
 

@@ -32,7 +32,7 @@ pub enum Phase {
     Cancelling,
     /// The flag has been taken back.
     Cancelled,
-    /// The run ended and cannot go on.
+    /// Another upgrade owns the StatefulSets: this one does nothing as long as that is there.
     Failed,
 }
 

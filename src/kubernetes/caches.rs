@@ -116,7 +116,7 @@ where
             loop {
                 let error = until_broken(&api, &mut writer, &says, &changed).await;
                 tracing::warn!(error, "{}s cannot be watched", K::kind(&()));
-                tell(&says, &changed, State::Broken(error));
+                tell(&says, &changed, &State::Broken(error));
                 sleep(pauses.next().unwrap_or(LONGEST_PAUSE)).await;
             }
         });
@@ -172,7 +172,7 @@ where
             Ok(event) => {
                 writer.apply_watcher_event(&event);
                 if !matches!(event, watcher::Event::Init | watcher::Event::InitApply(_)) {
-                    tell(says, changed, State::Whole);
+                    tell(says, changed, &State::Whole);
                 }
             }
             Err(error) => return super::in_words(&error),
@@ -181,8 +181,8 @@ where
     "the watch has ended".into()
 }
 
-fn tell(says: &watch::Sender<State>, changed: &watch::Sender<u64>, state: State) {
-    says.send_if_modified(|said| std::mem::replace(said, state.clone()) != state);
+fn tell(says: &watch::Sender<State>, changed: &watch::Sender<u64>, state: &State) {
+    says.send_if_modified(|said| std::mem::replace(said, state.clone()) != *state);
     changed.send_modify(|count| *count += 1);
 }
 

@@ -72,7 +72,7 @@ impl Candidate {
 
     /// How long we may still think that we lead; without end if we don't.
     fn left(&self) -> Duration {
-        self.renewed.map_or(Duration::MAX, |renewed| (DURATION - MARGIN).saturating_sub(renewed.elapsed()))
+        self.renewed.map_or(Duration::MAX, |renewed| DURATION.saturating_sub(MARGIN).saturating_sub(renewed.elapsed()))
     }
 
     fn lost(&mut self) {

@@ -1,6 +1,6 @@
 //! A StatefulSet of Kubernetes → [`Set`], and the budgets that select its pods. Pure.
 
-use super::{pod::version, template};
+use super::{FIELD_MANAGER, pod::version, template};
 use crate::observe::{Owner, Set};
 use k8s_openapi::{
     api::{apps::v1::StatefulSet, policy::v1::PodDisruptionBudget},
@@ -24,12 +24,19 @@ pub fn seen(set: &StatefulSet, container: &str, exists: impl Fn(&str) -> bool) -
         version: version(set.metadata.resource_version.as_ref()),
         replicas: spec.replicas.and_then(|count| u32::try_from(count).ok()).unwrap_or(1),
         flag: flag && hold,
+        kept: (flag || hold) && !is_ours(set),
         template_hash: template::of_set(set),
         on_delete: strategy == Some("OnDelete"),
         parallel: spec.pod_management_policy.as_deref() == Some("Parallel"),
         settled: observed >= set.metadata.generation,
         owner: owner.map(|uid| Owner { uid: uid.clone(), exists: exists(uid) }),
     }
+}
+
+/// Whether fields of its template are ours: that is flag and hold.
+fn is_ours(set: &StatefulSet) -> bool {
+    let fields = set.metadata.managed_fields.iter().flatten().filter(|fields| fields.manager.as_deref() == Some(FIELD_MANAGER));
+    fields.filter_map(|fields| fields.fields_v1.as_ref()).any(|fields| fields.0.get("f:spec").is_some())
 }
 
 /// The names of the budgets that select any of these pods, by their labels.
@@ -63,6 +70,7 @@ fn matches(selector: &LabelSelector, labels: &BTreeMap<String, String>) -> bool 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::crd::FLAG;
     use serde_json::json;
 
     #[test]
@@ -77,6 +85,20 @@ mod tests {
         assert!(set.on_delete && set.parallel && !set.settled && !set.flag);
         assert_eq!((set.replicas, set.version), (3, 12));
         assert_eq!(set.owner, Some(Owner { uid: "u1".into(), exists: true }));
+    }
+
+    #[test]
+    fn a_flag_that_somebody_else_has_set_is_not_ours_to_take_back() {
+        let set = |manager: &str| {
+            let env = json!([{"name": FLAG, "value": "true"}]);
+            let set = json!({
+                "metadata": {"name": "db", "managedFields": [{"manager": manager, "fieldsV1": {"f:spec": {}}}]},
+                "spec": {"selector": {}, "serviceName": "db",
+                    "template": {"metadata": {}, "spec": {"containers": [{"name": "node", "env": env}]}}},
+            });
+            seen(&serde_json::from_value(set).unwrap(), "node", |_| false)
+        };
+        assert!(set("helm").kept && !set(FIELD_MANAGER).kept);
     }
 
     #[test]

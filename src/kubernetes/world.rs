@@ -10,7 +10,7 @@ use super::{
 use crate::{
     act::{Event, Failure, Order, Stored, World},
     admin::Admin,
-    crd::{Group0Upgrade, Group0UpgradeSpec, Group0UpgradeStatus},
+    crd::{Group0Upgrade, Group0UpgradeSpec, Group0UpgradeStatus, MAX_NODES},
     observe::{Machine, NodeSeen, NodeView, Object, Observation, Part, Pod, PodName, Set, follow::Follow},
     plan::Action,
 };
@@ -22,7 +22,7 @@ use k8s_openapi::{
     jiff::{SignedDuration, Timestamp},
 };
 use kube::{
-    Api, Client, Resource as _, ResourceExt as _,
+    Api, Client, Resource, ResourceExt as _,
     api::{ListParams, PostParams},
     runtime::events::{Event as ApiEvent, EventType, Recorder},
 };
@@ -156,7 +156,7 @@ impl KubeWorld {
         let owners = sets.iter().flatten().filter_map(|set| set.annotations().get(set::OWNED_BY));
         if owners.clone().any(|owner| !owner.is_empty() && *owner != own) {
             match self.upgrades().list_metadata(&ListParams::default()).await {
-                Ok(list) => there.extend(list.items.into_iter().filter_map(|object| object.metadata.uid)),
+                Ok(list) => there.extend(list.items.into_iter().filter(is_wanted).filter_map(|object| object.metadata.uid)),
                 // Unknown is unsafe: whoever is named may be there.
                 Err(_) => there.extend(owners.cloned()),
             }
@@ -168,14 +168,15 @@ impl KubeWorld {
         self.caches.sets.get(Some(&self.namespace), name)?.ok_or_else(|| "there is no such StatefulSet".into())
     }
 
-    /// The pods that a StatefulSet is to have, and those that it has besides.
+    /// The pods that a StatefulSet is to have, and those that it has besides. Too many are not told.
     fn members(&self, rack: usize, set: &StatefulSet) -> BTreeSet<PodName> {
         let name = set.name_any();
         let spec = set.spec.as_ref();
         let count = spec.and_then(|spec| spec.replicas).and_then(|count| u32::try_from(count).ok()).unwrap_or(1);
         let first =
             spec.and_then(|spec| spec.ordinals.as_ref()?.start).and_then(|start| u32::try_from(start).ok()).unwrap_or_default();
-        let mut members: BTreeSet<_> = (first..first + count).map(|ordinal| PodName::new(rack, &name, ordinal)).collect();
+        let ordinals = (first..first.saturating_add(count)).take(MAX_NODES + 1);
+        let mut members: BTreeSet<_> = ordinals.map(|ordinal| PodName::new(rack, &name, ordinal)).collect();
         for pod in self.caches.pods.all().unwrap_or_default() {
             let is_its = pod
                 .owner_references()
@@ -189,11 +190,30 @@ impl KubeWorld {
         members
     }
 
+    /// The pods of a StatefulSet that cannot be read: those that the status told of last. They have not gone because nobody can say how many
+    /// there are to be, nor has what the journal knows of them.
+    fn former_members(&self, rack: usize, set: &str) -> BTreeSet<PodName> {
+        let status = self.object.as_ref().and_then(|object| object.status.as_ref());
+        let names = status.iter().flat_map(|status| &status.nodes).map(|node| node.pod_name.as_str());
+        let ordinal = |name: &str| name.strip_prefix(set)?.strip_prefix('-')?.parse().ok();
+        names.filter_map(ordinal).map(|ordinal| PodName::new(rack, set, ordinal)).collect()
+    }
+
     /// What is seen without asking anybody.
     fn cached(&self, spec: &Group0UpgradeSpec) -> Cached {
-        let sets: Vec<_> = spec.cluster_ref.stateful_sets.iter().map(|name| self.set(name)).collect();
-        let members: BTreeSet<_> =
-            sets.iter().enumerate().filter_map(|(rack, set)| Some(self.members(rack, set.as_ref().ok()?))).flatten().collect();
+        let names = &spec.cluster_ref.stateful_sets;
+        let mut sets: Vec<_> = names.iter().map(|name| self.set(name)).collect();
+        let members = |(rack, set): (usize, &Result<Arc<StatefulSet>, String>)| match set {
+            Ok(set) => self.members(rack, set),
+            Err(_) => self.former_members(rack, &names[rack]),
+        };
+        let mut members: BTreeSet<_> = sets.iter().enumerate().flat_map(members).collect();
+        if members.len() > MAX_NODES {
+            let why =
+                format!("all StatefulSets together have more than {MAX_NODES} pods, which is the most that one upgrade can have");
+            sets.fill(Err(why));
+            members = members.into_iter().take(MAX_NODES).collect();
+        }
         let seen = |set: Result<Arc<StatefulSet>, String>| match set {
             Ok(set) => known(set::seen(&set, &spec.cluster_ref.container, |uid| self.there.contains(uid))),
             Err(why) => Part::Unknown(why),
@@ -344,6 +364,10 @@ impl KubeWorld {
     }
 }
 
+fn is_wanted<K: Resource>(object: &K) -> bool {
+    object.meta().deletion_timestamp.is_none()
+}
+
 fn claims_of(pod: &ApiPod) -> impl Iterator<Item = &str> {
     let volumes = pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());
     volumes.filter_map(|volume| volume.persistent_volume_claim.as_ref()).map(|claim| claim.claim_name.as_str())
@@ -360,7 +384,9 @@ impl World for KubeWorld {
     }
 
     async fn read(&mut self) -> Result<Option<Stored>, Failure> {
-        self.object = self.upgrades().get_opt(&self.name).await.map_err(|error| verbs::failure(&error))?;
+        let object = self.upgrades().get_opt(&self.name).await.map_err(|error| verbs::failure(&error))?;
+        // One that is being deleted stays until whoever holds it up lets it go: nothing is done in its name any more.
+        self.object = object.filter(is_wanted);
         Ok(self.object.clone().map(|object| {
             let version = object.metadata.resource_version.clone().unwrap_or_default();
             Stored { object, version }
@@ -431,7 +457,7 @@ impl World for KubeWorld {
             ..ObjectReference::default()
         });
         let told = ApiEvent {
-            type_: EventType::Normal,
+            type_: if event.is_warning { EventType::Warning } else { EventType::Normal },
             reason: event.reason.into(),
             note: Some(event.message.clone()),
             action: event.reason.into(),

@@ -62,6 +62,7 @@ impl LocalSet {
             template_hash: program.display().to_string().replace(' ', "_"),
             on_delete: true,
             parallel: true,
+            kept: false,
             settled: true,
             owner: (!self.owner.is_empty()).then(|| Owner { uid: self.owner.clone(), exists: self.owner == uid }),
         }

@@ -20,6 +20,7 @@ pub fn audit(spec: &Group0UpgradeSpec, seen: &Observation, before: &Journal, pla
         audit.nothing_made_again_after_no_return(),
         audit.no_return_is_earned(),
         audit.proceeds_after_no_return(),
+        audit.completion_is_seen(),
         audit.only_when_followed(),
         audit.only_the_lost_are_removed(),
         audit.nobodys_place_is_given_up(),
@@ -149,6 +150,17 @@ impl Audit<'_> {
             return Some(format!("it passes the point of no return without a copy of the schema of {name}"));
         }
         self.spec.cancel.then(|| "it passes the point of no return although the run is cancelled".into())
+    }
+
+    fn completion_is_seen(&self) -> Option<String> {
+        let completes = self.plan.journal.completed_at.is_some() && self.before.completed_at.is_none();
+        let sets: Option<Vec<_>> = self.seen.sets.iter().map(Part::known).collect();
+        let replicas = sets.filter(|sets| !sets.is_empty()).map(|sets| sets.iter().map(|set| set.replicas).sum::<u32>());
+        let are_all = replicas.is_some_and(|count| usize::try_from(count).is_ok_and(|count| count <= self.seen.nodes.len()));
+        let is_final =
+            |view: &NodeView| view.node.known().is_some_and(|it| it.state == UpgradeState::PostRaft && it.group.is_some());
+        let is_seen = are_all && !self.seen.nodes.is_empty() && self.seen.nodes.values().all(is_final);
+        (completes && !is_seen).then(|| "it says that the upgrade is complete, and not every pod was seen final".into())
     }
 
     fn proceeds_after_no_return(&self) -> Option<String> {

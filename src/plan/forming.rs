@@ -27,6 +27,9 @@ pub(super) fn follow(given: &Given<'_>) -> Plan {
         Journal { point_of_no_return_at: given.journal.point_of_no_return_at.or(Some(given.now)), ..given.journal.clone() };
     let given = &Given { journal: &journal, ..*given };
     let (members, mut waiting) = sort_out(given);
+    // Nobody knows whether these are all.
+    waiting.extend((0..given.spec.cluster_ref.stateful_sets.len()).filter_map(|rack| given.set_of(rack).err()));
+    waiting.extend(given.seen.nodes.is_empty().then_some(WaitingFor::NoPods));
     waiting.extend(members.iter().filter_map(not_final));
     waiting.extend(not_one_group(&members));
     if waiting.is_empty() {

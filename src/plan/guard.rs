@@ -202,6 +202,9 @@ fn budget(given: &Given<'_>) -> Vec<WaitingFor> {
 
 /// One node may be unhealthy: it is rolled first, and the gates ask of it later what it could not answer now.
 fn unreachable_nodes(given: &Given<'_>) -> Vec<WaitingFor> {
+    if given.seen.nodes.is_empty() {
+        return vec![WaitingFor::NoPods];
+    }
     let judge = |(name, view)| given.healthy(name, view).err().map(|why| (why, given.needs_restart(name, view)));
     let unhealthy: Vec<_> = given.seen.nodes.iter().filter_map(judge).collect();
     match unhealthy.as_slice() {

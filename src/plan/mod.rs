@@ -69,6 +69,19 @@ impl Plan {
         self
     }
 
+    /// The page of `docs/runbooks` that says what it means, what is done about it, and how to do that by hand: of what a recovery waits
+    /// for, of the step that it is in, or of a stall.
+    pub fn runbook(&self) -> Option<String> {
+        let of_reason = self.report.waiting.iter().find_map(|why| match why {
+            WaitingFor::Recovery(why) => Some(why.page().to_owned()),
+            _ => None,
+        });
+        let recovery = self.journal.recovery.as_ref().filter(|_| self.report.phase == Phase::Recovering);
+        let of_step = || Some(recovery?.step.name());
+        let of_stall = || Some(self.report.stall.as_ref()?.class.to_string());
+        of_reason.or_else(of_step).or_else(of_stall).map(|page| runbook(&page))
+    }
+
     /// What is asked for again, and why it was not done the last time.
     fn not_done(&self) -> Option<WaitingFor> {
         let Undone { action, why } = self.journal.undone.clone()?;

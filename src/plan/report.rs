@@ -2,7 +2,7 @@
 
 use super::{Action, recovery::Why, removal::Remover, stall::Stall};
 use crate::{
-    crd::Phase,
+    crd::{FLAG, HOLD, Phase},
     observe::{HostId, PodName, UpgradeState},
 };
 use k8s_openapi::jiff::Timestamp;
@@ -47,18 +47,6 @@ impl Report {
     }
 }
 
-impl Report {
-    /// The page of `docs/runbooks` that says what it means, what is done about it, and how to do that by hand.
-    pub fn runbook(&self) -> Option<String> {
-        let of_recovery = self.waiting.iter().find_map(|why| match why {
-            WaitingFor::Recovery(why) => Some(why.page().to_owned()),
-            _ => None,
-        });
-        let page = of_recovery.or_else(|| Some(self.stall.as_ref()?.class.to_string()))?;
-        Some(runbook(&page))
-    }
-}
-
 /// The page for a step or a class: `NodeLost` has `node-lost.md`.
 pub fn runbook(name: &str) -> String {
     let mut text = String::new();
@@ -95,6 +83,10 @@ pub enum WaitingFor {
     NotOnDelete { set: String },
     /// A StatefulSet that starts its pods one after the other.
     OrderedReady { set: String },
+    /// A template that has the flag or the hold from somebody else, and is to have neither.
+    FlagOfOthers { set: String },
+    /// StatefulSets that are to have no pods.
+    NoPods,
     /// A template that the StatefulSet's controller has not seen yet.
     TemplateUnsettled { set: String },
     /// A template that somebody changed in the middle of the run.
@@ -193,6 +185,8 @@ impl WaitingFor {
             Self::ClusterTaken { .. } => "ClusterTaken",
             Self::NotOnDelete { .. } => "NotOnDelete",
             Self::OrderedReady { .. } => "OrderedReady",
+            Self::FlagOfOthers { .. } => "FlagOfOthers",
+            Self::NoPods => "NoPods",
             Self::TemplateUnsettled { .. } => "TemplateUnsettled",
             Self::TemplateChanged { .. } => "TemplateChanged",
             Self::Scaling { .. } => "Scaling",
@@ -251,6 +245,8 @@ impl WaitingFor {
             | Self::ClusterTaken { .. }
             | Self::NotOnDelete { .. }
             | Self::OrderedReady { .. }
+            | Self::FlagOfOthers { .. }
+            | Self::NoPods
             | Self::TemplateUnsettled { .. }
             | Self::TemplateChanged { .. }
             | Self::Scaling { .. }
@@ -331,6 +327,8 @@ impl WaitingFor {
                 | Self::ClusterTaken { .. }
                 | Self::NotOnDelete { .. }
                 | Self::OrderedReady { .. }
+                | Self::FlagOfOthers { .. }
+                | Self::NoPods
                 | Self::TemplateChanged { .. }
                 | Self::BudgetMissing
                 | Self::BudgetsOverlap { .. }
@@ -383,6 +381,8 @@ impl fmt::Display for WaitingFor {
                  TemplateChanged and it rides along"
             ),
             Self::Scaling { set, pods, replicas } => write!(f, "the StatefulSet {set} has {pods} pods and is to have {replicas}"),
+            Self::FlagOfOthers { set } => f.write_str(&flag_of_others(set)),
+            Self::NoPods => write!(f, "spec.clusterRef.statefulSets are to have no pods at all: scale them up"),
             Self::BudgetsUnknown { why } => write!(f, "PodDisruptionBudgets cannot be read: {why}"),
             Self::BudgetMissing => write!(f, "no PodDisruptionBudget selects the pods{BUDGET}"),
             Self::BudgetsOverlap { budgets } => {
@@ -451,6 +451,12 @@ impl fmt::Display for WaitingFor {
             Self::Recovery(why) => why.fmt(f),
         }
     }
+}
+
+fn flag_of_others(set: &str) -> String {
+    format!(
+        "the template of the StatefulSet {set} has {FLAG} or {HOLD} from somebody else, whose fields stay as they are: take them out there, or by kubectl set env statefulset/{set} {FLAG}- {HOLD}-"
+    )
 }
 
 /// `db-1 is`, or `db-1, db-2 are`.

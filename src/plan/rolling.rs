@@ -3,7 +3,7 @@
 use super::{Action, Given, Halt, Intent, Journal, Plan, WaitingFor, forming, gate, guard, health::after, window};
 use crate::{
     crd::{Mode, Phase},
-    observe::{NodeView, Part, Pod, PodName, PodState, UpgradeState},
+    observe::{NodeView, Part, Pod, PodName, PodState, Set, UpgradeState},
 };
 use k8s_openapi::jiff::Timestamp;
 use std::{cmp::Reverse, time::Duration};
@@ -115,9 +115,11 @@ pub(super) fn held_back(given: &Given<'_>, phase: Phase, between_nodes: bool) ->
     Some(Plan { next_look: until, ..given.wait(phase, vec![why]) })
 }
 
-/// Templates that have to change before a pod can be made again with the flag, or without it. Restarts nothing.
+/// Templates that have to change before a pod can be made again with the flag, or without it. Restarts nothing. What others have put
+/// there is not taken back.
 pub(super) fn templates(given: &Given<'_>, flag: bool) -> Vec<Action> {
-    let others = given.seen.sets.iter().filter_map(Part::known).filter(|set| set.flag != flag);
+    let is_other = |set: &&Set| set.flag != flag && (flag || !set.kept);
+    let others = given.seen.sets.iter().filter_map(Part::known).filter(is_other);
     others.map(|set| Action::SetTemplate { set: set.name.clone(), version: set.version, flag }).collect()
 }
 
@@ -130,8 +132,11 @@ pub(super) fn templates_first(given: &Given<'_>, phase: Phase, flag: bool) -> Op
         return Some(given.wait(phase, unknown));
     }
     let actions = templates(given, flag);
-    let unsettled = sets.iter().flatten().filter(|set| !set.settled);
-    let waiting: Vec<_> = unsettled.map(|set| WaitingFor::TemplateUnsettled { set: set.name.clone() }).collect();
+    let in_the_way = |set: &&Set| match set {
+        set if set.kept && !flag => Some(WaitingFor::FlagOfOthers { set: set.name.clone() }),
+        set => (!set.settled).then(|| WaitingFor::TemplateUnsettled { set: set.name.clone() }),
+    };
+    let waiting: Vec<_> = sets.iter().flatten().filter_map(in_the_way).collect();
     (!actions.is_empty() || !waiting.is_empty()).then(|| Plan { actions, ..given.wait(phase, waiting) })
 }
 
@@ -164,7 +169,10 @@ fn halted(given: &Given<'_>) -> Option<Plan> {
     let (view, pod) = (given.seen.nodes.get(canary)?, given.pod(canary)?);
     let is_only_one = given.seen.nodes.values().filter_map(|view| view.pod.known()).filter(|pod| pod.flag).count() == 1;
     let why = given.healthy(canary, view).err()?;
-    let has_failed = given.had_time(pod) || matches!(pod.state, PodState::Broken(_));
+    // Its clock, that of the API server, may be behind ours.
+    let had_time = |at| after(at, given.spec.deadlines.pod_ready.into()) <= given.now;
+    let has_failed =
+        (given.had_time(pod) && journal.last_restart_at.is_none_or(had_time)) || matches!(pod.state, PodState::Broken(_));
     if !(pod.flag && is_only_one && has_failed) || given.template_hash() != journal.template_hash.clone()? {
         return None;
     }

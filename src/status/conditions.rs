@@ -90,7 +90,8 @@ fn verdicts(plan: &Plan, seen: &Observation) -> [(&'static str, Verdict); 15] {
         |why: &WaitingFor| matches!(why, WaitingFor::Unpause | WaitingFor::AwaitingApproval { .. } | WaitingFor::Cancelled);
     let stalled = plan.report.stall.is_some() || plan.report.waiting.iter().any(|why| why.needs_human() && !asked(why));
     let waits = |of: fn(&WaitingFor) -> bool| plan.report.waiting.iter().any(of);
-    let flagged = seen.nodes.values().all(|view| view.pod.known().is_some_and(|pod| pod.flag && pod.hold));
+    let flagged =
+        !seen.nodes.is_empty() && seen.nodes.values().all(|view| view.pod.known().is_some_and(|pod| pod.flag && pod.hold));
     [
         ("Ready", (complete && !stalled && quorum(seen) != Verdict::False).into()),
         ("Reconciling", (!complete && !paused && !stalled).into()),
@@ -119,8 +120,11 @@ fn is_recovering(plan: &Plan) -> bool {
     plan.journal.recovery.as_ref().is_some_and(|recovery| recovery.is_in_force() && recovery.verified_at.is_none())
 }
 
-/// True if all nodes are known to be so, False if one is known not to be.
+/// True if all nodes are known to be so, False if one is known not to be. Where nobody is seen nothing is known.
 fn every(seen: &Observation, holds: impl Fn(&NodeSeen) -> bool) -> Verdict {
+    if seen.nodes.is_empty() {
+        return Verdict::Unknown;
+    }
     let known: Option<Vec<bool>> = seen.nodes.values().map(|view| view.node.known().map(&holds)).collect();
     known.map_or(Verdict::Unknown, |all| all.into_iter().all(|holds| holds).into())
 }

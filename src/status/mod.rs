@@ -134,7 +134,7 @@ fn synchronize_window_millis(seen: &Observation) -> Option<i64> {
 
 /// What is waited for, and where more is said of it.
 fn with_runbook(plan: &Plan, why: &WaitingFor) -> String {
-    let page = plan.report.runbook().map_or_else(String::new, |page| format!("; see {page}"));
+    let page = plan.runbook().map_or_else(String::new, |page| format!("; see {page}"));
     cut(&why.to_string(), MAX_MESSAGE_CHARS - page.len()) + &page
 }
 

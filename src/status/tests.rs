@@ -37,6 +37,7 @@ fn silent(count: u32) -> Observation {
         template_hash: "v1".into(),
         on_delete: true,
         parallel: true,
+        kept: false,
         settled: true,
         owner: Some(crate::observe::Owner { uid: "uid".into(), exists: true }),
     };

@@ -8,6 +8,7 @@
 #[path = "../harness/binary.rs"]
 mod binary;
 mod control_plane;
+mod hidden;
 mod idle;
 mod killed;
 mod kubelet;

@@ -219,6 +219,7 @@ impl Choices {
             template_hash: self.or("v1".into(), &["v2".into()]),
             on_delete: self.or(true, &[false]),
             parallel: self.or(true, &[false]),
+            kept: false,
             settled: self.or(true, &[false]),
             owner: self.or(usual.owner.clone(), &[None, owner("other", true), owner("other", false)]),
             ..usual

@@ -247,6 +247,7 @@ fn set() -> Set {
         template_hash: "v1".into(),
         on_delete: true,
         parallel: true,
+        kept: false,
         settled: true,
         owner: Some(Owner { uid: "own-uid".into(), exists: true }),
     }

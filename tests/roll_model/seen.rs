@@ -49,6 +49,7 @@ pub fn observation(seen: &Seen) -> Observation {
         template_hash: "v1".into(),
         on_delete: true,
         parallel: true,
+        kept: false,
         settled: true,
         owner: (seen.set.owner != 0).then(|| Owner { uid: seen.set.owner.to_string(), exists: seen.exists }),
     };

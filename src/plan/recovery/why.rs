@@ -115,6 +115,7 @@ impl Why {
         !matches!(
             self,
             Self::AwaitingApproval { .. }
+                | Self::Follows(_)
                 | Self::Adopted { .. }
                 | Self::Withdrawing { .. }
                 | Self::StrayMarker { .. }
@@ -143,8 +144,7 @@ impl Why {
 
     /// Whether only a human can end the wait.
     pub fn needs_human(&self) -> bool {
-        matches!(self, Self::AwaitingApproval { .. } | Self::StrayMarker { .. } | Self::ExcludedAlive { .. })
-            || (self.is_refusal() && !matches!(self, Self::Follows(_)))
+        matches!(self, Self::AwaitingApproval { .. } | Self::StrayMarker { .. } | Self::ExcludedAlive { .. }) || self.is_refusal()
     }
 }
 
@@ -162,7 +162,7 @@ impl fmt::Display for Why {
                 other.as_ref().map_or(Ok(()), |other| write!(f, "; what is approved now is another plan: {other}"))
             }
             Self::Disabled => write!(f, "spec.recovery.mode is Disabled: set Approve to have a plan made"),
-            Self::NobodyLeft => write!(f, "no member answers: there is nobody to go on with; restore a backup"),
+            Self::NobodyLeft => write!(f, "no member answers: there is nobody to go on with: bring one back, on its volume"),
             Self::NotProvenDead { host, name, why } => write!(
                 f,
                 "{name} (host {host}) does not answer, and nothing proves that it is gone for good: {why}; \

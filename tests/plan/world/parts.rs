@@ -42,6 +42,7 @@ pub fn new_set(name: &str, replicas: u32) -> Set {
         template_hash: "v1".into(),
         on_delete: true,
         parallel: true,
+        kept: false,
         settled: true,
         owner: Some(Owner { uid: "own-uid".into(), exists: true }),
     }

@@ -261,6 +261,7 @@ fn new_set(rack: usize, replicas: u32) -> Set {
         template_hash: FIRST_TEMPLATE.into(),
         on_delete: true,
         parallel: true,
+        kept: false,
         settled: true,
         owner: None,
     }
