@@ -15,7 +15,7 @@ CARGO ?= cargo
 
 .PHONY: help
 help: ## say what there is
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
 
 .PHONY: build
 build: ## build both programs and the demo
@@ -54,8 +54,8 @@ deny:
 
 HELM = $(or $(shell command -v helm),$(wildcard $(or $(GROUP0_CACHE),$(HOME)/.cache/group0)/cluster/bin/helm))
 charts:
-	@if [ -n '$(HELM)' ]; then $(HELM) lint --quiet --strict charts/group0-cluster charts/group0-operator 2>/dev/null; \
-	else echo 'skipped: helm lint, helm is not installed (tests/cluster/tools helm)'; fi
+	@if [ -n '$(HELM)' ]; then charts/check '$(HELM)'; \
+	else echo 'skipped: the charts, helm is not installed (tests/cluster/tools helm)'; fi
 
 .PHONY: generate
 generate: build ## write the generated files anew (crds/)
@@ -119,10 +119,6 @@ e2e: images ## a cluster of pods in kind is upgraded by the charts, under a clie
 	IMAGES=$(IMAGES) tests/e2e/run $(STORIES)
 e2e-all: STORIES = all
 e2e-all: e2e ## the same with everything in between that tests/e2e/stories has
-
-.PHONY: bench
-bench: ## figures with a floor or a peer measured in the same run
-	$(CARGO) bench --workspace
 
 .PHONY: clean
 clean: ## remove build output and what the demo left

@@ -54,11 +54,13 @@ fn after_mod(line: &str) -> Option<&str> {
         .then_some(after.trim())
 }
 
-fn folder_of(path: &str) -> String {
+/// The folder of a path.
+pub fn folder_of(path: &str) -> String {
     path.rsplit_once('/').map(|(folder, _)| folder.to_owned()).unwrap_or_default()
 }
 
-fn join(folder: &str, name: &str) -> String {
+/// A path from a folder, without `..`.
+pub fn join(folder: &str, name: &str) -> String {
     let mut parts: Vec<&str> = folder.split('/').filter(|part| !part.is_empty()).collect();
     for part in name.split('/') {
         if part == ".." {

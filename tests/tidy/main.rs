@@ -1,5 +1,5 @@
 //! The shape of the repository, as a test: sizes, dead files, purity of core and plan, direction of dependencies, generated files,
-//! mutants, scenarios, scars.
+//! mutants, scenarios, scars, and what the documents say of the programs.
 //!
 //! Every check is a pure function from text to complaints, in the file named for it, with a test that makes it complain. Here they meet
 //! the files of this repository.
@@ -7,12 +7,15 @@
 mod dead;
 mod dependencies;
 mod generated;
+mod interface;
 mod mutants;
+mod prose;
 mod purity;
 mod scars;
 mod scenarios;
 mod shape;
 mod source;
+mod versions;
 
 use source::Sources;
 
@@ -86,4 +89,49 @@ fn each_scar_is_shown_by_a_test() {
     let sources = Sources::read();
     let table = sources.all().find(|file| file.path == scars::TABLE).expect("the table is there");
     tidy(&scars::complaints(&table.text, &sources.paths()));
+}
+
+#[test]
+fn code_in_documents_ends_on_its_line() {
+    tidy(&Sources::read().documents().flat_map(|file| prose::broken_spans(&file.path, &file.text)).collect::<Vec<_>>());
+}
+
+#[test]
+fn links_in_documents_lead_somewhere() {
+    let sources = Sources::read();
+    let paths = sources.paths();
+    let documents = sources.documents().map(|file| (file.path.as_str(), file.text.as_str())).collect();
+    let complain = |file: &source::Source| prose::dead_links(&file.path, &file.text, &documents, &paths);
+    tidy(&sources.documents().flat_map(complain).collect::<Vec<_>>());
+}
+
+#[test]
+fn documents_name_only_rest_paths_that_there_are() {
+    let sources = Sources::read();
+    let routed: Vec<&str> = sources.under("node/src/http").map(|file| file.text.as_str()).collect();
+    let complain = |file: &source::Source| interface::unrouted(&file.path, &file.text, &routed);
+    tidy(&sources.documents().flat_map(complain).collect::<Vec<_>>());
+}
+
+#[test]
+fn each_key_of_the_configuration_is_in_the_table() {
+    let sources = Sources::read();
+    tidy(&interface::differing_keys(sources.text("node/src/config/layers.rs"), sources.text("README.md")));
+}
+
+#[test]
+fn each_metric_and_alert_is_in_the_document() {
+    const DOCUMENT: &str = "docs/metrics.md";
+    let sources = Sources::read();
+    let (text, chart) = (sources.text(DOCUMENT), sources.text("charts/group0-operator/alerts.yaml"));
+    let registered = [sources.text("src/kubernetes/metrics.rs"), sources.text("node/src/metrics.rs")];
+    let metrics = interface::differing_metrics(&registered, DOCUMENT, text);
+    tidy(&[metrics, interface::untold_alerts(chart, DOCUMENT, text)].concat());
+}
+
+#[test]
+fn one_release_has_one_version() {
+    let sources = Sources::read();
+    let complain = |(path, label): (&str, &str)| versions::differing(sources.text("Cargo.toml"), path, sources.text(path), label);
+    tidy(&versions::NAMED.into_iter().filter_map(complain).collect::<Vec<_>>());
 }

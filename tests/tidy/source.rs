@@ -39,6 +39,18 @@ impl Sources {
         self.0.iter().map(|source| source.path.clone()).collect()
     }
 
+    /// The text of the one with this path.
+    pub fn text(&self, path: &str) -> &str {
+        let found = self.0.iter().find(|source| source.path == path);
+        found.map(|source| source.text.as_str()).expect("the file is there")
+    }
+
+    /// The documents that people read: those at the root, of `docs` and of `charts`.
+    pub fn documents(&self) -> impl Iterator<Item = &Source> {
+        let is_read = |path: &str| !path.contains('/') || path.starts_with("docs/") || path.starts_with("charts/");
+        self.0.iter().filter(move |source| has_extension(&source.path, "md") && is_read(&source.path))
+    }
+
     /// The Rust files.
     pub fn rust(&self) -> impl Iterator<Item = &Source> {
         self.0.iter().filter(|source| has_extension(&source.path, "rs"))
