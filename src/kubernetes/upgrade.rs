@@ -2,7 +2,7 @@
 
 use super::{lease::Leads, metrics::Metrics, world::KubeWorld};
 use crate::{
-    act::World as _,
+    act::{Event, Failure, World as _},
     controller::{Look, Operator},
     crd::{Group0Upgrade, Phase},
     plan::Plan,
@@ -15,6 +15,8 @@ use tokio::{
     time::{sleep, timeout},
 };
 
+/// So many looks in a row have failed when people are told: conflicts are usual.
+const TOLD_AFTER: u32 = 5;
 /// Between two looks at an upgrade that is over, if nothing changes: whatever changes is told by a watch or by a node.
 const IDLE: Duration = Duration::from_mins(5);
 /// Changes that come together are looked at together.
@@ -38,13 +40,13 @@ pub struct Told {
 /// Looks until the object is deleted.
 pub async fn guard(mut world: KubeWorld, object: ObjectRef<Group0Upgrade>, mut told: Told) {
     let mut operator = Operator::default();
-    let mut pause = FIRST_PAUSE;
+    let (mut pause, mut failures) = (FIRST_PAUSE, 0);
     world.begin().await;
     loop {
         match operator.reconcile(&mut world, &unique::id().to_string()).await {
             Ok(Look::Planned(plan, status)) => {
                 told.metrics.looked(&object, &status);
-                pause = FIRST_PAUSE;
+                (pause, failures) = (FIRST_PAUSE, 0);
                 wait(&world, &plan, &mut told).await;
             }
             Ok(Look::Deposed) => confirmed(&mut told.leads).await,
@@ -52,11 +54,22 @@ pub async fn guard(mut world: KubeWorld, object: ObjectRef<Group0Upgrade>, mut t
             Err(failure) => {
                 tracing::warn!(%object, %failure, "a look has failed, the next follows");
                 told.metrics.failed(&object);
+                failures += 1;
+                if failures == TOLD_AFTER {
+                    world.event(&in_vain(&failure)).await;
+                }
                 sleep(pause).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }
         }
     }
+}
+
+/// What is told of an object whose status cannot be written.
+fn in_vain(failure: &Failure) -> Event {
+    let message =
+        format!("nothing is done, and the status is not kept up to date, because a look fails again and again: {failure}");
+    Event { reason: "LookFailed", pod: None, message, is_warning: true }
 }
 
 /// Until the plan wants to look again, or something changes; after an act only the former.
