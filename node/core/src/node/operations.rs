@@ -42,6 +42,9 @@ const OPERATIONS_MAX: usize = 4_096;
 /// Rows of one merge command, encoded: half of what a command may hold, for the envelope and for ours being an estimate.
 const MERGE_BYTES_MAX: usize = MAX_COMMAND_BYTES / 2;
 
+/// What remedies rows that no command holds, however they came here.
+const MAKE_SMALLER: &str = "on the node that has it, order recovery, ALTER or DROP what it belongs to, and end the recovery";
+
 /// The error of schema changes in `synchronize`.
 const IN_SYNCHRONIZE: &str = "Cannot perform schema or topology changes during this time; the cluster is currently upgrading to use \
      Raft for schema operations. If this error keeps happening, check the logs of your nodes to learn the state of upgrade. The \
@@ -132,6 +135,11 @@ impl Node {
             Ok(None) => return self.effects.reply.push(Reply::Client { id, reply: ClientReply::Void }),
             Err(error) => return self.effects.reply.push(Reply::Client { id, reply: ClientReply::Error(error) }),
         };
+        if let Some(cell) = oversized(&change.rows) {
+            // Group 0 would never take it over.
+            let error = CqlError::Invalid(format!("{cell} takes more than {MERGE_BYTES_MAX} bytes: nothing was changed"));
+            return self.effects.reply.push(Reply::Client { id, reply: ClientReply::Error(error) });
+        }
         self.merge_rows(&change.rows);
         tracing::info!(target: "schema", "Altering {} version={}", change.subject, self.schema_version());
         let live: BTreeSet<_> = self.gossip.live().filter(|host| self.peers.hosts().contains(host)).collect();
@@ -376,13 +384,18 @@ impl Node {
     fn close_operation(&mut self, id: RequestId, reply: ClientReply) -> Option<TimeUuid> {
         match self.drop_operation(id)?.work {
             Work::Statement(_) => self.effects.reply.push(Reply::Client { id, reply }),
-            Work::Merge { is_surplus: true, .. } => self.surplus_ended(&reply),
-            Work::Merge { rows, .. } => {
-                if let ClientReply::Error(error) = reply {
+            Work::Merge { rows, is_surplus: true, .. } => self.surplus_ended(&explained(reply, &rows)),
+            Work::Merge { rows, .. } => match explained(reply, &rows) {
+                // They stay where they came from, and come again as the surplus of that node.
+                ClientReply::Error(error @ CqlError::Invalid(_)) => {
+                    tracing::error!(target: "schema", %error, "rows from outside the log cannot be merged through it");
+                }
+                ClientReply::Error(error) => {
                     tracing::warn!(target: "schema", %error, "rows from outside the log could not be merged through it; tried again");
                     self.propose_merge(rows, "rows of a node outside the log", None);
                 }
-            }
+                _ => {}
+            },
         }
         None
     }
@@ -456,6 +469,24 @@ impl Node {
         if let Some(Agreement { reply, .. }) = self.operations.agreements.remove(&id) {
             self.effects.reply.push(Reply::Client { id, reply });
         }
+    }
+}
+
+/// A cell that no command of a merge holds for certain, by name.
+fn oversized(rows: &Rows) -> Option<String> {
+    let (key, column) = rows.oversized(MERGE_BYTES_MAX)?;
+    Some(format!("column {column} of system_schema.{}, row {}", key.table.name(), key.parts.join(".")))
+}
+
+/// Of rows that no command holds, by name and with the remedy.
+fn explained(reply: ClientReply, rows: &Rows) -> ClientReply {
+    match &reply {
+        ClientReply::Error(CqlError::Invalid(text)) => {
+            let cell = oversized(rows).unwrap_or_default();
+            let text = format!("{cell} is too large for group 0: {text}. To make it smaller, {MAKE_SMALLER}");
+            ClientReply::Error(CqlError::Invalid(text))
+        }
+        _ => reply,
     }
 }
 

@@ -297,6 +297,12 @@ impl Rows {
         cells.chain(deletions).fold(0, u128::wrapping_add)
     }
 
+    /// A cell that is larger than that by itself, its key included, which no piece of [`Rows::split`] is without.
+    pub fn oversized(&self, max_bytes: usize) -> Option<(&RowKey, &str)> {
+        let cells = self.cells.iter().flat_map(|(key, cells)| cells.iter().map(move |(column, cell)| (key, column, cell)));
+        cells.filter(|cell| encoded_size(cell) + LENGTH_MAX > max_bytes).map(|(key, column, _)| (key, column.as_str())).next()
+    }
+
     /// The same in pieces, each no larger than `max_bytes` when encoded, unless a single cell is. They commute.
     pub fn split(self, max_bytes: usize) -> Vec<Self> {
         let mut pieces = Pieces { max_bytes, done: Vec::new(), last: Self::default(), size: 0 };

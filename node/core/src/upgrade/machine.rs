@@ -274,7 +274,7 @@ impl Upgrade {
             Event::VersionMoved(host) => self.version_moved(host, actions),
             Event::Barrier(outcome) => self.barrier(outcome, actions),
             Event::Reconciled(surplus) => self.reconciled(view, surplus, actions),
-            Event::SurplusCommitted => self.finish_early(view, actions),
+            Event::SurplusCommitted => self.surplus_committed(view, actions),
             Event::SurplusFailed(cause) => self.surplus_failed(cause, actions),
             Event::Entered(stage) => self.entered(stage, actions),
             Event::Overruled(stage) => self.fail(format!("recovery requested, restart (stored state: {stage})"), actions),
@@ -441,6 +441,14 @@ impl Upgrade {
     fn finish_early(&self, view: &View<'_>, actions: &mut Actions) {
         if matches!(self.phase, Phase::Early(_)) {
             actions.push(Action::Enter { from: view.stage, to: Stage::UsePostRaft });
+        }
+    }
+
+    /// Of a pass in which a part has failed nothing is final, whatever became of the other parts.
+    fn surplus_committed(&self, view: &View<'_>, actions: &mut Actions) {
+        let is_awaited = matches!(&self.phase, Phase::Early(early) if early.phase == EarlyPhase::Surplus);
+        if is_awaited && self.setback.is_none() {
+            self.finish_early(view, actions);
         }
     }
 

@@ -11,6 +11,7 @@ mod epochs;
 mod finish;
 mod groups;
 mod newcomers;
+mod oversized;
 mod plans;
 mod quorum;
 mod recovery;

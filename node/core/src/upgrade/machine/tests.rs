@@ -243,6 +243,22 @@ fn a_final_member_ends_every_wait_but_for_the_surplus() {
 }
 
 #[test]
+fn a_surplus_of_which_a_part_has_failed_makes_nobody_final() {
+    let mut world = World::new();
+    world.synchronize();
+    world.event(Event::Told(id(2), Stage::UsePostRaft));
+    world.event(Event::Barrier(Ok(())));
+    world.event(Event::Reconciled(true));
+    assert_eq!(world.event(Event::SurplusFailed("too large".into())), [Action::Backoff]);
+    assert_eq!(world.event(Event::SurplusCommitted), [], "the other parts");
+    assert_eq!(world.event(Event::Retry), [Action::Abort, Action::Abort, Action::Barrier]);
+    assert_eq!(world.event(Event::SurplusCommitted), [], "of the former pass");
+    world.event(Event::Barrier(Ok(())));
+    let actions = world.event(Event::Reconciled(false));
+    assert_eq!(actions, [Action::Enter { from: Stage::Synchronize, to: Stage::UsePostRaft }]);
+}
+
+#[test]
 fn a_final_member_is_enough_though_nobody_knows_the_address_of_another() {
     let mut world = World::new();
     world.synchronize();
