@@ -1,14 +1,18 @@
 //! Terms: constants, collections, calls and places for bound values; and `WITH` options made of them.
 
 use super::{Failure, Input, Parsed, words};
-use crate::cql::{
-    ast::{Options, Term},
-    lexer::{Kind, bind_name, unquote},
+use crate::{
+    cql::{
+        ast::{Options, Term},
+        lexer::{Kind, bind_name, unquote},
+    },
+    value::CqlType,
 };
 use winnow::{Parser, stream::Stream};
 
-/// A term.
+/// A term, with casts before it or without.
 pub(super) fn term(input: &mut Input<'_>) -> Parsed<Term> {
+    skip_casts(input);
     let Some(token) = words::peek(input) else { return words::fail(input) };
     match (token.kind, token.text) {
         (Kind::Symbol, "[") => words::between(input, ("[", "]"), term).map(Term::List),
@@ -107,17 +111,22 @@ fn key(input: &mut Input<'_>) -> Parsed<Term> {
     if is_field { words::name_part.map(Term::Text).parse_next(input) } else { term(input) }
 }
 
-/// `(a, b)`, or a cast `(int) a`.
+/// `(a, b)`
 fn parenthesis(input: &mut Input<'_>) -> Parsed<Term> {
-    let is_cast = input
-        .get(1)
-        .is_some_and(|t| t.kind == Kind::Word && crate::value::CqlType::native(&t.text.to_ascii_lowercase()).is_some())
-        && words::symbol_ahead(input, 2, ")");
-    if is_cast {
-        input.next_slice(3);
-        return term(input);
-    }
     words::between(input, ("(", ")"), term).map(Term::Tuple)
+}
+
+/// Skips `(int)`, again and again, since a cast closes its bracket before the term and so nests without bound.
+fn skip_casts(input: &mut Input<'_>) {
+    while is_cast(input) {
+        input.next_slice(3);
+    }
+}
+
+fn is_cast(input: &Input<'_>) -> bool {
+    words::symbol_ahead(input, 0, "(")
+        && input.get(1).is_some_and(|t| t.kind == Kind::Word && CqlType::native(&t.text.to_ascii_lowercase()).is_some())
+        && words::symbol_ahead(input, 2, ")")
 }
 
 /// `name = term`

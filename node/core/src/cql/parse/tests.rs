@@ -209,6 +209,16 @@ fn hostile_nesting_is_refused() {
     assert!(message(&deep).contains("too deeply nested"));
 }
 
+/// Brackets that are closed again count for nothing in the bound of the nesting.
+#[test]
+fn casts_without_end_take_no_stack() {
+    let Statement::Modify(modify) = parsed(&format!("INSERT INTO t (a) VALUES ({}1)", "(int)".repeat(33_000))) else {
+        unreachable!()
+    };
+    assert_eq!(modify.change, Modification::Insert(vec![("a".to_owned(), Term::Number("1".to_owned()))]));
+    assert!(parse("INSERT INTO t (a) VALUES ((int)(text))").is_err());
+}
+
 proptest! {
     #[test]
     fn arbitrary_text_never_panics(text in ".{0,200}") {
