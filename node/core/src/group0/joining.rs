@@ -138,9 +138,17 @@ impl Joining {
         if self.phase == Phase::Joined {
             actions.push(Action::Joined);
         } else {
-            self.phase = Phase::Searching;
-            self.discover(discovery::Event::Ask, actions);
+            self.search(actions);
         }
+    }
+
+    /// Asks everyone, anew if a group was found already: it may have other members than the one that told of it.
+    fn search(&mut self, actions: &mut Vec<Action>) {
+        self.phase = Phase::Searching;
+        if self.group.is_some() {
+            self.discovery = self.discovery.clone().seeking_members();
+        }
+        self.discover(discovery::Event::Ask, actions);
     }
 
     fn discover(&mut self, event: discovery::Event, actions: &mut Vec<Action>) {
@@ -207,14 +215,9 @@ impl Joining {
         }
     }
 
-    /// Asks everyone again, since the member may have gone and the group may have others.
     fn retry(&mut self, actions: &mut Vec<Action>) {
         if self.is_active() {
-            self.phase = Phase::Searching;
-            if self.group.is_some() {
-                self.discovery = self.discovery.clone().seeking_members();
-            }
-            self.discover(discovery::Event::Ask, actions);
+            self.search(actions);
         }
     }
 }

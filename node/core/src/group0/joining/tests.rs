@@ -53,8 +53,12 @@ fn a_restarted_joiner_asks_again_and_founds_nothing() {
 #[test]
 fn another_group_is_an_error() {
     let (state, _) = step(&new(1, &[2], Some(GroupId::of(7))), Event::Begin);
-    let (_, actions) = answer(&state, 2, group_reply(8, 2));
+    let (state, actions) = answer(&state, 2, group_reply(8, 2));
     assert!(matches!(actions.as_slice(), [Action::Fail(cause)] if cause.contains("Group0Id mismatch")));
+    let (state, actions) = step(&state, Event::Begin);
+    assert!(matches!(actions.as_slice(), [Action::Persist(_), Action::Exchange(..)]), "whoever is told to try again does");
+    let (_, actions) = answer(&state, 2, group_reply(7, 2));
+    assert_eq!(actions, [Action::Modify { group: GroupId::of(7), member: member(2) }]);
 }
 
 #[test]
