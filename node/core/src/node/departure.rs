@@ -110,7 +110,8 @@ impl Node {
             None => {
                 tracing::info!(target: "raft_group0", %host, itself = host == self.host, "a host is to leave the cluster");
                 let until = self.now.elapsed + self.settings.raft_operation_timeout;
-                self.departure = Some(Departure { host, waiting: id.into_iter().collect(), way, retry: RETRY_FIRST, until });
+                self.departure =
+                    Some(Departure { host, waiting: id.into_iter().collect(), way, retry: RETRY_FIRST, until });
                 self.begin_departure();
             }
         }
@@ -131,6 +132,9 @@ impl Node {
         if host != self.host && self.gossip.is_up(host) {
             return Err("the node being removed is alive, maybe you should use decommission instead?".into());
         }
+        if host == self.host && self.stage() == Stage::Recovery {
+            self.nobody_is_in_a_group()?;
+        }
         if !self.boot.is_completed() {
             return Err(format!("this node is not in the ring: {}", self.boot.waiting().unwrap_or_default()));
         }
@@ -141,6 +145,19 @@ impl Node {
                 "the cluster moves to group 0, and that waits for every host, {host} too: bring it back, or if it is lost for good use the \
                  procedure of recovery; after the upgrade a majority is enough"
             )),
+        }
+    }
+
+    /// In the group this host would vote for ever, and the others could not take leave of it the old way.
+    fn nobody_is_in_a_group(&self) -> Result<(), String> {
+        let others = self.gossip.endpoints().values().filter(|it| it.host != self.host && it.status.is_member());
+        match others.filter(|it| it.group.is_some()).map(|it| it.host).next() {
+            Some(other) => Err(format!(
+                "host {} is in recovery, and host {other} in group 0, which it could not leave from there: leave recovery first, by the \
+                 marker and a restart. Nothing was changed",
+                self.host
+            )),
+            None => Ok(()),
         }
     }
 
@@ -228,8 +245,8 @@ impl Node {
     }
 
     fn why_departure_takes_long(&self) -> String {
-        match self.departure.as_ref().map(|departure| &departure.way) {
-            Some(Way::Old { missing, .. }) => {
+        match &self.departure {
+            Some(Departure { way: Way::Old { missing, .. }, .. }) => {
                 let missing: Vec<_> = missing.iter().map(ToString::to_string).collect();
                 format!("these hosts have not taken leave: [{}]", missing.join(", "))
             }
@@ -261,6 +278,12 @@ impl Node {
         let Some(host) = self.departure.as_ref().map(|departure| departure.host) else { return };
         if !self.goes_the_old_way(host) && !self.is_outside_group(host) && self.boot != Boot::Left {
             return self.end_departure(&Err("the cluster has begun to move to group 0".into()));
+        }
+        if host == self.host
+            && self.boot != Boot::Left
+            && let Err(why) = self.may_depart(host)
+        {
+            return self.end_departure(&Err(why)); // it has changed since
         }
         let others = self.live_peers();
         let Some(departure) = &mut self.departure else { return };

@@ -1,6 +1,10 @@
 //! Leaving, and removing a host that is down.
 
-use super::{report, ring, upgrade, upgraded, world::World};
+use super::{
+    recovery::{ENTER, LEAVE, restart},
+    report, ring, upgrade, upgraded,
+    world::World,
+};
 use crate::{
     ids::HostId,
     io::{AdminReply, AdminRequest, Point, RequestId},
@@ -226,4 +230,37 @@ fn a_decommission_is_finished_by_a_second_try_wherever_a_host_crashed() {
         }
         goes_on_without(&mut world, gone, &[0, 1]);
     }
+}
+
+/// It was handed over in memory only, answered as done, and the host voted on in the group.
+#[test]
+fn in_recovery_nobody_leaves_a_group_in_which_others_are() {
+    let mut world = upgraded(3);
+    let gone = host(&world, 1);
+    world.execute(1, ENTER);
+    restart(&mut world, 1);
+    world.run(Duration::from_secs(3));
+    for _ in 0..2 {
+        let why = decommission(&mut world, 1).unwrap_err();
+        assert!(why.contains("leave recovery first"), "{why}");
+    }
+    world.execute(1, LEAVE);
+    restart(&mut world, 1);
+    let is_final = |world: &World| world.node(1).stage() == Stage::UsePostRaft;
+    assert!(world.run_until(LIMIT, is_final), "{}", report(&world));
+    decommission(&mut world, 1).unwrap();
+    world.execute(0, "CREATE KEYSPACE IF NOT EXISTS ks WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}");
+    goes_on_without(&mut world, gone, &[0, 2]);
+}
+
+#[test]
+fn where_all_are_in_recovery_a_host_leaves_the_old_way() {
+    let mut world = upgraded(3);
+    let gone = host(&world, 1);
+    (0..3).for_each(|number| world.execute(number, ENTER));
+    (0..3).for_each(|number| restart(&mut world, number));
+    world.run(Duration::from_secs(5));
+    decommission(&mut world, 1).unwrap();
+    world.run(Duration::from_secs(2));
+    assert!([0, 2].into_iter().all(|number| has_forgotten(world.node(number), gone)));
 }
