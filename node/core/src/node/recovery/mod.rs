@@ -104,8 +104,13 @@ impl Node {
     fn forget_discovery(&mut self) {
         self.effects.persist.writes.push(Write::DeleteRange(Table::Discovery, vec![], vec![u8::MAX]));
         let me = DiscoveryPeer { host: Some(self.host), address: self.settings.broadcast_address, generation: self.generation };
+        let was_active = self.joining.is_active();
         self.joining = Joining::new(self.joining.group(), Discovery::new(me, self.host, &[]));
         self.joining_event(joining::Event::Discovery(discovery::Event::Removed(self.local.removed())));
+        self.note_membership();
+        if was_active {
+            self.joining_event(joining::Event::Begin);
+        }
     }
 
     /// Everything that ties this node to the group that it was in. The schema stays.

@@ -207,3 +207,16 @@ fn the_incarnation_grows_also_if_the_founder_was_in_no_group() {
     assert!(world.run_until(LIMIT, |world| are_final(world, &[member, outside])), "{}", report(&world));
     assert!(incarnations(&world, &[member, outside]).iter().all(|incarnation| *incarnation >= Incarnation(2)));
 }
+
+#[test]
+fn discovery_that_is_truncated_while_it_runs_goes_on() {
+    let mut world = with_keyspace(3);
+    world.hosts[2].crash_at = Some((Point::DiscoveryPeers, false));
+    upgrade(&mut world);
+    assert!(world.run_until(LIMIT, |world| world.hosts[2].node.is_none()), "{}", report(&world));
+    world.run(Duration::from_secs(1));
+    assert!([0, 1].iter().all(|number| world.node(*number).joining.is_active()));
+    on_each(&mut world, &[0, 1], &[FORGET_DISCOVERY]);
+    world.start(2);
+    assert!(world.run_until(LIMIT, super::is_final), "{}", report(&world));
+}
