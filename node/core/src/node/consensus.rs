@@ -2,6 +2,7 @@
 
 use super::{Node, Purpose, Timer, calls};
 use crate::{
+    gossip::Endpoint,
     group0::{Command, HistoryRow, operation},
     ids::{GroupId, HostId},
     io::{CallError, Destination, Message, Migration, PeerReply, PeerRequest, Point, Refusal, Reply, RequestId, Send},
@@ -9,7 +10,10 @@ use crate::{
     upgrade::Stage,
 };
 use bytes::Bytes;
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 /// A snapshot of which no word came is reported as failed after this, so that the leader sends another.
 const SNAPSHOT_LIMIT: Duration = Duration::from_secs(3);
@@ -140,6 +144,7 @@ impl Node {
             self.timers.set(Timer::BarrierRetry, self.now.elapsed);
             // A founder is in the configuration that it founded the group with, and nobody may ever come to change that one.
             self.note_membership();
+            self.lead_nobody_in_recovery();
         }
         if lost_leadership {
             self.refuse_modifications("the leader of group 0 has changed");
@@ -220,7 +225,9 @@ impl Node {
     pub(super) fn modify_config(&mut self, id: RequestId, group: GroupId, add: Vec<(Member, bool)>, remove: Vec<HostId>) {
         let refuse = |refusal| Reply::Peer { id, outcome: Err(refusal) };
         if self.stage() == Stage::Recovery {
-            return self.effects.reply.push(refuse(Refusal::NotNow("this node is in recovery".into())));
+            let why = format!("host {} is in recovery", self.host);
+            self.effects.reply.push(refuse(Refusal::NotNow(why)));
+            return self.lead_nobody_in_recovery();
         }
         let Some((ours, raft)) = self.group.as_ref().filter(|(ours, _)| *ours == group) else {
             let ours = self.group.as_ref().map(|(id, _)| *id);
@@ -334,8 +341,9 @@ impl Node {
     }
 
     /// A leader that ends hands over, so that the others need no election timeout. Whether there is anybody.
-    pub(super) fn hand_over_leadership(&mut self) -> bool {
-        let live: Vec<_> = self.gossip.live().collect();
+    pub(super) fn hand_over_leadership(&mut self, may_lead: impl Fn(&Endpoint) -> bool) -> bool {
+        let endpoints = self.gossip.endpoints();
+        let live: BTreeSet<_> = self.gossip.live().filter(|host| endpoints.get(host).is_some_and(&may_lead)).collect();
         if let Some((_, group)) = &mut self.group {
             let me = self.host;
             let successor = group.configuration().voters.iter().find(|host| **host != me && live.contains(host)).copied();
@@ -345,6 +353,14 @@ impl Node {
             }
         }
         false
+    }
+
+    /// In recovery it changes no membership, and nobody takes a snapshot of it.
+    pub(super) fn lead_nobody_in_recovery(&mut self) {
+        let leads = self.group.as_ref().is_some_and(|(_, group)| group.status().is_leader);
+        if leads && self.stage() == Stage::Recovery {
+            self.hand_over_leadership(|endpoint| endpoint.is_final);
+        }
     }
 
     /// The state of this moment, for a member that needs a snapshot.

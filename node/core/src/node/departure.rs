@@ -39,6 +39,8 @@ pub struct Departure {
     /// Who asked for it.
     waiting: Vec<RequestId>,
     way: Way,
+    /// Why the change was refused last.
+    refusal: Option<String>,
     retry: Duration,
     until: Duration,
 }
@@ -111,7 +113,7 @@ impl Node {
                 tracing::info!(target: "raft_group0", %host, itself = host == self.host, "a host is to leave the cluster");
                 let until = self.now.elapsed + self.settings.raft_operation_timeout;
                 self.departure =
-                    Some(Departure { host, waiting: id.into_iter().collect(), way, retry: RETRY_FIRST, until });
+                    Some(Departure { host, waiting: id.into_iter().collect(), way, refusal: None, retry: RETRY_FIRST, until });
                 self.begin_departure();
             }
         }
@@ -250,6 +252,7 @@ impl Node {
                 let missing: Vec<_> = missing.iter().map(ToString::to_string).collect();
                 format!("these hosts have not taken leave: [{}]", missing.join(", "))
             }
+            Some(Departure { refusal: Some(why), .. }) => format!("the change was refused: {why}"),
             _ => self.quorum_report(),
         }
     }
@@ -369,10 +372,10 @@ impl Node {
         let (is_leader, leader) = (status.is_leader, status.leader);
         if is_leader && host == self.host {
             // One that is gone cannot tell the others that its own removal was committed: another one leads it.
-            self.hand_over_leadership();
+            self.hand_over_leadership(|_| true);
         } else if is_leader {
             // What is dropped is asked for again.
-            let _ = group.change(&[], &[host]);
+            departure.refusal = group.change(&[], &[host]).err().map(|dropped| dropped.to_string());
         } else if let Some(leader) = leader.filter(|_| !self.calls.any(|purpose| matches!(purpose, Purpose::Departure))) {
             let request = PeerRequest::Group0ModifyConfig { group: id, add: vec![], remove: vec![host] };
             self.call(leader, request, Purpose::Departure);
@@ -384,6 +387,9 @@ impl Node {
         let is_out = outcome.as_ref().map_or_else(|error| error.is_removal_of(self.host), |_| true);
         if is_out && self.is_leaving() {
             self.leave();
+        }
+        if let (Some(departure), Err(error)) = (&mut self.departure, outcome) {
+            departure.refusal = Some(error.to_string());
         }
     }
 

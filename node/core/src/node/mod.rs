@@ -290,7 +290,7 @@ impl Node {
     /// Announces the shutdown. Nothing that peers send is heard any more.
     fn say_good_bye(&mut self) {
         tracing::info!(target: "gossip", "draining: announcing the shutdown");
-        self.hand_over_leadership();
+        self.hand_over_leadership(|_| true);
         self.forget_calls(|_| true);
         self.end_operations("the node is shutting down");
         self.settle_endpoint();

@@ -71,6 +71,7 @@ impl Node {
             if self.upgrade.step().is_some() {
                 self.upgrade_event(Event::Overruled(Stage::Recovery));
             }
+            self.lead_nobody_in_recovery();
             self.tell_watching_peers();
             self.watchers.touch();
         }

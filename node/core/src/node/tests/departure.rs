@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     ids::HostId,
-    io::{AdminReply, AdminRequest, Point, RequestId},
+    io::{AdminReply, AdminRequest, PeerRequest, Point, Refusal, RequestId},
     node::{Node, StartError, departure::LEFT},
     upgrade::Stage,
 };
@@ -263,4 +263,24 @@ fn where_all_are_in_recovery_a_host_leaves_the_old_way() {
     decommission(&mut world, 1).unwrap();
     world.run(Duration::from_secs(2));
     assert!([0, 2].into_iter().all(|number| has_forgotten(world.node(number), gone)));
+}
+
+#[test]
+fn a_leader_of_which_recovery_is_requested_hands_over_and_the_others_change_the_membership() {
+    let mut world = upgraded(4);
+    let leads = |world: &World, number: usize| world.node(number).group.as_ref().unwrap().1.status().is_leader;
+    let leader = (0..4).find(|number| leads(&world, *number)).unwrap();
+    let others: Vec<_> = (0..4).filter(|number| *number != leader).collect();
+    world.execute(leader, ENTER);
+    let other_leads = |world: &World| others.iter().any(|number| leads(world, *number));
+    assert!(world.run_until(Duration::from_secs(1), other_leads), "nobody has taken it over");
+
+    let (group, header) = (world.node(leader).group.as_ref().unwrap().0, world.header(others[0], host(&world, leader)));
+    let id = world.ask(leader, header, PeerRequest::Group0ModifyConfig { group, add: vec![], remove: vec![] });
+    let name = host(&world, leader).to_string();
+    assert!(matches!(&world.peer_replies[&id], Err(Refusal::NotNow(why)) if why.contains(&name)));
+
+    let gone = host(&world, others[0]);
+    decommission(&mut world, others[0]).unwrap();
+    goes_on_without(&mut world, gone, &others[1..]);
 }
