@@ -317,7 +317,21 @@ impl Node {
         self.try_enable_feature();
     }
 
+    /// A person has ordered recovery on the way: what is stored of a group stays as it is, and so does the marker.
+    fn stays_in_recovery(&mut self) -> bool {
+        let stays = self.stage() == Stage::Recovery;
+        if stays {
+            let why = "recovery was ordered on this host, which is not in the ring: remove the marker and restart it";
+            self.heard(why);
+            self.boot_hindered(why.into());
+        }
+        stays
+    }
+
     fn enter_through_final_member(&mut self, group: GroupId, incarnation: Incarnation) {
+        if self.stays_in_recovery() {
+            return;
+        }
         match self.joining.group() {
             Some(ours) if ours != group && incarnation <= self.local.incarnation() => {
                 return self.heard(format!(
@@ -393,7 +407,10 @@ impl Node {
     pub(super) fn boot_in_configuration(&mut self, configuration: &Configuration) {
         match self.boot {
             Boot::Joining(group, Through::Learner, _) => {
-                if self.stage() < Stage::Synchronize {
+                if self.stays_in_recovery() {
+                    return;
+                }
+                if self.stage() == Stage::UsePreRaft {
                     self.local.set_stage(&mut self.effects.persist, Stage::Synchronize);
                     self.stage_entered(Stage::Synchronize);
                 }
@@ -412,9 +429,11 @@ impl Node {
     }
 
     pub(super) fn boot_barrier(&mut self, outcome: &Result<(), String>) {
-        if let (Boot::Joining(group, Through::Barrier, _), Ok(())) = (&self.boot, outcome) {
-            let group = *group;
-            if self.stage() < Stage::UsePostRaft {
+        if let (&Boot::Joining(group, Through::Barrier, _), Ok(())) = (&self.boot, outcome) {
+            if self.stays_in_recovery() {
+                return;
+            }
+            if self.stage() == Stage::Synchronize {
                 self.local.set_stage(&mut self.effects.persist, Stage::UsePostRaft);
                 self.stage_entered(Stage::UsePostRaft);
             }

@@ -45,6 +45,10 @@ impl Plans {
 impl Node {
     /// A step that an operator orders. Without a reply it is answered later.
     pub(in crate::node) fn recover(&mut self, id: RequestId, number: u64, step: &RecoveryStep) -> Option<AdminReply> {
+        if let (RecoveryStep::PrepareFence(_), Some(why)) = (step, self.boot.waiting()) {
+            // It may yet be sent to another group, and forget the log of this one.
+            return Some(AdminReply::Refused(format!("this host is not in the ring: {why}. Nothing was changed")));
+        }
         let is_up = |host| self.gossip.is_up(host);
         let view = View { me: self.host, mode: self.recovery, is_marked: self.has_marker(), is_up: &is_up };
         let actions = match recovery::step(self.plans.0.as_ref(), &view, number, step) {

@@ -11,8 +11,12 @@ use super::{
 use crate::{
     gossip::RingStatus,
     ids::HostId,
-    io::{AdminReply, AdminRequest, CqlError, Order, Point, Table},
-    node::{Node, local::key},
+    io::{AdminReply, AdminRequest, CqlError, Order, Point, RecoveryPlan, RecoveryStep, Table},
+    node::{
+        Node,
+        boot::{Boot, Through},
+        local::key,
+    },
     upgrade::{Stage, Step, machine::Event},
 };
 use std::time::Duration;
@@ -319,6 +323,61 @@ fn a_newcomer_that_is_lost_for_good_on_its_way_holds_nobody_up_and_can_be_remove
         }
         agree(&mut world);
         assert!(world.hosts[..3].iter().all(|host| voters(host.node.as_ref().unwrap()) == 3), "{point:?}");
+    }
+}
+
+/// S4: it took the group for a new one, and its log and vote were overwritten.
+#[test]
+fn a_newcomer_in_recovery_keeps_its_marker_and_its_log_and_goes_on_afterwards() {
+    let base = three_and_a_fourth();
+    let ways = [(Point::Snapshot, true), (Point::Joining, true)];
+    for (point, after) in ways {
+        let mut world = three_final(&base);
+        world.hosts[3].crash_at = Some((point, after));
+        world.start(3);
+        assert!(world.run_until(LIMIT, |world| world.hosts[3].node.is_none()), "{point:?}");
+        world.start(3);
+        world.execute(3, ENTER);
+        restart(&mut world, 3);
+        let raft = |world: &World| {
+            let rows = world.hosts[3].store.clone().into_iter().filter(|((table, _), _)| matches!(table, Table::RaftLog | Table::RaftState));
+            rows.collect::<Vec<_>>()
+        };
+        let before = raft(&world);
+        world.run(Duration::from_secs(10));
+        assert_eq!(world.hosts[3].stored(key::UPGRADE_STATE).as_deref(), Some(Stage::Recovery.name()));
+        assert!(!before.is_empty() && raft(&world) == before, "{point:?}: its log was overwritten");
+        assert!(world.hosts[3].ready.clone().unwrap_err().contains("remove the marker"), "{:?}", world.hosts[3].ready);
+        refuses_a_plan(&mut world);
+        world.execute(3, LEAVE);
+        restart(&mut world, 3);
+        ends_with_four(&mut world, &[]);
+    }
+}
+
+fn refuses_a_plan(world: &mut World) {
+    let plan = RecoveryPlan { number: 1, survivors: [world.node(3).host].into(), excluded: [].into(), text: String::new() };
+    let step = RecoveryStep::PrepareFence(plan);
+    let id = world.admin(3, AdminRequest::Recover { order: Order::default(), plan: 1, step });
+    let AdminReply::Refused(why) = &world.admin_replies[&id] else { panic!("it takes part in a plan") };
+    assert!(why.contains("not in the ring"), "{why}");
+}
+
+#[test]
+fn no_step_of_the_way_in_overwrites_the_marker() {
+    let base = three_and_a_fourth();
+    for at in [Through::Learner, Through::Barrier] {
+        let mut world = three_final(&base);
+        world.start(3);
+        let is_there = |world: &World| matches!(&world.node(3).boot, Boot::Joining(_, through, _) if *through == at);
+        assert!(world.run_until(LIMIT, is_there), "{:?}", world.hosts[3].ready);
+        world.execute(3, ENTER);
+        world.run(Duration::from_secs(10));
+        assert_eq!(world.hosts[3].stored(key::UPGRADE_STATE).as_deref(), Some(Stage::Recovery.name()), "{at:?}");
+        restart(&mut world, 3);
+        world.execute(3, LEAVE);
+        restart(&mut world, 3);
+        ends_with_four(&mut world, &[]);
     }
 }
 
