@@ -365,7 +365,7 @@ impl NodeProcess {
             },
             Arrival::Wake | Arrival::Answered { .. } | Arrival::Kubelet(..) => return None,
             Arrival::Failed(token, error) => Input::Answer { call: CallId(token), outcome: Err(error) },
-            Arrival::Seeds(seeds) => Input::Seeds(seeds),
+            Arrival::Seeds(addresses) => Input::Seeds { addresses, unresolved: 0 },
             Arrival::Shutdown => Input::Shutdown,
         })
     }

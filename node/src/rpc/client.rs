@@ -72,7 +72,10 @@ impl Network {
 
     fn resolve(&self) {
         let (port, names, own) = (self.shared.port.clone(), self.seeds.clone(), self.own);
-        tokio::spawn(async move { port.tell(Input::Seeds(seeds::resolve(&names, own).await.addresses)) });
+        tokio::spawn(async move {
+            let seeds::Seeds { addresses, unresolved, is_first: _ } = seeds::resolve(&names, own).await;
+            port.tell(Input::Seeds { addresses, unresolved: unresolved.len() });
+        });
     }
 }
 

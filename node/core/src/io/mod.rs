@@ -95,8 +95,13 @@ pub enum Input {
         /// What.
         request: AdminRequest,
     },
-    /// Addresses of the configured seeds, resolved anew after [`Send::Resolve`].
-    Seeds(Vec<SocketAddr>),
+    /// The configured seeds, resolved anew after [`Send::Resolve`].
+    Seeds {
+        /// Their addresses.
+        addresses: Vec<SocketAddr>,
+        /// How many of them have none now.
+        unresolved: usize,
+    },
     /// What things cost here lately, by the driver's clock: medians.
     Measured {
         /// Of a small call to a peer.

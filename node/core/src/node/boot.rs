@@ -33,7 +33,7 @@ pub enum Boot {
         outstanding: usize,
         /// Whether one of this round came from a member of the ring.
         has_ring: bool,
-        /// Who of this round does not answer, and why.
+        /// Who of this round does not answer or cannot be asked, and why.
         silent: Option<String>,
         /// Until then that is reason enough not to found a ring.
         silence_counts_until: Duration,
@@ -140,18 +140,23 @@ impl Node {
         addresses.sort_unstable();
         addresses.dedup();
         addresses.retain(|address| *address != self.settings.broadcast_address);
-        if addresses.is_empty() && self.may_found_ring() {
-            return self.complete_boot();
-        }
+        let nameless = match self.unresolved_seeds {
+            Some(0) => None,
+            Some(number) => Some(format!("of the configured seeds {number} cannot be resolved now")),
+            None => Some("the configured seeds were not resolved since the start".into()),
+        };
         if let Boot::Asking { outstanding, has_ring, silent, .. } = &mut self.boot {
-            (*outstanding, *has_ring, *silent) = (addresses.len(), false, None);
+            (*outstanding, *has_ring, *silent) = (addresses.len(), false, nameless);
+        }
+        self.timers.set(Timer::BootRetry, self.now.elapsed + RETRY);
+        if addresses.is_empty() && self.may_found_ring() {
+            return self.found_ring_or_wait(self.settings.broadcast_address);
         }
         for address in addresses {
             let (endpoint, replaces) = (self.gossip.me().clone(), self.settings.replaces.clone());
             let request = PeerRequest::JoinRing { endpoint, replaces };
             self.call_address(address, None, request, Purpose::JoinRing(address));
         }
-        self.timers.set(Timer::BootRetry, self.now.elapsed + RETRY);
     }
 
     pub(super) fn boot_retry(&mut self) {

@@ -56,7 +56,8 @@ impl Node {
     }
 
     /// Names that have no address now are as good as those that had one.
-    pub(super) fn seeds_resolved(&mut self, seeds: Vec<SocketAddr>) {
+    pub(super) fn seeds_resolved(&mut self, seeds: Vec<SocketAddr>, unresolved: usize) {
+        self.unresolved_seeds = Some(unresolved);
         if seeds.is_empty() {
             return;
         }

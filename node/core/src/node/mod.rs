@@ -80,6 +80,8 @@ pub struct Node {
     upgrade: Upgrade,
     joining: Joining,
     boot: boot::Boot,
+    /// How many configured seeds have no address, as far as it is known.
+    unresolved_seeds: Option<usize>,
     /// What the driver was told last of whether the node can be used.
     told_ready: Option<Result<(), String>>,
     departure: Option<departure::Departure>,
@@ -124,7 +126,7 @@ impl Node {
             Input::Update { call, reply } => self.update(call, reply),
             Input::Client { id, request } => self.client(id, &request),
             Input::Admin { id, request } => self.admin(id, &request),
-            Input::Seeds(seeds) => self.seeds_resolved(seeds),
+            Input::Seeds { addresses, unresolved } => self.seeds_resolved(addresses, unresolved),
             Input::Measured { round_trip, fsync } => self.measured(round_trip, fsync),
             Input::Shutdown => self.shut_down(Apply::Drained),
         }

@@ -196,6 +196,23 @@ fn a_first_seed_founds_no_ring_while_somebody_is_silent_for_a_moment() {
     ends_with_four(&mut world, &[]);
 }
 
+/// Their pods are being started anew, and until then their names have no address.
+#[test]
+fn a_first_seed_founds_no_ring_while_names_of_seeds_have_no_address() {
+    let mut base = three_and_a_fourth();
+    base.hosts[3].settings.is_first_seed = true;
+    let mut world = three_final(&base);
+    (0..3).for_each(|host| world.crash(host));
+    world.has_names = false;
+    world.start(3);
+    world.run(Duration::from_secs(2));
+    let why = world.hosts[3].ready.clone().expect_err("nobody could be asked");
+    assert!(why.contains("of the configured seeds 1 cannot be resolved now"), "{why}");
+    world.has_names = true;
+    (0..3).for_each(|host| world.start(host));
+    ends_with_four(&mut world, &[]);
+}
+
 #[test]
 fn a_first_seed_does_not_wait_for_ever_for_a_silent_one() {
     let mut world = World::after(&three_and_a_fourth());
@@ -340,7 +357,11 @@ fn a_newcomer_in_recovery_keeps_its_marker_and_its_log_and_goes_on_afterwards() 
         world.execute(3, ENTER);
         restart(&mut world, 3);
         let raft = |world: &World| {
-            let rows = world.hosts[3].store.clone().into_iter().filter(|((table, _), _)| matches!(table, Table::RaftLog | Table::RaftState));
+            let rows = world.hosts[3]
+                .store
+                .clone()
+                .into_iter()
+                .filter(|((table, _), _)| matches!(table, Table::RaftLog | Table::RaftState));
             rows.collect::<Vec<_>>()
         };
         let before = raft(&world);

@@ -62,6 +62,8 @@ pub struct World {
     pub delay: Duration,
     /// Whether the network loses changes of the schema that are pushed.
     pub loses_pushes: bool,
+    /// Whether the name of the first host has an address; else whoever asks finds only its own.
+    pub has_names: bool,
     /// Pairs that cannot reach each other, the smaller first.
     pub cuts: BTreeSet<(usize, usize)>,
     /// Who called when, with which verb.
@@ -144,6 +146,7 @@ impl World {
             replies: BTreeMap::new(),
             admin_replies: BTreeMap::new(),
             loses_pushes: false,
+            has_names: true,
             delay: DELAY,
             cuts: BTreeSet::new(),
             calls: vec![],
@@ -290,8 +293,9 @@ impl World {
                 }
             }
             Send::Resolve => {
-                let first = self.hosts[0].settings.broadcast_address;
-                self.post(at, from, Input::Seeds(vec![first]));
+                let named = if self.has_names { 0 } else { from };
+                let addresses = vec![self.hosts[named].settings.broadcast_address];
+                self.post(at, from, Input::Seeds { addresses, unresolved: usize::from(!self.has_names) });
             }
             Send::Abort(_) => {}
         }
