@@ -11,6 +11,10 @@ use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 /// processes with one host id would outdo each other without end; so the later to react wins.
 const JUMPS_MAX: u32 = 3;
 
+/// A host that waits for its way in and has been silent for so long is forgotten: whoever tries to come in and starts anew without its data is
+/// another host each time. Long enough for a machine to come back, and for people to look at what it was.
+const WAITING_KEPT: Duration = Duration::from_hours(1);
+
 impl Gossip {
     /// Compare endpoints with a random live peer, and try someone who is not alive; everyone while nobody is.
     pub(super) fn exchange_if_due(&mut self, now: Duration) {
@@ -19,6 +23,7 @@ impl Gossip {
         }
         let period = u64::try_from(self.timing.exchange_period.as_micros()).unwrap_or(u64::MAX);
         self.exchange_at = now + Duration::from_micros(self.random.within(period - period / 8..period));
+        self.forget_silent_newcomers(now);
         let peers: Vec<_> = self.detector.active().map(|identity| identity.address).collect();
         let strangers = if peers.is_empty() { CONTACTS_MAX } else { 1 };
         for address in self.some_of(peers, 1).into_iter().chain({
@@ -27,6 +32,28 @@ impl Gossip {
         }) {
             self.send_digest(address);
         }
+    }
+
+    /// For as long again it is not taken over from others, who may forget it a while later.
+    fn forget_silent_newcomers(&mut self, now: Duration) {
+        self.forgotten.retain(|_, (_, at)| now.saturating_sub(*at) < WAITING_KEPT);
+        let waiting = self.endpoints.values().filter(|it| it.status == RingStatus::Waiting && it.host != self.me.host);
+        let silent: BTreeSet<_> = waiting.map(|it| it.host).filter(|host| !self.live.contains(host)).collect();
+        self.silent_since.retain(|host, _| silent.contains(host));
+        for host in silent {
+            let since = *self.silent_since.entry(host).or_insert(now);
+            if now.saturating_sub(since) >= WAITING_KEPT
+                && let Some(endpoint) = self.endpoints.remove(&host)
+            {
+                self.forgotten.insert(host, (endpoint.entry(), now));
+            }
+        }
+    }
+
+    /// Which version of a host's endpoint we have, or had when we forgot it.
+    fn entry_of(&self, host: HostId) -> Option<Entry> {
+        let forgotten = || self.forgotten.get(&host).map(|(entry, _)| *entry);
+        self.endpoints.get(&host).map(Endpoint::entry).or_else(forgotten)
     }
 
     /// Seeds and known hosts at which nobody is alive.
@@ -92,6 +119,7 @@ impl Gossip {
             self.ignored.malformed += 1;
             return;
         }
+        self.forgotten.remove(&from); // it says so itself
         self.adopt(now, endpoint);
         self.seen_by.remove(&from);
         if sees_you && self.endpoints.contains_key(&from) {
@@ -120,8 +148,7 @@ impl Gossip {
         let theirs = |host: HostId| entries.iter().find(|entry| entry.host == host);
         let is_lacked = |mine: &Endpoint| theirs(mine.host).is_none_or(|entry| mine.entry().is_newer_than(entry));
         let is_wanted = |entry: &&Entry| {
-            let mine = self.endpoints.get(&entry.host).map(Endpoint::entry);
-            !self.removed.contains(&entry.host) && mine.is_none_or(|mine| entry.is_newer_than(&mine))
+            !self.removed.contains(&entry.host) && self.entry_of(entry.host).is_none_or(|mine| entry.is_newer_than(&mine))
         };
         let endpoints = self.endpoints.values().filter(|mine| is_lacked(mine)).cloned().collect();
         let wants = entries.iter().filter(is_wanted).map(|entry| entry.host).filter(|host| *host != asker).collect();
@@ -144,14 +171,15 @@ impl Gossip {
             }
         } else if !self.removed.contains(&host) && self.is_news(&endpoint) {
             self.detect(now, &endpoint);
+            self.forgotten.remove(&host);
             self.endpoints.insert(host, endpoint);
             self.changed.insert(host);
         }
     }
 
     fn is_news(&mut self, endpoint: &Endpoint) -> bool {
-        match self.endpoints.get(&endpoint.host) {
-            Some(known) => endpoint.entry().is_newer_than(&known.entry()),
+        match self.entry_of(endpoint.host) {
+            Some(known) => endpoint.entry().is_newer_than(&known),
             None if self.endpoints.len() >= HOSTS_MAX => {
                 self.ignored.surplus += 1;
                 false

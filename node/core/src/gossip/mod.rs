@@ -28,7 +28,7 @@ use crate::{
 use bytes::Bytes;
 use detector::Detector;
 use identity::Identity;
-use packet::Packet;
+use packet::{Entry, Packet};
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
@@ -62,6 +62,10 @@ pub struct Gossip {
     ignored: Ignored,
     send: Vec<(SocketAddr, Bytes)>,
     changed: BTreeSet<HostId>,
+    /// Hosts that wait for their way in and are not alive.
+    silent_since: BTreeMap<HostId, Duration>,
+    /// What was known of those that were silent for too long, and when they were forgotten.
+    forgotten: BTreeMap<HostId, (Entry, Duration)>,
     /// Others say that these were removed.
     heard_removed: BTreeSet<HostId>,
 }
@@ -162,6 +166,8 @@ impl Gossip {
             ignored: Ignored::default(),
             send: Vec::new(),
             changed: BTreeSet::new(),
+            silent_since: BTreeMap::new(),
+            forgotten: BTreeMap::new(),
             heard_removed: BTreeSet::new(),
         }
     }

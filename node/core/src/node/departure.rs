@@ -126,7 +126,8 @@ impl Node {
 
     fn may_depart(&self, host: HostId) -> Result<(), String> {
         let members = self.group.as_ref().map(|(_, group)| group.configuration().members()).unwrap_or_default();
-        let is_known = host == self.host || members.contains(&host) || self.peers.hosts().contains(&host);
+        let is_gossiped = self.gossip.endpoints().contains_key(&host);
+        let is_known = host == self.host || members.contains(&host) || self.peers.hosts().contains(&host) || is_gossiped;
         if !is_known {
             let hosts: Vec<_> = self.peers.hosts().iter().map(ToString::to_string).collect();
             return Err(format!("no host {host} is in this cluster; its other hosts are [{}]", hosts.join(", ")));
@@ -169,11 +170,15 @@ impl Node {
         self.stage() == Stage::Recovery || is_before || self.died_while_joining(host)
     }
 
-    /// It had leave to join, and nobody has told us that it came in: the upgrade waits for it in step 0, and would for ever.
+    /// It had leave to join, and nobody has told us that it came in: the upgrade waits for it in step 0, and would for ever. Or it never had.
     fn died_while_joining(&self, host: HostId) -> bool {
         let is_member = |(_, group): &(_, Group)| group.configuration().contains(&host);
-        let is_joining = self.peers.rows().get(&host).is_some_and(|row| row.status == RingStatus::Joining);
-        self.stage() == Stage::UsePreRaft && is_joining && !self.group.as_ref().is_some_and(is_member)
+        let has_begun = match self.peers.rows().get(&host) {
+            Some(row) => self.stage() == Stage::UsePreRaft && row.status == RingStatus::Joining,
+            None => self.gossip.endpoints().get(&host).is_none_or(|it| it.status == RingStatus::Waiting),
+        };
+        // Whoever is final takes the way of the group, whose read barrier says whether it has come in meanwhile.
+        has_begun && self.stage() != Stage::UsePostRaft && !self.group.as_ref().is_some_and(is_member)
     }
 
     /// In the ring and not in the group, once that is final: it was in the group before, which was lost.

@@ -298,3 +298,33 @@ fn a_large_cluster_with_many_tokens_meets() {
     assert!(world.run_until(LIMIT, World::all_meet) < millis(4_000));
     assert_eq!(world.node(1).ignored().oversized, 0);
 }
+
+#[test]
+fn who_waits_for_its_way_in_and_is_silent_for_an_hour_is_forgotten_by_all_until_it_speaks_again() {
+    let mut world = World::of(1, 2);
+    let waiting = |generation| Endpoint { status: RingStatus::Waiting, ..endpoint(3, generation) };
+    world.start(waiting(1), &[1]);
+    world.run_until(LIMIT, World::all_meet);
+    let knows = |world: &World, number| world.node(number).endpoints().contains_key(&host(3));
+    world.kill(3);
+    world.run(Duration::from_mins(50));
+    assert!(knows(&world, 1) && knows(&world, 2));
+    world.run(Duration::from_mins(15));
+    assert!(!knows(&world, 1) && !knows(&world, 2), "one has it from the other again");
+    world.start(waiting(2), &[1]);
+    world.run_until(LIMIT, World::all_meet);
+    world.kill(3);
+    world.kill(2);
+    world.run(Duration::from_mins(65));
+    assert!(!knows(&world, 1));
+    world.start(waiting(2), &[1]);
+    world.run_until(LIMIT, World::all_meet);
+}
+
+#[test]
+fn a_member_that_is_silent_is_never_forgotten() {
+    let mut world = World::of(1, 3);
+    world.kill(3);
+    world.run(Duration::from_mins(65));
+    assert!(world.node(1).endpoints().contains_key(&host(3)));
+}

@@ -343,6 +343,31 @@ fn a_newcomer_that_is_lost_for_good_on_its_way_holds_nobody_up_and_can_be_remove
     }
 }
 
+/// It is in neither ring nor group, and yet in gossip.
+#[test]
+fn a_host_that_never_came_in_can_be_removed() {
+    let base = three_and_a_fourth();
+    let mut world = three_final(&base);
+    world.hosts[3].crash_at = Some((Point::FeatureEnabled, false));
+    world.start(3);
+    let lost = world.node(3).host;
+    assert!(world.run_until(LIMIT, |world| world.hosts[3].node.is_none()));
+    world.run(Duration::from_secs(10));
+    remove(&mut world, 0, lost).unwrap();
+    assert!((0..3).all(|host| world.node(host).local.removed().contains(&lost)));
+
+    let mut world = two_in_synchronize(&base);
+    world.start(3);
+    world.run(Duration::from_secs(5));
+    let (lost, away) = (world.node(3).host, base.node(2).host);
+    world.crash(3);
+    assert!(world.run_until(LIMIT, |world| !world.node(0).gossip.is_up(lost)));
+    let id = world.admin(0, AdminRequest::RemoveNode { order: None, host: lost, ignore: vec![away] });
+    assert!(world.run_until(LIMIT, |world| world.admin_replies.contains_key(&id)), "no answer");
+    assert!(matches!(world.admin_replies[&id], AdminReply::Done), "{:?}", world.admin_replies[&id]);
+    assert!((0..2).all(|host| world.node(host).local.removed().contains(&lost)));
+}
+
 /// S4: it took the group for a new one, and its log and vote were overwritten.
 #[test]
 fn a_newcomer_in_recovery_keeps_its_marker_and_its_log_and_goes_on_afterwards() {
