@@ -414,7 +414,7 @@ impl Node {
             self.effects.apply.push(Apply::RingChanged { joined: false, address: row.rpc_address });
         }
         self.gossip_step(GossipInput::Remove(host));
-        self.joining_event(joining::Event::Discovery(discovery::Event::Removed(self.local.removed())));
+        self.joining_event(joining::Event::Discovery(discovery::Event::Removed(self.local.removed().clone())));
         self.procedure.view_changed = true;
         self.watchers.touch();
         self.try_enable_feature();

@@ -69,6 +69,8 @@ impl BootstrapState {
 #[derive(Clone, Debug, Default)]
 pub struct Local {
     entries: BTreeMap<String, String>,
+    /// Those of [`key::REMOVED`], read: each message asks for them.
+    removed: BTreeSet<HostId>,
 }
 
 /// A stored value that is not what it must be.
@@ -83,7 +85,10 @@ impl Local {
     /// From its stored rows.
     pub fn load<'a>(rows: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Self {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        Self { entries: rows.map(|(key, value)| (text(key), text(value))).collect() }
+        let entries = rows.map(|(key, value)| (text(key), text(value))).collect();
+        let mut local = Self { entries, removed: BTreeSet::new() };
+        local.removed = local.list(key::REMOVED).filter_map(|text| text.parse().ok()).collect();
+        local
     }
 
     /// The stored text.
@@ -203,15 +208,14 @@ impl Local {
     }
 
     /// Hosts that were removed for good.
-    pub fn removed(&self) -> BTreeSet<HostId> {
-        self.list(key::REMOVED).filter_map(|text| text.parse().ok()).collect()
+    pub const fn removed(&self) -> &BTreeSet<HostId> {
+        &self.removed
     }
 
     /// Adds one to them.
     pub fn add_removed(&mut self, persist: &mut Persist, host: HostId) {
-        let mut removed = self.removed();
-        removed.insert(host);
-        let text: Vec<_> = removed.iter().map(ToString::to_string).collect();
+        self.removed.insert(host);
+        let text: Vec<_> = self.removed.iter().map(ToString::to_string).collect();
         self.set(persist, key::REMOVED, text.join(","));
     }
 
@@ -240,6 +244,17 @@ mod tests {
         assert_eq!(with(&[]).stage(), Stage::UsePreRaft);
         assert_eq!(with(&[(key::GROUP_ID, &group), (key::REACHED, &reached)]).stage(), Stage::Synchronize);
         assert_eq!(with(&[(key::REACHED, &reached)]).stage(), Stage::UsePreRaft);
+    }
+
+    #[test]
+    fn removed_hosts_are_remembered_as_they_are_stored() {
+        let (mut local, hosts) = (Local::default(), [HostId::of(1), HostId::of(2)]);
+        for host in hosts {
+            local.add_removed(&mut Persist::default(), host);
+        }
+        let rows: Vec<_> = local.entries().iter().map(|(key, value)| (key.as_bytes(), value.as_bytes())).collect();
+        let loaded = Local::load(rows.into_iter());
+        assert_eq!((local.removed(), loaded.removed()), (&hosts.into(), &hosts.into()));
     }
 
     #[test]

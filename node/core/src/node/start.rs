@@ -101,7 +101,7 @@ impl Node {
         let contacts = peers.rows().values().map(|peer| (peer.host, peer.address)).collect();
         let timing = Timing::of_failure_timeout(settings.failure_detector_timeout);
         let seeds = settings.seeds.clone();
-        let gossip = Gossip::new(endpoint, seeds, contacts, local.removed(), timing, random.fork(), now.elapsed);
+        let gossip = Gossip::new(endpoint, seeds, contacts, local.removed().clone(), timing, random.fork(), now.elapsed);
         let mut node = Self {
             now,
             host,
@@ -168,7 +168,7 @@ impl Node {
             tracing::warn!(target: "raft_group0", "consistent_cluster_management is absent and counts as on: the feature is enabled in this cluster");
         }
         if !self.local.removed().is_empty() {
-            self.joining_event(joining::Event::Discovery(discovery::Event::Removed(self.local.removed())));
+            self.joining_event(joining::Event::Discovery(discovery::Event::Removed(self.local.removed().clone())));
         }
         self.announce_stage();
         self.gossip_step(crate::gossip::GossipInput::Wake);

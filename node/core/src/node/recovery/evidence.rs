@@ -2,6 +2,7 @@
 
 use super::{super::Node, Mode};
 use crate::{
+    gossip::HOSTS_MAX,
     ids::{HostId, Incarnation},
     raft::Stored,
     status::{Evidence, Position},
@@ -19,7 +20,9 @@ pub struct Life {
 impl Life {
     /// Something came from that host at that time, whether it is believed or not.
     pub fn heard(&mut self, host: HostId, at: Duration) {
-        self.heard.insert(host, at);
+        if self.heard.len() < HOSTS_MAX || self.heard.contains_key(&host) {
+            self.heard.insert(host, at);
+        }
     }
 
     /// Somebody who is believed knows of that one.
@@ -69,7 +72,7 @@ impl Node {
             in_recovery: self.recovery == Mode::Yes,
             recovery_stored: self.has_marker(),
             heard: self.life.heard.iter().map(|(host, at)| (*host, self.now.elapsed.saturating_sub(*at))).collect(),
-            removed: self.local.removed(),
+            removed: self.local.removed().clone(),
             plan: self.plans.stored(),
         }
     }

@@ -107,7 +107,7 @@ impl Node {
         let me = DiscoveryPeer { host: Some(self.host), address: self.settings.broadcast_address, generation: self.generation };
         let was_active = self.joining.is_active();
         self.joining = Joining::new(self.joining.group(), Discovery::new(me, self.host, &[]));
-        self.joining_event(joining::Event::Discovery(discovery::Event::Removed(self.local.removed())));
+        self.joining_event(joining::Event::Discovery(discovery::Event::Removed(self.local.removed().clone())));
         self.note_membership();
         if was_active {
             self.joining_event(joining::Event::Begin);
