@@ -18,6 +18,7 @@ pub(super) fn alter(mut draft: Draft, alter: &AlterTable) -> Outcome {
     if table.base.is_some() {
         return invalid("Cannot use ALTER TABLE on Materialized View");
     }
+    table::check_count(name, count(&table, &alter.change))?;
     match &alter.change {
         TableChange::Add(columns) => columns.iter().try_for_each(|column| add(&mut draft, &table, column))?,
         TableChange::Drop(columns) => columns.iter().try_for_each(|column| drop(&mut draft, &table, column))?,
@@ -27,6 +28,16 @@ pub(super) fn alter(mut draft: Draft, alter: &AlterTable) -> Outcome {
     }
     draft.touch(&keyspace, name);
     Ok(Some(draft.done(SchemaChange::Updated, SchemaTarget::Table, &keyspace, name)))
+}
+
+/// How many columns there would be, or are named.
+const fn count(table: &Table, change: &TableChange) -> usize {
+    match change {
+        TableChange::Add(columns) => table.columns.len() + columns.len(),
+        TableChange::Drop(columns) => columns.len(),
+        TableChange::Rename(renames) => renames.len(),
+        TableChange::Retype(..) | TableChange::Options(_) => 0,
+    }
 }
 
 /// The options of a table or view that exists.

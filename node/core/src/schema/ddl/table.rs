@@ -7,11 +7,24 @@ use crate::{
     schema::{Column, ColumnRole, RowKey, SchemaTable, Table},
     value::{CqlType, Value},
 };
+use std::collections::BTreeSet;
 use uuid::Uuid;
 
 /// A limit on tables and views together: every node keeps the whole schema in memory, and a cluster of the references with
 /// more is out of order anyway.
 pub const TABLES_MAX: usize = 10_000;
+
+/// A limit on columns of a table, fields of a type, and whatever else of them one statement lists: some checks compare each with each,
+/// and no more fit into one statement (see `cql::lexer`) or one command of group 0.
+pub const COLUMNS_MAX: usize = 1_500;
+
+/// Comes before all checks that take longer the more there are.
+pub(super) fn check_count(of: &str, count: usize) -> Result<(), CqlError> {
+    if count <= COLUMNS_MAX {
+        return Ok(());
+    }
+    invalid(format!("{count} columns or fields of {of}: at most {COLUMNS_MAX} are allowed"))
+}
 
 pub(super) fn create(mut draft: Draft, create: &CreateTable) -> Outcome {
     let keyspace = draft.keyspace_of(&create.name)?;
@@ -94,10 +107,12 @@ fn columns(draft: &Draft, keyspace: &str, create: &CreateTable) -> Result<Vec<Co
     if create.partition_key.is_empty() {
         return invalid("No PRIMARY KEY specified (exactly one required)");
     }
+    let key = create.partition_key.len() + create.clustering.len();
+    check_count(&create.name.name, create.columns.len().max(key).max(create.clustering_order.len()))?;
     check_order(&create.clustering, &create.clustering_order)?;
-    let mut columns: Vec<Column> = Vec::new();
+    let (mut columns, mut names): (Vec<Column>, _) = (Vec::new(), BTreeSet::new());
     for definition in &create.columns {
-        if columns.iter().any(|column| column.name == definition.name) {
+        if !names.insert(&definition.name) {
             return invalid(format!("Multiple definition of identifier {}", definition.name));
         }
         let role = if definition.is_static { ColumnRole::Static } else { ColumnRole::Regular };

@@ -317,3 +317,21 @@ fn views_hold_their_base() {
     assert_eq!(world.ok("DROP TABLE t"), "Dropped Table ks.t");
     assert_eq!(world.tables(), 1, "only the keyspace is left");
 }
+
+#[test]
+fn what_is_too_wide_is_refused_before_it_is_looked_at() {
+    let mut world = World::with(&[]);
+    let list = |count: usize| (0..count).map(|number| format!("c{number} int")).collect::<Vec<_>>().join(", ");
+    let wide = |world: &mut World, statement: &str| match world.error(statement) {
+        CqlError::Invalid(why) => assert!(why.contains("at most 1500 are allowed"), "{why}"),
+        other => panic!("{other:?}"),
+    };
+    wide(&mut world, &format!("CREATE TABLE t ({}, PRIMARY KEY (c0))", list(1_501)));
+    wide(&mut world, &format!("CREATE TYPE u ({})", list(1_501)));
+    wide(&mut world, &format!("CREATE TABLE t (a int, PRIMARY KEY (a{}))", ", a".repeat(1_500)));
+    world.ok(&format!("CREATE TABLE t ({}, PRIMARY KEY (c0))", list(1_500)));
+    wide(&mut world, "ALTER TABLE t ADD more int");
+    wide(&mut world, &format!("ALTER TABLE t DROP c1{}", ", c1".repeat(1_500)));
+    world.ok("ALTER TABLE t DROP c1, c2");
+    world.ok("ALTER TABLE t ADD more int");
+}

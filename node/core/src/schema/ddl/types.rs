@@ -1,6 +1,6 @@
 //! CREATE, ALTER and DROP TYPE, and which types a column may have.
 
-use super::{Draft, Outcome, check_name, invalid};
+use super::{Draft, Outcome, check_name, invalid, table};
 use crate::{
     cql::ast::{AlterType, CreateType, Drop, TypeChange},
     io::{CqlError, SchemaChange, SchemaTarget},
@@ -57,21 +57,26 @@ pub(super) fn drop(mut draft: Draft, drop: &Drop) -> Outcome {
 }
 
 fn write_fields(draft: &mut Draft, keyspace: &str, name: &str, fields: &[(String, CqlType)]) -> Result<(), CqlError> {
-    let (mut names, mut kinds) = (Vec::new(), Vec::new());
+    table::check_count(name, fields.len())?;
+    let (mut names, mut kinds) = (BTreeSet::new(), Vec::new());
     for (field, kind) in fields {
-        if names.contains(&Value::text(field)) {
+        if !names.insert(field) {
             return invalid(format!("Duplicate field name {field} in type {keyspace}.{name}"));
         }
         let kind = resolve(draft, keyspace, kind)?;
         check_field(field, &kind)?;
-        if contains(draft, keyspace, &kind, name) {
-            return invalid(format!("Cannot add field {field}: type {keyspace}.{name} would contain itself"));
-        }
-        names.push(Value::text(field));
-        kinds.push(Value::Text(kind.to_string()));
+        kinds.push(kind);
     }
-    draft.put(SchemaTable::Types, [keyspace, name], "field_names", Value::List(names));
-    draft.put(SchemaTable::Types, [keyspace, name], "field_types", Value::List(kinds));
+    if contains(draft, keyspace, kinds.iter().flat_map(named_in).collect(), name) {
+        let parts = fields.iter().zip(&kinds);
+        let field = parts.filter(|(_, kind)| contains(draft, keyspace, named_in(kind), name)).map(|((field, _), _)| field).next();
+        let field = field.map_or("", String::as_str);
+        return invalid(format!("Cannot add field {field}: type {keyspace}.{name} would contain itself"));
+    }
+    let (names, kinds) =
+        (fields.iter().map(|(field, _)| Value::text(field)), kinds.iter().map(|kind| Value::Text(kind.to_string())));
+    draft.put(SchemaTable::Types, [keyspace, name], "field_names", Value::List(names.collect()));
+    draft.put(SchemaTable::Types, [keyspace, name], "field_types", Value::List(kinds.collect()));
     Ok(())
 }
 
@@ -115,9 +120,9 @@ pub(in crate::schema) fn named_in(kind: &CqlType) -> BTreeSet<String> {
     }
 }
 
-/// Whether values of a type have values of a user type in them, however deep.
-fn contains(draft: &Draft, keyspace: &str, kind: &CqlType, name: &str) -> bool {
-    let (mut seen, mut left) = (BTreeSet::new(), named_in(kind));
+/// Whether values of these user types have values of another one in them, however deep.
+fn contains(draft: &Draft, keyspace: &str, mut left: BTreeSet<String>, name: &str) -> bool {
+    let mut seen = BTreeSet::new();
     while let Some(next) = left.pop_first() {
         let fields = draft.schema.user_type(keyspace, &next).unwrap_or_default();
         if seen.insert(next) {

@@ -82,6 +82,8 @@ fn check_base(base: &Table) -> Result<(), CqlError> {
 }
 
 fn columns(base: &Table, create: &CreateView) -> Result<Vec<Column>, CqlError> {
+    let key = create.partition_key.len() + create.clustering.len();
+    table::check_count(&create.name.name, create.columns.len().max(key).max(create.clustering_order.len()))?;
     table::check_order(&create.clustering, &create.clustering_order)?;
     check_selected(base, create)?;
     check_key(base, create)?;
