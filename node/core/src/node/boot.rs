@@ -153,7 +153,8 @@ impl Node {
             return self.found_ring_or_wait(self.settings.broadcast_address);
         }
         for address in addresses {
-            let (endpoint, replaces) = (self.gossip.me().clone(), self.settings.replaces.clone());
+            let endpoint = Endpoint { features: self.advertised(), ..self.gossip.me().clone() };
+            let replaces = self.settings.replaces.clone();
             let request = PeerRequest::JoinRing { endpoint, replaces };
             self.call_address(address, None, request, Purpose::JoinRing(address));
         }

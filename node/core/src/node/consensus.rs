@@ -6,7 +6,7 @@ use crate::{
     group0::{Command, HistoryRow, operation},
     ids::{GroupId, HostId},
     io::{CallError, Destination, Message, Migration, PeerReply, PeerRequest, Point, Refusal, Reply, RequestId, Send},
-    raft::{Configuration, Member, Output, RaftMessage, Snapshot},
+    raft::{Configuration, Dropped, MAX_MEMBERS, Member, Output, RaftMessage, Snapshot},
     upgrade::Stage,
 };
 use bytes::Bytes;
@@ -55,6 +55,21 @@ impl Modification {
             false => members.contains(&member.host),
         };
         self.add.iter().all(added) && !self.remove.iter().any(|host| members.contains(host))
+    }
+
+    /// Why it was not proposed: if there is no room, for whom and with how many.
+    fn why_dropped(&self, dropped: Dropped, configuration: &Configuration) -> String {
+        let members = configuration.members();
+        let added: Vec<_> = self.add.iter().map(|(member, _)| member.host).filter(|host| !members.contains(host)).collect();
+        if dropped != Dropped::Impossible || members.len() + added.len() <= MAX_MEMBERS {
+            return dropped.to_string();
+        }
+        let added: Vec<_> = added.iter().map(ToString::to_string).collect();
+        format!(
+            "no room in group 0 for [{}]: it has {} members, and at most {MAX_MEMBERS} are supported. Remove hosts that are gone first",
+            added.join(", "),
+            members.len()
+        )
     }
 }
 
@@ -277,7 +292,7 @@ impl Node {
             if !modification.is_done(group.configuration())
                 && let Err(dropped) = group.change(&modification.add, &modification.remove)
             {
-                refused.push((*id, Refusal::NotNow(dropped.to_string())));
+                refused.push((*id, Refusal::NotNow(modification.why_dropped(dropped, group.configuration()))));
             }
         }
         for (id, refusal) in refused {
@@ -366,5 +381,20 @@ impl Node {
     /// The state of this moment, for a member that needs a snapshot.
     pub(super) fn make_snapshot(&self, of: GroupId) -> Option<Snapshot> {
         self.group.as_ref().filter(|(id, _)| *id == of).and_then(|(_, group)| group.applied_snapshot())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_finds_no_room_is_told_so_by_name() {
+        let member = |number| Member { host: HostId::of(number), address: ([127, 0, 0, 1], 7000).into() };
+        let full = Configuration { voters: (1..=100).map(HostId::of).collect(), ..Configuration::default() };
+        let add = |number| Modification { is_proposed: true, add: vec![(member(number), true)], remove: vec![] };
+        let why = add(101).why_dropped(Dropped::Impossible, &full);
+        assert!(why.contains(&HostId::of(101).to_string()) && why.contains("at most 100 are supported"), "{why}");
+        assert_eq!(add(7).why_dropped(Dropped::Impossible, &full), Dropped::Impossible.to_string());
     }
 }

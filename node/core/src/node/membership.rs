@@ -172,12 +172,16 @@ impl Node {
             && (said.incarnation, said.is_final, !said.features.is_empty()) == (incarnation, is_final, advertises)
             && !said.tokens.is_empty();
         if !is_said {
-            let features = advertises.then(|| feature::SUPPORTS_RAFT_CLUSTER_MANAGEMENT.into()).into_iter().collect();
-            let tokens = self.local.tokens();
+            let (features, tokens) = (self.advertised(), self.local.tokens());
             let news = Endpoint { status, tokens, features, schema_version, group, incarnation, is_final, ..said.clone() };
             self.watchers.touch();
             self.gossip_step(GossipInput::Update(news));
         }
+    }
+
+    /// The features that it advertises.
+    pub(super) fn advertised(&self) -> BTreeSet<String> {
+        self.flag().advertises().then(|| feature::SUPPORTS_RAFT_CLUSTER_MANAGEMENT.into()).into_iter().collect()
     }
 
     fn ring_status(&self) -> RingStatus {

@@ -10,7 +10,7 @@ use crate::{
         PeerRequest, Refusal, Replacement, Reply, RequestId,
     },
     upgrade::{
-        Stage,
+        Stage, feature,
         machine::{Comparison, Event},
     },
 };
@@ -193,7 +193,13 @@ impl Node {
                 None => JoinReply::Upgrading,
             },
             // Whom we recorded before, our own step 0 waits for: it may come in although the feature is enabled meanwhile.
-            (_, true, Stage::UsePreRaft) if self.peers.hosts().contains(&endpoint.host) => self.welcome(endpoint),
+            (_, true, Stage::UsePreRaft) if self.peers.hosts().contains(&endpoint.host) => {
+                if feature::has(&endpoint.features) {
+                    self.welcome(endpoint)
+                } else {
+                    JoinReply::Refused(lacks_feature(endpoint.host))
+                }
+            }
             (_, true, _) => JoinReply::Upgrading,
             _ => self.welcome(endpoint),
         };
@@ -331,6 +337,15 @@ impl Node {
     pub(super) fn reply_admin(&mut self, id: RequestId, reply: AdminReply) {
         self.effects.reply.push(Reply::Admin { id, reply });
     }
+}
+
+/// Nobody comes into the ring without it once it is enabled, and whoever was recorded before is waited for.
+fn lacks_feature(host: HostId) -> String {
+    format!(
+        "the feature {} is enabled in this cluster, and host {host} does not advertise it: set consistent_cluster_management: true on it \
+         and start it again, or order Proceed if it is held",
+        feature::SUPPORTS_RAFT_CLUSTER_MANAGEMENT
+    )
 }
 
 /// Who answered: a list contains its sender.

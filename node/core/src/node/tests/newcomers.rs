@@ -460,6 +460,28 @@ fn a_host_that_died_while_joining_is_waited_for_by_name_until_it_comes_back() {
     ends_with_four(&mut world, &[]);
 }
 
+/// It would come into the ring and never into the group, and all would wait for it.
+#[test]
+fn a_host_without_the_feature_does_not_go_on_joining_once_that_is_enabled() {
+    for (flag, hold) in [(Some(false), false), (None, false), (Some(true), true)] {
+        let (mut world, _) = dies_while_joining(&three_and_a_fourth());
+        proceed(&mut world);
+        world.run(Duration::from_secs(20));
+        (world.hosts[3].settings.flag, world.hosts[3].settings.hold) = (flag, hold);
+        world.start(3);
+        world.run(Duration::from_secs(5));
+        let why = world.hosts[3].ready.clone().expect_err("it is in the ring");
+        assert!(why.contains("does not advertise it"), "{why}");
+        if hold {
+            world.admin(3, AdminRequest::Proceed(Order::default()));
+        } else {
+            world.hosts[3].settings.flag = Some(true);
+            restart(&mut world, 3);
+        }
+        ends_with_four(&mut world, &[]);
+    }
+}
+
 #[test]
 fn a_host_that_died_while_joining_is_removed_though_the_upgrade_waits_for_it() {
     let (mut world, dead) = dies_while_joining(&three_and_a_fourth());
