@@ -19,6 +19,8 @@ use witness::Witness;
 
 /// The name of the database in the work directory.
 pub const FILE: &str = "group0.redb";
+/// Its name until it is made.
+const UNFINISHED: &str = "group0.redb.new";
 /// The version of the tables' contents that this release reads and writes.
 const FORMAT: u64 = 1;
 const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
@@ -105,24 +107,41 @@ impl Disk {
     fn open_here(workdir: &Path) -> Result<Self, DiskError> {
         fs::create_dir_all(workdir).map_err(|error| io_error(workdir, &error))?;
         let path = workdir.join(FILE);
-        let is_new = !path.exists();
+        let io_error = |error| io_error(&path, &error);
+        let (witness, mut told) = Witness::open(workdir).map_err(io_error)?;
+        if !path.try_exists().map_err(io_error)? {
+            Self::make(workdir, &path)?;
+            // What is told of one that was here before means nothing, also after a power failure.
+            witness.record(0).and_then(|()| witness.sync()).map_err(io_error)?;
+            told = None;
+            fs::rename(workdir.join(UNFINISHED), &path).and_then(|()| sync(workdir)).map_err(io_error)?;
+        }
         let database = Database::create(&path).map_err(|error| open_error(&path, error))?;
         let mut disk = Self::check(database, path)?;
-        disk.hear_witness(workdir, is_new)?;
-        if is_new {
-            File::open(workdir).and_then(|directory| directory.sync_all()).map_err(|error| io_error(workdir, &error))?;
-        }
+        disk.hear_witness(witness, told)?;
         Ok(disk)
     }
 
+    /// Makes an empty one under a name that is not its own yet: what a start leaves that is killed here, or has no space, is no database
+    /// and held nothing.
+    fn make(workdir: &Path, path: &Path) -> Result<(), DiskError> {
+        let unfinished = workdir.join(UNFINISHED);
+        match fs::remove_file(&unfinished) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(io_error(path, &error)),
+            _ => {}
+        }
+        let database = Database::create(&unfinished).map_err(|error| open_error(path, error))?;
+        drop(Self::check(database, path.to_owned())?);
+        sync(&unfinished).map_err(|error| io_error(path, &error))
+    }
+
     /// What redb takes for torn by a crash may have been confirmed to others.
-    fn hear_witness(&mut self, workdir: &Path, is_new: bool) -> Result<(), DiskError> {
-        let (witness, told) = Witness::open(workdir).map_err(|error| io_error(workdir, &error))?;
+    fn hear_witness(&mut self, witness: Witness, told: Option<u64>) -> Result<(), DiskError> {
         let found = self.commits().map_err(|error| self.error(error))?;
-        if let Some(told) = told.filter(|told| !is_new && found < *told) {
+        if let Some(told) = told.filter(|told| found < *told) {
             return Err(self.corrupt(&format!("of the {told} transactions that were made durable only {found} are there")));
         }
-        witness.record(found).map_err(|error| io_error(workdir, &error))?;
+        witness.record(found).map_err(|error| io_error(&self.path, &error))?;
         self.witness = Some(witness);
         Ok(())
     }
@@ -238,6 +257,11 @@ pub fn report_panic() -> Option<DiskError> {
     Some(corrupt(Path::new(path), PANICKED))
 }
 
+/// Makes a file, or the names in a directory, durable.
+fn sync(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
 fn definition(table: Table) -> Bytes {
     TableDefinition::new(table.name())
 }
@@ -268,9 +292,6 @@ fn count(transaction: &WriteTransaction) -> Result<u64, redb::Error> {
 fn open_error(path: &Path, error: DatabaseError) -> DiskError {
     match error {
         DatabaseError::DatabaseAlreadyOpen => DiskError::Locked { path: path.to_owned() },
-        DatabaseError::Storage(StorageError::Io(error)) if error.kind() == ErrorKind::WouldBlock => {
-            DiskError::Locked { path: path.to_owned() }
-        }
         DatabaseError::Storage(StorageError::Io(error)) if !is_damage(&error) => io_error(path, &error),
         other => corrupt(path, &other.to_string()),
     }
@@ -284,6 +305,7 @@ fn is_damage(error: &io::Error) -> bool {
 fn io_error(path: &Path, error: &io::Error) -> DiskError {
     match error.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => DiskError::Full { path: path.to_owned() },
+        ErrorKind::WouldBlock => DiskError::Locked { path: path.to_owned() },
         _ if is_damage(error) => corrupt(path, &error.to_string()),
         _ => DiskError::Io { path: path.to_owned(), cause: error.to_string() },
     }

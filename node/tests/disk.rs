@@ -4,7 +4,8 @@ use group0_core::io::{Persist, Table, Write};
 use group0_node::disk::{Disk, DiskError, FILE};
 use redb::{StorageBackend, backends::InMemoryBackend};
 use std::{
-    fs, io,
+    fs::{self, File},
+    io,
     path::Path,
     sync::{Arc, Mutex},
 };
@@ -48,6 +49,19 @@ fn what_was_committed_is_loaded_again() {
         (Table::RaftLog, vec![4], vec![4]),
     ];
     assert_eq!(again.load().expect("loads"), expected);
+}
+
+#[test]
+fn what_a_first_start_left_that_was_killed_is_in_nobodys_way() {
+    let workdir = tempfile::tempdir().expect("a directory");
+    filled(workdir.path());
+    // The database is gone, and beside what is told of it there is one that is half made.
+    fs::rename(workdir.path().join(FILE), workdir.path().join("group0.redb.new")).expect("renamed");
+    File::options().write(true).open(workdir.path().join("group0.redb.new")).and_then(|file| file.set_len(4096)).expect("cut");
+    for _ in 0..2 {
+        assert!(Disk::open(workdir.path()).and_then(|disk| disk.load()).expect("a new database").is_empty());
+        assert!(!workdir.path().join("group0.redb.new").exists());
+    }
 }
 
 /// Storage that counts the writes since the last sync, and syncs.

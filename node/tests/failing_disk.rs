@@ -181,15 +181,19 @@ async fn a_node_whose_disk_is_full_says_so_and_goes_on_when_there_is_space() {
 
 #[tokio::test]
 async fn a_node_does_not_start_on_a_full_disk_and_says_why() {
-    let disk = match SmallDisk::mount(1).await {
+    let disk = match SmallDisk::mount(16).await {
         Ok(disk) => disk,
         Err(why) => return println!("skipped: a full disk, {why}"),
     };
     disk.fill();
-    let mut node = disk.start(Ipv4Addr::new(127, 25, 0, 2));
+    let address = Ipv4Addr::new(127, 25, 0, 2);
+    let mut node = disk.start(address);
     let status = timeout(WAIT_MAX, node.process.wait()).await.expect("it ends in time").expect("a child");
     assert_eq!(status.code(), Some(1), "{}", disk.log());
     assert!(disk.log().contains("no space left for the database"), "{}", disk.log());
+    disk.free();
+    let node = disk.start(address);
+    node.client().await.query(KEYSPACE).await.expect("what the first start had begun is in nobody's way");
 }
 
 /// As `strace` makes a system call fail, after so many of them; the node is its own process all the same.
