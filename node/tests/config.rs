@@ -91,6 +91,25 @@ fn the_environment_wins() {
 }
 
 #[test]
+fn seeds_are_those_of_the_last_layer_that_names_any() {
+    let seeds = |file: &str, environment: &[(&str, &str)]| read(file, environment).expect(file).seeds;
+    let provider = "[{class_name: Simple, parameters: [{seeds: 'c'}]}]";
+    let files = ["seeds: [a, b]", "seed_provider: [{parameters: [{seeds: 'a,b'}]}]"];
+    for file in files {
+        assert_eq!(seeds(file, &[]), ["a", "b"], "{file}");
+        for nothing in ["", " "] {
+            let nothing = [("GROUP0_SEEDS", nothing), ("GROUP0_SEED_PROVIDER", nothing)];
+            assert_eq!(seeds(file, &nothing), ["a", "b"], "{file}");
+        }
+        assert_eq!(seeds(file, &[("GROUP0_SEEDS", "c")]), ["c"], "{file}");
+        assert_eq!(seeds(file, &[("GROUP0_SEED_PROVIDER", provider)]), ["c"], "{file}");
+    }
+    assert_eq!(seeds(&files.join("\n").replacen("a, b", "d", 1), &[]), ["d"], "the shorter key wins");
+    assert!(seeds("", &[("GROUP0_SEEDS", "")]).is_empty() && seeds("seeds: []\nseed_provider: ", &[]).is_empty());
+    assert!(read("seeds: a", &[("GROUP0_SEED_PROVIDER", "c")]).expect_err("a text").contains("'seed_provider'"));
+}
+
+#[test]
 fn mistakes_are_named() {
     let mistakes = [
         ("storage_port: 70000", "Bad configuration: storage_port is 70000, expected a number from 0 to 65535"),
@@ -102,6 +121,9 @@ fn mistakes_are_named() {
         ("num_tokens: 0", "Bad configuration: num_tokens is 0; at least 1 is needed"),
         ("raft_tick_in_ms: 0", "Bad configuration: raft_tick_in_ms is 0, which is no time at all"),
         ("seeds: {a: b}", "Bad configuration: invalid value in 'seeds'"),
+        ("seed_provider: [{class_name: Simple, seeds: a}]", "Bad configuration: invalid value in 'seed_provider'"),
+        ("seed_provider: a", "Bad configuration: invalid value in 'seed_provider'"),
+        ("seed_provider: [{parameters: [{seeds: }]}]", "Bad configuration: invalid value in 'seeds'"),
         ("[a, b]", "Bad configuration: expected `key: value` lines"),
         (
             "endpoint_snitch: Ec2Snitch",

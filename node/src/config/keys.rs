@@ -53,14 +53,15 @@ impl Keys {
 
     /// The value of a key, if it has one. An empty text means that it has none.
     pub fn optional<T: Setting + ToString>(&mut self, key: &'static str) -> Result<Option<T>, ConfigError> {
-        let value = match self.left.remove(key) {
-            None | Some(Value::Null) => return Ok(None),
-            Some(Value::String(text)) if text.trim().is_empty() => return Ok(None),
-            Some(value) => value,
-        };
+        let Some(value) = self.given(key) else { return Ok(None) };
         let read = T::parse(&value).ok_or_else(|| ConfigError::bad(format!("{key} is {value}, expected {}", T::EXPECTED)))?;
         self.effective.insert(key.to_owned(), read.to_string());
         Ok(Some(read))
+    }
+
+    fn given(&mut self, key: &str) -> Option<Value> {
+        let is_empty = |value: &Value| value.is_null() || value.as_str().is_some_and(|text| text.trim().is_empty());
+        self.left.remove(key).filter(|value| !is_empty(value))
     }
 
     /// The value of a key, or the default.
@@ -109,11 +110,19 @@ impl Keys {
         Ok(Section { key, map })
     }
 
-    /// `seeds`, or `seed_provider[0].parameters[0].seeds`.
+    /// `seeds`, or `seed_provider[0].parameters[0].seeds`. A provider that says neither is a mistake: a node without seeds would found a
+    /// cluster of its own.
     pub fn seeds(&mut self) -> Result<Vec<String>, ConfigError> {
-        let provider = self.left.remove("seed_provider").unwrap_or_default();
-        let nested = provider.pointer("/0/parameters/0/seeds").cloned();
-        let Some(value) = self.left.remove("seeds").or(nested) else { return Ok(Vec::new()) };
+        let provider = self.given("seed_provider");
+        let nested = |provider: Value| {
+            let seeds = provider.pointer("/0/parameters/0/seeds").cloned();
+            seeds.ok_or_else(|| ConfigError::bad("invalid value in 'seed_provider'"))
+        };
+        let value = match (self.given("seeds"), provider) {
+            (Some(value), _) => value,
+            (None, Some(provider)) => nested(provider)?,
+            (None, None) => return Ok(Vec::new()),
+        };
         let seeds = texts(&value).ok_or_else(|| ConfigError::bad("invalid value in 'seeds'"))?;
         self.effective.insert("seeds".to_owned(), seeds.join(","));
         Ok(seeds)

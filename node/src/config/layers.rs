@@ -51,14 +51,21 @@ impl Layers {
 
     /// These variables win.
     pub fn with_environment(mut self, environment: impl IntoIterator<Item = (String, String)>) -> Self {
+        let mut above = Map::new();
         for (name, text) in environment {
             let Some(key) = name.strip_prefix(PREFIX) else { continue };
             let key = key.to_ascii_lowercase();
+            // A template that was not filled in must not make a node found a cluster of its own.
+            let says_nothing = SEEDS.contains(&key.as_str()) && text.trim().is_empty();
             // Kubernetes puts variables of its own here, so that only known keys count.
-            if KEYS.contains(&key.as_str()) {
-                self.merged.insert(key, structured(text));
+            if KEYS.contains(&key.as_str()) && !says_nothing {
+                above.insert(key, structured(text));
             }
         }
+        if SEEDS.iter().any(|key| above.contains_key(*key)) {
+            self.merged.retain(|key, _| !SEEDS.contains(&key.as_str()));
+        }
+        self.merged.extend(above);
         self
     }
 }
@@ -71,6 +78,9 @@ fn structured(text: String) -> Value {
 fn unreadable(path: &Path, cause: &impl ToString) -> ConfigError {
     ConfigError::Unreadable { path: path.to_owned(), cause: cause.to_string() }
 }
+
+/// Keys that say the same: the later layer wins, whichever of them it has.
+const SEEDS: [&str; 2] = ["seeds", "seed_provider"];
 
 /// Keys that the environment can set.
 const KEYS: [&str; 34] = [
