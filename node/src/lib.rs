@@ -2,7 +2,8 @@
 //!
 //! [`node::start`] puts it together: [`config`] → [`listeners`] → [`disk`] → the core → [`driver`], the one loop. Inputs reach
 //! the loop through [`port`]; its sends leave through [`rpc`]. [`clients`] serve CQL; [`admin`] and [`http`] show the
-//! status; [`tls`] says who is who; [`telemetry`] logs; [`program`] begins anew.
+//! status; [`tls`] says who is who; [`telemetry`] logs; [`program`] begins anew;
+//! [`descriptors`] are what it may have open.
 //! Only this crate knows files, sockets, clocks and the environment, and it decides nothing.
 
 pub mod admin;
@@ -10,6 +11,7 @@ pub mod clients;
 pub mod config;
 pub mod cost;
 pub mod cql;
+pub mod descriptors;
 pub mod disk;
 pub mod driver;
 pub mod health;

@@ -1,10 +1,11 @@
 //! The ports of a node, except CQL's. REST comes first, so that a node can say why it does not start any further.
 
 use crate::config::Config;
-use group0_api::tls::Server;
+use futures::StreamExt as _;
+use group0_api::{acceptor::Acceptor, tls::Server};
 use std::{io, net::SocketAddr};
 use tokio::net::TcpListener;
-use tonic::transport::server::{Router, TcpIncoming};
+use tonic::transport::server::Router;
 
 /// A port cannot be listened on.
 #[derive(Debug, thiserror::Error)]
@@ -95,6 +96,6 @@ pub async fn serve(
 ) -> Result<(), tonic::transport::Error> {
     match tls {
         Some(tls) => router.serve_with_incoming_shutdown(tls.incoming(listener), end).await,
-        None => router.serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), end).await,
+        None => router.serve_with_incoming_shutdown(Acceptor::new(listener).connections().map(io::Result::Ok), end).await,
     }
 }

@@ -4,7 +4,7 @@ use clap::Parser;
 use futures::FutureExt as _;
 use group0_node::{
     config::{Config, ConfigError, Layers, default_path},
-    disk,
+    descriptors, disk,
     node::{Ended, Running, StartError},
     program::Program,
     telemetry,
@@ -50,6 +50,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     telemetry::start();
     report_damage();
+    descriptors::raise();
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error, Exit::Failure).into(),

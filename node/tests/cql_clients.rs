@@ -14,8 +14,9 @@ use group0_node::cql::{
     client::{Answer, ClientError, CqlClient},
 };
 use std::{
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::{Arc, atomic::Ordering},
+    time::Duration,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -184,6 +185,32 @@ async fn many_requests_are_in_flight_and_a_shutdown_ends_it_all() {
     shutdown.cancel();
     assert_eq!(read.read(&mut [0; 1]).await.unwrap(), 0);
     assert_eq!(counts.requests.load(Ordering::Relaxed), 2001);
+}
+
+/// What a socket waits for, as the operating system tells it: 2 is the question whether the other machine is there still.
+fn timer(local: SocketAddr, remote: SocketAddr) -> Option<String> {
+    let hex = |at: SocketAddr| match at.ip() {
+        IpAddr::V4(ip) => format!("{:08X}:{:04X}", u32::from_le_bytes(ip.octets()), at.port()),
+        IpAddr::V6(_) => panic!("{at}"),
+    };
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let rows = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let found = rows.filter(|row| row.len() > 5).find(|row| row[1] == hex(local) && row[2] == hex(remote));
+    found.map(|row| row[5].to_owned())
+}
+
+#[tokio::test]
+async fn a_connection_whose_client_has_vanished_is_noticed() {
+    let (address, ..) = start().await;
+    let mut socket = TcpStream::connect(address).await.unwrap();
+    exchange(&mut socket, &Request::Options.write(0)).await;
+    let remote = socket.local_addr().unwrap();
+    let asks = async {
+        while !timer(address, remote).is_some_and(|timer| timer.starts_with("02:")) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), asks).await.expect("the machine of the client is asked for");
 }
 
 /// `cargo test --test cql_clients -- --ignored serve`: for trying drivers and cqlsh against 127.0.0.1:19042.

@@ -12,7 +12,8 @@ mod session;
 
 pub use server::{Backend, Counts, CqlServer};
 
-/// Connections to one node. Each costs a socket and some kilobytes; drivers open a few a client.
+/// Connections to one node. Each costs a socket and some kilobytes; drivers open a few a client. If the process may not have twice as many
+/// files open, it is half of what it may: peers, operators and the database need some, too.
 pub const CONNECTIONS_MAX: usize = 4096;
 
 /// Requests of one connection that wait for their answers. Reading pauses while there are so many.
@@ -29,6 +30,9 @@ const PREPARED_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Until a client must have sent STARTUP: a socket that says nothing is not kept.
 const GREETING_MAX: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// A connection that is silent for so long is asked whether the client's machine is there still, and given up after some questions.
+const SILENCE_MAX: std::time::Duration = std::time::Duration::from_mins(2);
 
 /// For answers under way when the node shuts down.
 const DRAIN_MAX: std::time::Duration = std::time::Duration::from_secs(5);

@@ -1,26 +1,26 @@
 //! Accepts connections and holds what they share.
 
-use super::{CONNECTIONS_MAX, connection, prepared::PreparedCache};
+use super::{CONNECTIONS_MAX, SILENCE_MAX, connection, prepared::PreparedCache};
+use crate::descriptors;
+use group0_api::acceptor::Acceptor;
 use group0_core::{
     cql::frame::Event,
     io::{ClientReply, ClientRequest},
 };
+use rustix::net::sockopt;
 use std::{
     future::Future,
-    io,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
 };
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{Semaphore, broadcast},
-    time,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::{debug, warn};
+use tracing::debug;
 
 /// Who answers statements and tells of events.
 pub trait Backend: Send + Sync + 'static {
@@ -86,14 +86,18 @@ impl<B: Backend> CqlServer<B> {
     /// Serves until `shutdown`, then lets requests under way finish for a few seconds.
     pub async fn serve(self, listener: TcpListener, shutdown: CancellationToken) {
         let server = Arc::new(self);
-        let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-        let tracker = TaskTracker::new();
-        while let Some(accepted) = shutdown.run_until_cancelled(listener.accept()).await {
-            let Some(socket) = usable(accepted).await else { continue };
+        let places = Arc::new(Semaphore::new(connections_max(descriptors::limit())));
+        let (mut acceptor, tracker) = (Acceptor::new(listener), TaskTracker::new());
+        while let Some((socket, peer)) = shutdown.run_until_cancelled(acceptor.accept()).await {
+            debug!(target: "cql", %peer, "accepted");
             let Ok(place) = places.clone().try_acquire_owned() else {
                 Counts::add(&server.counts.refused);
                 continue;
             };
+            if let Err(error) = keep_alive(&socket) {
+                debug!(target: "cql", %peer, %error, "the connection ends before it begins");
+                continue;
+            }
             let (server, shutdown) = (server.clone(), shutdown.clone());
             tracker.spawn(async move {
                 let _open = Open::new(server.counts.clone());
@@ -101,7 +105,7 @@ impl<B: Backend> CqlServer<B> {
                 drop(place);
             });
         }
-        drop(listener);
+        drop(acceptor);
         tracker.close();
         tracker.wait().await;
     }
@@ -124,18 +128,14 @@ impl Drop for Open {
     }
 }
 
-/// The socket, unless accepting failed: for want of descriptors it will fail again at once, so it waits a little.
-async fn usable(accepted: io::Result<(TcpStream, std::net::SocketAddr)>) -> Option<TcpStream> {
-    match accepted {
-        Ok((socket, peer)) => {
-            debug!(target: "cql", %peer, "accepted");
-            socket.set_nodelay(true).ok()?;
-            Some(socket)
-        }
-        Err(error) => {
-            warn!(target: "cql", %error, "a connection could not be accepted");
-            time::sleep(Duration::from_millis(100)).await;
-            None
-        }
-    }
+fn connections_max(descriptors: Option<u64>) -> usize {
+    let half = descriptors.and_then(|limit| usize::try_from(limit / 2).ok());
+    half.map_or(CONNECTIONS_MAX, |half| half.clamp(1, CONNECTIONS_MAX))
+}
+
+/// A client whose machine has vanished does not hold its place for ever.
+fn keep_alive(socket: &TcpStream) -> rustix::io::Result<()> {
+    sockopt::set_tcp_keepidle(socket, SILENCE_MAX)?;
+    sockopt::set_tcp_keepintvl(socket, SILENCE_MAX / 8)?;
+    sockopt::set_socket_keepalive(socket, true)
 }

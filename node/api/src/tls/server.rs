@@ -1,6 +1,7 @@
 //! Takes connections: a handshake with each, many at once, and only those who prove who they are come through.
 
 use super::{HANDSHAKE_MAX, complaints::Complaints, error::in_words, identity::Identity};
+use crate::acceptor::Acceptor;
 use futures::{Stream, StreamExt as _};
 use std::{io, net::SocketAddr, sync::Arc, time::Instant};
 use tokio::{
@@ -8,7 +9,6 @@ use tokio::{
     time::timeout,
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
-use tokio_stream::wrappers::TcpListenerStream;
 
 /// Handshakes at once. Past this others wait with the operating system, for [`HANDSHAKE_MAX`] at most.
 const HANDSHAKES_MAX: usize = 256;
@@ -28,28 +28,20 @@ impl Server {
 
     /// Connections whose handshakes have succeeded, in that order. One that fails is told in the log and ends nothing but itself.
     pub fn incoming(self, listener: TcpListener) -> impl Stream<Item = io::Result<TlsStream<TcpStream>>> {
-        let connections = TcpListenerStream::new(listener).map(move |accepted| {
+        let connections = Acceptor::new(listener).connections().map(move |stream| {
             let server = self.clone();
-            async move { server.greet(accepted).await.transpose() }
+            async move { server.greet(stream).await.map(Ok) }
         });
         connections.buffer_unordered(HANDSHAKES_MAX).filter_map(std::future::ready)
     }
 
-    /// An error is the listener's; a client that fails is nobody.
-    async fn greet(&self, accepted: io::Result<TcpStream>) -> io::Result<Option<TlsStream<TcpStream>>> {
-        let stream = accepted?;
-        let Ok(from) = stream.peer_addr() else { return Ok(None) };
-        match self.accept(stream).await {
-            Ok(stream) => Ok(Some(stream)),
-            Err(why) => {
-                self.complain(from, &why);
-                Ok(None)
-            }
-        }
+    /// A client that fails is nobody.
+    async fn greet(&self, stream: TcpStream) -> Option<TlsStream<TcpStream>> {
+        let from = stream.peer_addr().ok()?;
+        self.accept(stream).await.map_err(|why| self.complain(from, &why)).ok()
     }
 
     async fn accept(&self, stream: TcpStream) -> Result<TlsStream<TcpStream>, String> {
-        stream.set_nodelay(true).map_err(|error| error.to_string())?;
         match timeout(HANDSHAKE_MAX, TlsAcceptor::from(self.identity.material().server).accept(stream)).await {
             Ok(done) => done.map_err(|error| in_words(&error)),
             Err(_) => Err(format!("no handshake within {} s", HANDSHAKE_MAX.as_secs())),

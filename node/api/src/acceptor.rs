@@ -1,0 +1,64 @@
+//! Takes the connections of a listener, and bears what keeps it from doing so.
+
+use futures::{Stream, stream};
+use std::{
+    io::{self, ErrorKind},
+    net::SocketAddr,
+    time::Duration,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    time::{Instant, sleep},
+};
+
+/// Between two tries: without descriptors or memory the next one fails at once, too.
+const AGAIN: Duration = Duration::from_millis(100);
+/// Between two complaints of one listener.
+const SAID_EVERY: Duration = Duration::from_secs(10);
+
+/// A listener whose failures end nothing and keep nobody busy.
+#[derive(Debug)]
+pub struct Acceptor {
+    listener: TcpListener,
+    said: Option<Instant>,
+}
+
+impl Acceptor {
+    /// Of that listener.
+    pub const fn new(listener: TcpListener) -> Self {
+        Self { listener, said: None }
+    }
+
+    /// The next connection, and from where it is.
+    pub async fn accept(&mut self) -> (TcpStream, SocketAddr) {
+        loop {
+            match self.listener.accept().await {
+                Ok((stream, from)) if stream.set_nodelay(true).is_ok() => return (stream, from),
+                // It is gone already.
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
+                Err(error) => {
+                    self.complain(&error);
+                    sleep(AGAIN).await;
+                }
+            }
+        }
+    }
+
+    /// All of them from here on.
+    pub fn connections(self) -> impl Stream<Item = TcpStream> {
+        stream::unfold(self, async |mut acceptor| {
+            let (stream, _) = acceptor.accept().await;
+            Some((stream, acceptor))
+        })
+    }
+
+    fn complain(&mut self, error: &io::Error) {
+        let now = Instant::now();
+        if self.said.is_none_or(|said| now - said >= SAID_EVERY) {
+            self.said = Some(now);
+            let at = self.listener.local_addr().map(|address| address.to_string()).unwrap_or_default();
+            tracing::warn!(target: "rpc", at, %error, "no connection can be accepted now; trying on");
+        }
+    }
+}
