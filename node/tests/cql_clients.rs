@@ -6,21 +6,25 @@ mod cql_toy;
 use cql_toy::Toy;
 use group0_core::{
     cql::frame::{Bound, ErrorBody, Event, Header, Parameters, Request, Response, RowsBody, read_response},
-    io::CqlError,
+    io::{ClientReply, ClientRequest, CqlError, ResultSet},
     value::{CqlType, Value},
 };
 use group0_node::cql::{
-    Counts, CqlServer,
+    Backend, Counts, CqlServer,
     client::{Answer, ClientError, CqlClient},
 };
 use std::{
     net::{IpAddr, SocketAddr},
-    sync::{Arc, atomic::Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
+    sync::broadcast,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -185,6 +189,57 @@ async fn many_requests_are_in_flight_and_a_shutdown_ends_it_all() {
     shutdown.cancel();
     assert_eq!(read.read(&mut [0; 1]).await.unwrap(), 0);
     assert_eq!(counts.requests.load(Ordering::Relaxed), 2001);
+}
+
+/// Answers a read with a megabyte, and counts them; a schema change is never answered.
+struct Long(Arc<AtomicUsize>, broadcast::Sender<Event>);
+
+impl Backend for Long {
+    async fn query(&self, request: ClientRequest) -> ClientReply {
+        if request.statement.is_schema_change() {
+            return std::future::pending().await;
+        }
+        self.0.fetch_add(1, Ordering::Relaxed);
+        let columns = vec![("a".to_owned(), CqlType::Text)];
+        let rows = vec![vec![Some(Value::text("a".repeat(1024 * 1024)))]];
+        ClientReply::Rows(ResultSet { keyspace: "ks".to_owned(), table: "t".to_owned(), columns, rows })
+    }
+
+    fn events(&self) -> broadcast::Receiver<Event> {
+        self.1.subscribe()
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_is_not_answered_without_end_and_then_given_up() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let made = Arc::<AtomicUsize>::default();
+    let server = CqlServer::new(Long(made.clone(), broadcast::Sender::new(1)));
+    let counts = server.counts();
+    tokio::spawn(server.serve(listener, CancellationToken::new()));
+    let mut socket = TcpStream::connect(address).await.unwrap();
+    let options = [("CQL_VERSION".to_owned(), "3.0.0".to_owned())];
+    exchange(&mut socket, &Request::Startup(options.into()).write(0)).await;
+    let query = |text: &str, stream| Request::Query { text: text.to_owned(), parameters: Parameters::default() }.write(stream);
+    // Changes that wait keep no read waiting.
+    let changes = (1..=100).flat_map(|stream| query("DROP TABLE ks.t", stream));
+    let reads = (101..=900).flat_map(|stream| query("SELECT a FROM ks.t", stream));
+    socket.write_all(&changes.chain(reads).collect::<Vec<u8>>()).await.unwrap();
+    while made.load(Ordering::Relaxed) < 64 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    // From here on a time that is waited for has come as soon as nothing else is to be done.
+    tokio::time::pause();
+    let begin = tokio::time::Instant::now();
+    while counts.open.load(Ordering::Relaxed) > 0 {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert!(begin.elapsed() < Duration::from_mins(5), "it is kept for ever");
+    }
+    assert!(begin.elapsed() >= Duration::from_secs(29), "{:?}", begin.elapsed());
+    // The operating system takes some megabytes off our hands.
+    assert!(made.load(Ordering::Relaxed) < 200, "{made:?}");
+    drop(socket);
 }
 
 /// What a socket waits for, as the operating system tells it: 2 is the question whether the other machine is there still.

@@ -1,13 +1,14 @@
 //! One connection: reads frames, has each request answered by a task of its own, writes answers and events as they come.
 
 use super::{
-    ANSWERS_QUEUED_MAX, Backend, Counts, CqlServer, DRAIN_MAX, GREETING_MAX, IN_FLIGHT_MAX,
+    ANSWERS_QUEUED_MAX, Backend, Counts, CqlServer, DRAIN_MAX, GREETING_MAX, IN_FLIGHT_MAX, WRITE_MAX,
     codec::{Frame, FrameDecoder, FrameError},
-    session::Session,
+    session::{Answer, Place, Session},
 };
 use futures::StreamExt;
 use group0_core::cql::frame::{ErrorBody, Event, HEADER_LEN, Request, Response, VERSION, unsupported_version};
 use std::{
+    io::{self, ErrorKind},
     pin::pin,
     sync::{Arc, atomic::Ordering},
 };
@@ -26,6 +27,9 @@ use tracing::debug;
 
 /// Of an event.
 const NO_STREAM: i16 = -1;
+
+/// A frame to be written, and the place that is free again when it is.
+struct Outgoing(Vec<u8>, Option<Place>);
 
 /// Serves `socket` until either side ends it.
 pub(super) async fn run<B: Backend>(server: Arc<CqlServer<B>>, socket: TcpStream, shutdown: CancellationToken) {
@@ -51,15 +55,25 @@ pub(super) async fn run<B: Backend>(server: Arc<CqlServer<B>>, socket: TcpStream
 }
 
 /// Writes what is queued; flushes when nothing more is.
-async fn write_all(write: OwnedWriteHalf, mut queue: mpsc::Receiver<Vec<u8>>) {
+async fn write_all(write: OwnedWriteHalf, queue: mpsc::Receiver<Outgoing>) {
+    if let Err(error) = try_write_all(write, queue).await {
+        debug!(target: "cql", %error, "closing a connection that takes no answers");
+    }
+}
+
+async fn try_write_all(write: OwnedWriteHalf, mut queue: mpsc::Receiver<Outgoing>) -> io::Result<()> {
     let mut write = BufWriter::new(write);
-    while let Some(frame) = queue.recv().await {
-        let flush = queue.is_empty();
-        if write.write_all(&frame).await.is_err() || (flush && write.flush().await.is_err()) {
-            return;
+    while let Some(Outgoing(frame, _place)) = queue.recv().await {
+        let mut rest = frame.as_slice();
+        while !rest.is_empty() {
+            let written = time::timeout(WRITE_MAX, write.write(rest)).await??;
+            rest = rest.get(written..).filter(|_| written > 0).ok_or(ErrorKind::WriteZero)?;
+        }
+        if queue.is_empty() {
+            time::timeout(WRITE_MAX, write.flush()).await??;
         }
     }
-    let _ = write.shutdown().await;
+    write.shutdown().await
 }
 
 struct Connection<B> {
@@ -67,7 +81,7 @@ struct Connection<B> {
     events: broadcast::Receiver<Event>,
     session: Arc<Session<B>>,
     server: Arc<CqlServer<B>>,
-    answers: mpsc::Sender<Vec<u8>>,
+    answers: mpsc::Sender<Outgoing>,
     tasks: JoinSet<()>,
 }
 
@@ -121,18 +135,22 @@ impl<B: Backend> Connection<B> {
     fn start(&mut self, stream: i16, request: Request) {
         let (session, answers, counts) = (self.session.clone(), self.answers.clone(), self.server.counts.clone());
         self.tasks.spawn(async move {
-            let response = session.answer(request).await;
+            let Answer { response, place } = session.answer(request).await;
             Counts::add(&counts.requests);
             if matches!(response, Response::Error(_)) {
                 Counts::add(&counts.errors);
             }
-            let _ = answers.send(response.write(stream)).await;
+            let _ = answers.send(Outgoing(response.write(stream), place)).await;
         });
     }
 
     async fn refuse(&mut self, stream: i16, error: ErrorBody) -> Next {
         Counts::add(&self.server.counts.errors);
-        match self.answers.send(Response::Error(error).write(stream)).await {
+        self.send(Response::Error(error).write(stream)).await
+    }
+
+    async fn send(&mut self, frame: Vec<u8>) -> Next {
+        match self.answers.send(Outgoing(frame, None)).await {
             Ok(()) => Next::Go,
             Err(_) => Next::Stop,
         }
@@ -155,10 +173,7 @@ impl<B: Backend> Connection<B> {
     /// A client that has missed events would go on with an old picture: it is better off connecting anew.
     async fn event(&mut self, event: Result<Event, broadcast::error::RecvError>) -> Next {
         match event {
-            Ok(event) if self.session.wants(event.kind()) => {
-                let frame = Response::Event(event).write(NO_STREAM);
-                if self.answers.send(frame).await.is_ok() { Next::Go } else { Next::Stop }
-            }
+            Ok(event) if self.session.wants(event.kind()) => self.send(Response::Event(event).write(NO_STREAM)).await,
             Ok(_) => Next::Go,
             Err(broadcast::error::RecvError::Lagged(_)) if !self.session.wants_any() => Next::Go,
             Err(_) => Next::Stop,

@@ -22,6 +22,12 @@ pub const IN_FLIGHT_MAX: usize = 1024;
 /// Answers of one connection that wait to be written; what comes more waits in its request.
 const ANSWERS_QUEUED_MAX: usize = 64;
 
+/// Reads of one connection whose answers are made, or wait to be written. Such an answer may take megabytes: what comes more is not begun.
+const READS_MAX: usize = 64;
+
+/// For a client to take some of what is written to it. One that reads nothing for so long has its connection closed.
+const WRITE_MAX: std::time::Duration = std::time::Duration::from_secs(30);
+
 /// Prepared statements that a node remembers. A forgotten one is prepared again by the driver.
 pub const PREPARED_MAX: usize = 10_000;
 

@@ -1,7 +1,7 @@
 //! What a connection has agreed on, and the answers to its requests.
 
 use super::{
-    Backend, CqlServer,
+    Backend, CqlServer, READS_MAX,
     prepared::{self, Remembered},
 };
 use group0_core::{
@@ -21,9 +21,25 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
 };
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// The language that is spoken, as drivers compare it.
 const CQL_VERSION: &str = "3.4.5";
+
+/// One of [`READS_MAX`].
+pub(super) type Place = OwnedSemaphorePermit;
+
+/// What a request is answered, and the place that the answer takes until it is written.
+pub(super) struct Answer {
+    pub response: Response,
+    pub place: Option<Place>,
+}
+
+impl From<Response> for Answer {
+    fn from(response: Response) -> Self {
+        Self { response, place: None }
+    }
+}
 
 /// A connection's state.
 #[derive(Debug)]
@@ -33,12 +49,14 @@ pub(super) struct Session<B> {
     /// Kinds of events, once registered for.
     kinds: OnceLock<Vec<String>>,
     keyspace: Mutex<Option<String>>,
+    reads: Arc<Semaphore>,
 }
 
 impl<B: Backend> Session<B> {
     /// Before STARTUP.
     pub fn new(server: Arc<CqlServer<B>>) -> Self {
-        Self { server, started: AtomicBool::new(false), kinds: OnceLock::new(), keyspace: Mutex::default() }
+        let reads = Arc::new(Semaphore::new(READS_MAX));
+        Self { server, started: AtomicBool::new(false), kinds: OnceLock::new(), keyspace: Mutex::default(), reads }
     }
 
     /// Whether STARTUP was accepted.
@@ -57,25 +75,25 @@ impl<B: Backend> Session<B> {
     }
 
     /// Answers one request.
-    pub async fn answer(&self, request: Request) -> Response {
-        self.respond(request).await.unwrap_or_else(Response::Error)
+    pub async fn answer(&self, request: Request) -> Answer {
+        self.respond(request).await.unwrap_or_else(|error| Response::Error(error).into())
     }
 
-    async fn respond(&self, request: Request) -> Result<Response, ErrorBody> {
+    async fn respond(&self, request: Request) -> Result<Answer, ErrorBody> {
         if !self.has_started() && !matches!(request, Request::Options | Request::Startup(_)) {
             return Err(ErrorBody::Protocol("Unexpected message, expecting STARTUP or OPTIONS".to_owned()));
         }
         match request {
-            Request::Options => Ok(supported()),
-            Request::Startup(options) => self.startup(&options),
+            Request::Options => Ok(supported().into()),
+            Request::Startup(options) => self.startup(&options).map(Answer::from),
             Request::Register(kinds) => {
                 let _ = self.kinds.set(kinds);
-                Ok(Response::Ready)
+                Ok(Response::Ready.into())
             }
             Request::AuthResponse => Err(ErrorBody::Protocol("Authentication is off".to_owned())),
             Request::Batch => Err(invalid("BATCH is not supported: a metadata node stores no data")),
             Request::Query { text, parameters } => self.query(text, &parameters).await,
-            Request::Prepare { text } => self.prepare(text).await,
+            Request::Prepare { text } => self.prepare(text).await.map(Answer::from),
             Request::Execute { id, parameters } => self.execute(id, &parameters).await,
         }
     }
@@ -91,7 +109,7 @@ impl<B: Backend> Session<B> {
         Ok(Response::Ready)
     }
 
-    async fn query(&self, text: String, parameters: &Parameters) -> Result<Response, ErrorBody> {
+    async fn query(&self, text: String, parameters: &Parameters) -> Result<Answer, ErrorBody> {
         let prepared = parse::prepare(&text).map_err(ErrorBody::Cql)?;
         let statement = bind(&prepared, &parameters.values).map_err(ErrorBody::Cql)?;
         self.run(ClientRequest { statement, text, keyspace: self.keyspace() }, parameters, None).await
@@ -105,7 +123,7 @@ impl<B: Backend> Session<B> {
         Ok(Response::Prepared(body))
     }
 
-    async fn execute(&self, id: Vec<u8>, parameters: &Parameters) -> Result<Response, ErrorBody> {
+    async fn execute(&self, id: Vec<u8>, parameters: &Parameters) -> Result<Answer, ErrorBody> {
         let remembered = self.server.prepared.get(&id).ok_or(ErrorBody::Unprepared(id))?;
         let statement = bind(&remembered.prepared, &parameters.values).map_err(ErrorBody::Cql)?;
         let keyspace = remembered.keyspace.clone().or_else(|| self.keyspace());
@@ -119,10 +137,23 @@ impl<B: Backend> Session<B> {
         request: ClientRequest,
         parameters: &Parameters,
         known: Option<&[(String, CqlType)]>,
-    ) -> Result<Response, ErrorBody> {
+    ) -> Result<Answer, ErrorBody> {
         if let Statement::Unsupported(what) = &request.statement {
             return Err(invalid(&format!("{what} is not supported by a metadata node")));
         }
+        // A schema change may wait for others, and must not keep reads from their places; its answer is short.
+        let is_short = request.statement.is_schema_change();
+        let place = if is_short { None } else { self.reads.clone().acquire_owned().await.ok() };
+        let response = self.ask(request, parameters, known).await?;
+        Ok(Answer { response, place })
+    }
+
+    async fn ask(
+        &self,
+        request: ClientRequest,
+        parameters: &Parameters,
+        known: Option<&[(String, CqlType)]>,
+    ) -> Result<Response, ErrorBody> {
         match self.server.backend.query(request).await {
             ClientReply::Void => Ok(Response::Void),
             ClientReply::SetKeyspace(keyspace) => {
