@@ -11,8 +11,10 @@ use group0_core::{
     cql::frame::Event,
     io::{Apply, ClientReply, ClientRequest, CqlError},
 };
-use std::net::SocketAddr;
-use std::time::Duration;
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 use tokio::{sync::broadcast, task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -50,7 +52,8 @@ impl Clients {
             return Ok(());
         }
         let listener = listen(self.address, "rpc_address and native_transport_port").await?;
-        let server = CqlServer::new(Statements { port: self.port.clone(), events: self.events.clone() });
+        let (port, metrics, events) = (self.port.clone(), self.metrics.clone(), self.events.clone());
+        let server = CqlServer::new(Statements { port, metrics, events });
         self.metrics.show_cql(server.counts());
         tracing::info!(target: "cql", address = %self.address, "Starting listening for CQL clients");
         let shutdown = CancellationToken::new();
@@ -87,12 +90,19 @@ impl Drop for Clients {
 /// The driver, as connections see it.
 struct Statements {
     port: Port,
+    metrics: Metrics,
     events: broadcast::Sender<Event>,
 }
 
 impl Backend for Statements {
     async fn query(&self, request: ClientRequest) -> ClientReply {
-        self.port.client(request).await.unwrap_or_else(|error| ClientReply::Error(CqlError::Server(error.to_string())))
+        let (begin, changes_schema) = (Instant::now(), request.statement.is_schema_change());
+        let answer = self.port.client(request).await;
+        let reply = answer.unwrap_or_else(|error| ClientReply::Error(CqlError::Server(error.to_string())));
+        if changes_schema {
+            self.metrics.schema_change(!matches!(reply, ClientReply::Error(_)), begin.elapsed());
+        }
+        reply
     }
 
     fn events(&self) -> broadcast::Receiver<Event> {

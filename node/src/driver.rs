@@ -243,6 +243,7 @@ impl<M: Machine, S: Store, O: Outgoing> Driver<M, S, O> {
             let took = begin.elapsed();
             self.fsyncs.record(took);
             self.around.metrics.fsync(took);
+            self.around.metrics.steps(&persist.points);
         }
         self.around.injections.strike("after", &persist.points);
         Ok(())

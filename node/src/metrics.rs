@@ -2,8 +2,8 @@
 
 use crate::cql::Counts;
 use group0_core::{
-    io::CallError,
-    status::{Procedure, Status},
+    io::{CallError, Point},
+    status::{GroupStatus, Procedure, Status},
     upgrade::Stage,
 };
 use prometheus_client::{
@@ -32,12 +32,24 @@ struct StateLabels {
     state: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ResultLabels {
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StepLabels {
+    step: &'static str,
+}
+
 /// Of one node: several of them may share a process. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Metrics {
     registry: Arc<Mutex<Registry>>,
     calls: Family<CallLabels, Counter>,
     fsync: Histogram,
+    steps: Family<StepLabels, Counter>,
+    schema_changes: Family<ResultLabels, Histogram>,
     cql: Cql,
     states: Family<StateLabels, Gauge>,
     gauges: Gauges,
@@ -97,12 +109,18 @@ impl Default for Metrics {
             registry: Arc::default(),
             calls: Family::default(),
             fsync: Histogram::new(exponential_buckets(0.000_1, 2.0, 16)),
+            steps: Family::default(),
+            schema_changes: Family::new_with_constructor(|| Histogram::new(exponential_buckets(0.001, 2.0, 16))),
             cql: Cql::default(),
             states: Family::default(),
             gauges: Gauges::default(),
         };
         registry.register("rpc_calls", "Calls to peers, by verb and result", metrics.calls.clone());
         registry.register_with_unit("fsync", "Transactions made durable", Unit::Seconds, metrics.fsync.clone());
+        let text = "Steps made durable, by name: group0_command a schema command applied, group0_snapshot a snapshot taken over";
+        registry.register("steps", text, metrics.steps.clone());
+        let text = "Schema changes of clients, by result";
+        registry.register_with_unit("schema_change", text, Unit::Seconds, metrics.schema_changes.clone());
         registry.register("cql_connections", "Open connections of CQL clients", metrics.cql.connections.clone());
         registry.register("cql_requests", "Requests of CQL clients", metrics.cql.requests.clone());
         registry.register("cql_errors", "Requests of CQL clients answered with an error", metrics.cql.errors.clone());
@@ -134,6 +152,19 @@ impl Metrics {
     /// A transaction took so long.
     pub fn fsync(&self, took: Duration) {
         self.fsync.observe(took.as_secs_f64());
+    }
+
+    /// These steps are durable.
+    pub fn steps(&self, points: &[Point]) {
+        for point in points {
+            self.steps.get_or_create(&StepLabels { step: point.name() }).inc();
+        }
+    }
+
+    /// A client that wanted the schema changed was answered after so long.
+    pub fn schema_change(&self, is_changed: bool, took: Duration) {
+        let result = if is_changed { "ok" } else { "error" };
+        self.schema_changes.get_or_create(&ResultLabels { result }).observe(took.as_secs_f64());
     }
 
     /// The text for Prometheus. Without a status the gauges keep what they were.
@@ -171,16 +202,19 @@ impl Metrics {
         self.gauges.upgrade_failed.set(i64::from(matches!(status.procedure, Procedure::Failed { .. })));
     }
 
+    /// Without a group all are 0, not what they were while there was one.
     fn show_group(&self, status: &Status) {
-        let Some(group) = &status.group else { return };
-        self.gauges.raft_term.set(number(group.term));
-        self.gauges.raft_commit_index.set(number(group.commit));
-        self.gauges.raft_applied_index.set(number(group.applied));
-        self.gauges.raft_log_entries.set(number(group.log_length));
-        self.gauges.raft_is_leader.set(i64::from(group.leader == Some(status.host)));
-        self.gauges.raft_has_leader.set(i64::from(group.leader.is_some()));
-        self.gauges.raft_voters.set(number(group.voters.len() as u64));
-        self.gauges.raft_learners.set(number(group.learners.len() as u64));
+        let group = status.group.as_ref();
+        let of = |value: fn(&GroupStatus) -> u64| number(group.map_or(0, value));
+        self.gauges.raft_term.set(of(|group| group.term));
+        self.gauges.raft_commit_index.set(of(|group| group.commit));
+        self.gauges.raft_applied_index.set(of(|group| group.applied));
+        self.gauges.raft_log_entries.set(of(|group| group.log_length));
+        self.gauges.raft_voters.set(of(|group| group.voters.len() as u64));
+        self.gauges.raft_learners.set(of(|group| group.learners.len() as u64));
+        let leader = group.and_then(|group| group.leader);
+        self.gauges.raft_is_leader.set(i64::from(leader == Some(status.host)));
+        self.gauges.raft_has_leader.set(i64::from(leader.is_some()));
     }
 
     fn show_peers(&self, status: &Status) {

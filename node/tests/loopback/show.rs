@@ -4,13 +4,13 @@ use crate::{rest::get, toy::Toy};
 use group0_api::v1::{GetStatusRequest, WatchStatusRequest, admin_client::AdminClient};
 use group0_core::{
     cql::frame::Event,
-    ids::{Generation, HostId, Micros},
-    io::{AdminReply, AdminRequest, Apply, ClientReply, Effects, Input, Reply, SchemaChange, SchemaEvent, SchemaTarget},
-    status::{Boot, Cost, Evidence, Procedure, Status},
+    ids::{Generation, GroupId, HostId, Incarnation, Micros},
+    io::{AdminReply, AdminRequest, Apply, ClientReply, Effects, Input, Point, Reply, SchemaChange, SchemaEvent, SchemaTarget},
+    status::{Boot, Cost, Evidence, GroupStatus, Procedure, Status},
     upgrade::{Stage, Step, WaitingOn},
 };
-use group0_node::cql::client::CqlClient;
-use std::net::SocketAddr;
+use group0_node::{cql::client::CqlClient, metrics::Metrics};
+use std::{net::SocketAddr, time::Duration};
 
 fn status() -> Status {
     let waiting = vec![WaitingOn::Synchronize(HostId::of(5))];
@@ -85,6 +85,51 @@ async fn rest_says_what_the_node_does_and_why_it_is_not_ready() {
         "# EOF",
     ] {
         assert!(metrics.contains(line), "{line}:\n{metrics}");
+    }
+}
+
+#[test]
+fn metrics_forget_a_group_that_the_node_has_no_more() {
+    let group = GroupStatus {
+        group: GroupId::of(1),
+        incarnation: Incarnation(0),
+        term: 11,
+        leader: Some(HostId::of(2)),
+        commit: 12,
+        applied: 13,
+        log_length: 14,
+        voters: vec![HostId::of(2)],
+        learners: vec![HostId::of(3)],
+        joint: false,
+        state_id: None,
+    };
+    let metrics = Metrics::default();
+    let raft = |status: &Status| -> Vec<String> {
+        let text = metrics.text(Some(status), true);
+        text.lines().filter_map(|line| line.strip_prefix("group0_raft_")).map(str::to_owned).collect()
+    };
+    let expected = |values: [u64; 8]| -> Vec<String> {
+        let names = ["term", "commit_index", "applied_index", "log_entries", "is_leader", "has_leader", "voters", "learners"];
+        names.into_iter().zip(values).map(|(name, value)| format!("{name} {value}")).collect()
+    };
+    assert_eq!(raft(&Status { group: Some(group), ..status() }), expected([11, 12, 13, 14, 1, 1, 1, 1]));
+    assert_eq!(raft(&status()), expected([0; 8]));
+}
+
+#[test]
+fn metrics_count_what_was_made_durable_and_how_long_schema_changes_took() {
+    let metrics = Metrics::default();
+    metrics.steps(&[Point::Command, Point::Snapshot, Point::Command]);
+    metrics.schema_change(true, Duration::from_millis(3));
+    metrics.schema_change(false, Duration::from_mins(1));
+    let text = metrics.text(None, true);
+    for line in [
+        "group0_steps_total{step=\"group0_command\"} 2",
+        "group0_steps_total{step=\"group0_snapshot\"} 1",
+        "group0_schema_change_seconds_bucket{le=\"0.004\",result=\"ok\"} 1",
+        "group0_schema_change_seconds_sum{result=\"error\"} 60.0",
+    ] {
+        assert!(text.contains(line), "{line}:\n{text}");
     }
 }
 
