@@ -12,6 +12,9 @@ use serde::Deserialize;
 use serde_json::json;
 use std::time::Duration;
 
+/// Whoever asks for a read barrier may have it waited for so long: a node that has no majority until then is not heard of soon.
+const TIMEOUT_MAX: Duration = Duration::from_mins(10);
+
 pub(super) fn routes() -> Router<Sources> {
     Router::new()
         .route("/raft/leader_host", get(leader))
@@ -33,8 +36,12 @@ struct Limit {
 }
 
 async fn read_barrier(State(sources): State<Sources>, query: Result<Query<Limit>, QueryRejection>) -> Result<(), Failed> {
-    let Query(limit) = query.map_err(|rejection| Failed(StatusCode::BAD_REQUEST, rejection.body_text()))?;
-    change(&sources, AdminRequest::ReadBarrier { within: limit.timeout.map(Duration::from_secs) }).await
+    let Query(Limit { timeout }) = query.map_err(|rejection| Failed(StatusCode::BAD_REQUEST, rejection.body_text()))?;
+    let within = timeout.map(Duration::from_secs);
+    if within.is_some_and(|within| within > TIMEOUT_MAX) {
+        return Err(Failed(StatusCode::BAD_REQUEST, format!("timeout is more than {} seconds", TIMEOUT_MAX.as_secs())));
+    }
+    change(&sources, AdminRequest::ReadBarrier { within }).await
 }
 
 async fn step_down(State(sources): State<Sources>, _: FromHere) -> Result<(), Failed> {

@@ -2,7 +2,7 @@
 
 use crate::{http, toy::Toy};
 use group0_core::io::{AdminReply, AdminRequest, Apply, Effects, Input, Reply, Strikes};
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 const INJECTIONS: &str = "/v2/error_injection/injection";
 
@@ -44,6 +44,18 @@ async fn a_node_is_drained_and_says_whose_tokens_are_whose() {
     assert!(matches!(reached(&mut node).await, AdminRequest::Drain));
     let answer = get(api, "/storage_service/tokens_endpoint").await;
     assert!(answer.ends_with(r#"[{"key":"-3","value":"127.22.0.7"},{"key":"7","value":"127.22.0.9"}]"#), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_barrier_is_not_waited_for_for_ever() {
+    let workdir = tempfile::tempdir().expect("a directory");
+    let mut node = Toy::start("127.22.0.21", workdir.path(), obedient).await;
+    let api = node.running.addresses.api;
+    let answer = ask("POST", api, "/raft/read_barrier?timeout=601").await;
+    assert!(answer.starts_with("HTTP/1.1 400") && answer.contains("timeout is more than 600 seconds"), "{answer}");
+    assert!(ask("POST", api, "/raft/read_barrier?timeout=600").await.starts_with("HTTP/1.1 200"));
+    let within = Some(Duration::from_mins(10));
+    assert!(matches!(reached(&mut node).await, AdminRequest::ReadBarrier { within: waits } if waits == within));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -39,6 +39,14 @@ pub struct Barriers {
     waiting: BTreeMap<Waiter, Waiting>,
 }
 
+#[cfg(test)]
+impl Barriers {
+    /// Whether somebody who asked waits still.
+    pub fn is_awaited_by(&self, id: RequestId) -> bool {
+        self.waiting.contains_key(&Waiter::Asked(id))
+    }
+}
+
 #[derive(Debug)]
 struct Waiting {
     since: Duration,

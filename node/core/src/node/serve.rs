@@ -1,6 +1,6 @@
 //! What peers ask of us, and what their answers to our questions mean.
 
-use super::{Node, Purpose, admin::state_reply};
+use super::{Node, Purpose, admin::state_reply, barrier::Waiter};
 use crate::{
     gossip::{Endpoint, GossipInput, RingStatus},
     group0::joining,
@@ -106,6 +106,7 @@ impl Node {
         self.serve.watching.remove(&id);
         self.serve.held.remove(&id);
         self.watchers.remove(id);
+        self.forget_barrier(Waiter::Asked(id));
     }
 
     /// Every peer that watches our stage is told.

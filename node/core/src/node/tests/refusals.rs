@@ -3,7 +3,7 @@
 use super::{report, ring, upgraded, world::World};
 use crate::{
     ids::GroupId,
-    io::{AdminReply, AdminRequest, Order, PeerRequest, Refusal},
+    io::{AdminReply, AdminRequest, Input, Order, PeerRequest, Refusal},
     node::{StartError, local::key},
 };
 use std::time::Duration;
@@ -68,6 +68,18 @@ fn a_read_barrier_needs_a_group_and_a_majority() {
     let within = Some(Duration::from_secs(2));
     let why = ask(&mut world, 0, AdminRequest::ReadBarrier { within }).unwrap_err();
     assert!(why.contains('3') && world.now < Duration::from_mins(2), "{why}");
+}
+
+#[test]
+fn a_barrier_that_nobody_waits_for_any_more_is_forgotten() {
+    let mut world = upgraded(3);
+    world.crash(1);
+    world.crash(2);
+    let id = world.admin(0, AdminRequest::ReadBarrier { within: Some(Duration::from_hours(1)) });
+    world.run(LIMIT);
+    assert!(world.node(0).barriers.is_awaited_by(id));
+    world.step(0, Input::Gone(id));
+    assert!(!world.node(0).barriers.is_awaited_by(id));
 }
 
 #[test]

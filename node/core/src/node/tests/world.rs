@@ -349,7 +349,7 @@ impl World {
         true
     }
 
-    fn step(&mut self, host: usize, input: Input) {
+    pub fn step(&mut self, host: usize, input: Input) {
         let now = self.clock(host);
         self.hosts[host].steps += 1;
         if let Some(node) = &mut self.hosts[host].node {
