@@ -127,6 +127,11 @@ impl NodeProcess {
         self.life.as_ref().filter(|life| life.failed.is_none()).map(|life| &life.node)
     }
 
+    /// Who was here last, as far as is durable.
+    pub const fn host(&self) -> Option<HostId> {
+        self.last
+    }
+
     /// The machine is another one, whose first process takes this host's place.
     pub fn lose(&mut self, host: HostId) {
         self.store = if self.store.is_torn() { Store::redb() } else { Store::default() };

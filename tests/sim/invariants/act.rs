@@ -1,6 +1,7 @@
 //! What operators do, once it has taken place, and what there is to see at that moment.
 
 use crate::process::Pid;
+use group0_core::ids::HostId;
 use group0_operator::crd::Group0Upgrade;
 use std::{collections::BTreeSet, fmt, time::Duration};
 
@@ -67,4 +68,6 @@ pub struct Scene<'a> {
     pub serving: &'a [bool],
     /// Whose machine is lost.
     pub lost: &'a BTreeSet<Pid>,
+    /// Who was ever lost with a machine.
+    pub gone: &'a BTreeSet<HostId>,
 }

@@ -18,15 +18,18 @@ mod one_away;
 mod one_group;
 mod one_leader;
 mod one_way;
+mod only_the_lost;
 
 pub use act::{Act, Scene};
 
 use crate::{events::Events, history::Operation, log::Log, process::Pid};
 use group0_core::{
     ids::{GroupId, HostId, Incarnation},
-    io::{Persist, Point, Write},
+    io::{Persist, Point, Table, Write},
     node::Node,
+    recovery::Record,
     schema::Rows,
+    status::{PlanState, StoredPlan},
     upgrade::Stage,
 };
 use std::{collections::BTreeSet, time::Duration};
@@ -84,11 +87,14 @@ pub struct Member {
     pub applied: u64,
     /// Hosts of the applied configuration, where the turn has points.
     pub hosts: BTreeSet<HostId>,
+    /// Those of them whose votes count, likewise.
+    pub voters: BTreeSet<HostId>,
 }
 
 impl Turn {
     /// Of that node, at that time.
     pub fn of(pid: Pid, name: &str, now: Duration, node: &Node, persist: Persist, changes: Vec<Change>) -> Self {
+        let has_points = !persist.points.is_empty();
         let group = node.consensus().map(|(id, status)| Member {
             id,
             term: status.term,
@@ -96,7 +102,8 @@ impl Turn {
             is_leader: status.is_leader,
             commit: status.commit,
             applied: status.applied,
-            hosts: if persist.points.is_empty() { BTreeSet::new() } else { status.configuration.members() },
+            hosts: if has_points { status.configuration.members() } else { BTreeSet::new() },
+            voters: if has_points { status.configuration.voters.clone() } else { BTreeSet::new() },
         });
         Self {
             pid,
@@ -116,6 +123,21 @@ impl Turn {
     /// Whether that point became durable.
     pub fn passes(&self, point: Point) -> bool {
         self.persist.points.contains(&point)
+    }
+
+    /// The plan of a recovery that it stores, if it stores one.
+    pub fn plan(&self) -> Option<StoredPlan> {
+        let record = |write: &Write| match write {
+            Write::Put(Table::Local, _, text) => std::str::from_utf8(text).ok()?.parse::<Record>().ok(),
+            _ => None,
+        };
+        let writes = self.persist.writes.iter().rev().filter(|_| self.passes(Point::Plan));
+        writes.filter_map(record).map(|record| record.stored).next()
+    }
+
+    /// Whether it forgets its group by such a plan: the point of no return of a recovery.
+    pub fn resets(&self) -> bool {
+        self.plan().is_some_and(|stored| stored.state == PlanState::Resetting)
     }
 
     /// Into the digest of a log.
@@ -174,6 +196,7 @@ pub fn all() -> Invariants {
         Box::new(old_way::OldWay::default()),
         Box::new(one_way::OneWay::default()),
         Box::new(equal_rows::EqualRows),
+        Box::new(only_the_lost::OnlyTheLost::default()),
         Box::new(one_away::OneAway::default()),
         Box::new(needed::Needed),
         Box::new(journalled::Journalled::default()),

@@ -109,6 +109,7 @@ impl World {
         for pid in nodes {
             self.end(*pid, &End::Crash("its machine is destroyed".into()));
             self.lost.insert(*pid);
+            self.gone.extend(self.slots[*pid].process.node().and_then(|node| node.host()));
         }
         self.had_disaster = true;
         self.saved = self.merged_rows();

@@ -22,6 +22,7 @@ use crate::{
     trouble::{Action, Trouble},
 };
 use group0_core::{
+    ids::HostId,
     io::{Point, Settings},
     schema::{Rows, Schema},
 };
@@ -131,6 +132,8 @@ pub struct World {
     has_returned: bool,
     /// Whose machine is lost.
     lost: BTreeSet<Pid>,
+    /// Who was ever lost with a machine.
+    gone: BTreeSet<HostId>,
 }
 
 fn address(index: usize, generation: u16) -> SocketAddr {
@@ -223,6 +226,7 @@ impl World {
             has_recovered: false,
             has_returned: false,
             lost: BTreeSet::new(),
+            gone: BTreeSet::new(),
             swarm,
         }
     }
@@ -471,7 +475,7 @@ impl World {
         let now = self.now;
         let Some(kubernetes) = self.kubernetes() else { return };
         let (object, made, serving) = (kubernetes.object().cloned(), kubernetes.made(), kubernetes.serving());
-        let scene = Scene { now, object: object.as_ref(), made, serving: &serving, lost: &self.lost };
+        let scene = Scene { now, object: object.as_ref(), made, serving: &serving, lost: &self.lost, gone: &self.gone };
         self.log.line(now, format_args!("{act}"));
         if let Act::Evicted { node, .. } = act {
             self.evictions.push((now, *node));
@@ -507,7 +511,7 @@ impl World {
         if let Err((what, why)) = self.invariants.on_turn(turn, &mut self.events) {
             self.violated(what, why);
         }
-        self.has_recovered |= turn.passes(Point::GroupForgotten);
+        self.has_recovered |= turn.resets();
         if turn.passes(Point::Proceed) {
             self.acted(&Act::Proceeded { node: pid });
         }
