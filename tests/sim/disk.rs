@@ -37,7 +37,12 @@ impl Store {
                 return Err(format!("the store has {} rows, {} were durable", found.len(), self.rows.len()));
             }
         }
-        Ok(self.rows.iter().map(|((table, key), value)| (*table, key.clone(), value.clone())).collect())
+        Ok(self.image())
+    }
+
+    /// All that is durable.
+    pub fn image(&self) -> Image {
+        self.rows.iter().map(|((table, key), value)| (*table, key.clone(), value.clone())).collect()
     }
 
     /// Makes a transaction durable.

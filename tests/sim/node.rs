@@ -13,7 +13,7 @@ use crate::{
 };
 use group0_core::{
     ids::HostId,
-    io::{Apply, CallError, CallId, Effects, Input, Persist, Point, Replacement, Reply, RequestId, Send, Settings, Table, Write},
+    io::{Apply, CallError, CallId, Effects, Image, Input, Persist, Point, Replacement, Reply, RequestId, Send, Settings, Table, Write},
     node::{Node, StartError},
     status::{Procedure, Status},
     upgrade::{Stage, Step},
@@ -130,6 +130,11 @@ impl NodeProcess {
     /// Who was here last, as far as is durable.
     pub const fn host(&self) -> Option<HostId> {
         self.last
+    }
+
+    /// What is on its disk.
+    pub fn image(&self) -> Image {
+        self.store.image()
     }
 
     /// The machine is another one, whose first process takes this host's place.

@@ -1,13 +1,15 @@
 //! Processes come and go, and what Kubernetes and people order of them.
 
-use super::{World, address};
+use super::{
+    World, address,
+    estates::{Estate, end_apart},
+};
 use crate::{
     process::{End, Kubelet, Order, Pid},
     queue::Event,
     swarm::Fault,
     trouble::Action,
 };
-use group0_core::schema::{Rows, Schema};
 use std::time::Duration;
 
 impl World {
@@ -109,19 +111,33 @@ impl World {
         for pid in nodes {
             self.end(*pid, &End::Crash("its machine is destroyed".into()));
             self.lost.insert(*pid);
-            self.gone.extend(self.slots[*pid].process.node().and_then(|node| node.host()));
         }
         self.had_disaster = true;
-        self.saved = self.merged_rows();
+        // Who was lost before is no survivor, be it that it has come back: whatever it has, others were told that it is gone.
+        let survivors: Vec<_> = (0..self.swarm.nodes).filter(|pid| !self.lost.contains(pid)).collect();
+        let (lost, survivors) = (self.estates(nodes), self.estates(&survivors));
+        if end_apart(&survivors) {
+            self.events.count("survivors at different log positions");
+        }
+        self.kept.lose(&lost, &survivors);
+        for pid in nodes {
+            self.gone.extend(self.slots[*pid].process.node().and_then(|node| node.host()));
+        }
     }
 
-    /// What all nodes have that are not lost; nothing if one of them does not run.
-    fn merged_rows(&mut self) -> Option<Rows> {
-        let mut merged = Schema::default();
-        for pid in (0..self.swarm.nodes).filter(|pid| !self.lost.contains(pid)).collect::<Vec<_>>() {
-            let rows = self.slots[pid].process.node()?.core()?.schema().rows().clone();
-            let _ = merged.merge(&rows);
+    /// Of those of these nodes that were never lost.
+    fn estates(&mut self, nodes: &[Pid]) -> Vec<Estate> {
+        let mut estates = Vec::new();
+        for pid in nodes {
+            let Some(node) = self.slots[*pid].process.node() else { continue };
+            if node.host().is_none_or(|host| self.gone.contains(&host)) {
+                continue;
+            }
+            match Estate::read(&node.image()) {
+                Ok(estate) => estates.push(estate),
+                Err(why) => self.violated("disk", why),
+            }
         }
-        Some(merged.rows().clone())
+        estates
     }
 }

@@ -1,5 +1,7 @@
-//! One world of one seed: processes ([`lives`]), the network between them, what goes wrong ([`mishaps`]), and those who judge.
+//! One world of one seed: processes ([`lives`]), the network between them, what goes wrong ([`mishaps`]), what is left where machines are
+//! lost ([`estates`]), and those who judge.
 
+mod estates;
 mod lives;
 mod mishaps;
 
@@ -21,10 +23,11 @@ use crate::{
     swarm::Swarm,
     trouble::{Action, Trouble},
 };
+use estates::Kept;
 use group0_core::{
     ids::HostId,
     io::{Point, Settings},
-    schema::{Rows, Schema},
+    schema::Rows,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -121,8 +124,8 @@ pub struct World {
     turns: u64,
     steps: u64,
     moves: u16,
-    /// What the survivors of the last disaster had at that moment, if all of them ran.
-    saved: Option<Rows>,
+    /// What the survivors of all disasters had.
+    kept: Kept,
     /// Whether there was one.
     had_disaster: bool,
     /// Whether a recovery has come to its point of no return.
@@ -221,7 +224,7 @@ impl World {
             turns: 0,
             steps: 0,
             moves: 0,
-            saved: None,
+            kept: Kept::default(),
             had_disaster: false,
             has_recovered: false,
             has_returned: false,
@@ -309,24 +312,31 @@ impl World {
     /// At the end, when all are quiet.
     fn judge(&mut self) {
         let mut schemas: Vec<(String, Rows)> = Vec::new();
-        let mut wrong = Vec::new();
+        let (mut wrong, mut is_held) = (Vec::new(), false);
         for at in 0..self.slots.len() {
             let name = self.slots[at].process.name().to_owned();
             let whole = self.slots[at].process.node().filter(|node| !node.has_left());
             let Some(core) = whole.and_then(|node| node.core().map(|core| core.schema().clone())) else {
                 continue;
             };
-            // What was acknowledged and only the lost had is lost with them.
-            for slot in self.slots.iter().filter(|_| !self.had_disaster) {
+            // What was acknowledged and only the lost had is lost with them. Whoever asked the former cluster was told of that one.
+            for slot in self.slots.iter().filter(|_| !self.kept.lacks_something && !self.has_returned) {
                 if let Err(why) = slot.process.judge(&core) {
                     wrong.push(format!("at {name}: {why}"));
                 }
             }
-            let lost = self.saved.as_ref().map(|saved| Schema::from_rows(saved).surplus_over(core.rows()));
+            let lost = self.kept.missing_in(core.rows());
+            is_held |= lost.is_some();
             if let Some(lost) = lost.filter(|lost| !lost.is_empty()) {
                 wrong.push(format!("at {name}: what a survivor had is gone: {:?}", lost.keys().take(3).collect::<Vec<_>>()));
             }
             schemas.push((name, core.rows().clone()));
+        }
+        if is_held {
+            self.events.count("survivors held against the end");
+        }
+        if self.had_disaster && !self.kept.lacks_something && !self.has_returned {
+            self.events.count("clients judged after a disaster");
         }
         if let Some(why) = wrong.first() {
             self.violated(KEPT, why.clone());

@@ -21,6 +21,13 @@ pub struct Command {
     pub description: String,
 }
 
+impl Command {
+    /// From the data of an entry of the log.
+    pub fn read(data: &[u8]) -> Option<Self> {
+        postcard::from_bytes(data).ok()
+    }
+}
+
 /// The state id that a command expects; `None` inside: the history is empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PreviousState(pub Option<TimeUuid>);
