@@ -13,7 +13,10 @@ use crate::{
 };
 use group0_core::{
     ids::HostId,
-    io::{Apply, CallError, CallId, Effects, Image, Input, Persist, Point, Replacement, Reply, RequestId, Send, Settings, Table, Write},
+    io::{
+        Apply, CallError, CallId, Effects, Image, Input, Persist, Point, Replacement, Reply, RequestId, Send, Settings, Table,
+        Write,
+    },
     node::{Node, StartError},
     status::{Procedure, Status},
     upgrade::{Stage, Step},
@@ -152,6 +155,19 @@ impl NodeProcess {
     /// Whether it has left the cluster.
     pub fn has_left(&self) -> bool {
         self.is_gone || self.core().is_some_and(Node::has_left)
+    }
+
+    /// Whether group 0 and the ring are of the same hosts here, once it is final; if not, what differs.
+    pub fn membership(&self) -> Result<(), String> {
+        let Some(node) = self.core().filter(|node| node.stage() == Stage::UsePostRaft && !node.has_left()) else { return Ok(()) };
+        let members = node.consensus().map(|(_, status)| status.configuration.members()).unwrap_or_default();
+        let ring = node.ring();
+        if members == ring {
+            return Ok(());
+        }
+        let (only_members, only_ring): (Vec<_>, Vec<_>) =
+            (members.difference(&ring).collect(), ring.difference(&members).collect());
+        Err(format!("{}: only in group 0 are {only_members:?}, only in the ring {only_ring:?}", self.name))
     }
 
     /// Whether its clients are served as they should be.
@@ -447,7 +463,7 @@ impl Process for NodeProcess {
         }
         let Some(node) = self.core() else { return Err(format!("{} is not there", self.name)) };
         if node.stage() == Stage::UsePostRaft && node.is_bootstrapped() {
-            return Ok(());
+            return self.membership();
         }
         Err(format!("{} ({})", self.name, standing(&node.status())))
     }

@@ -47,6 +47,8 @@ const QUIET: Duration = Duration::from_secs(3);
 const LOOK: Duration = Duration::from_millis(500);
 /// Clients that get in each other's way.
 const RIVALS: u64 = 3;
+/// What is violated where a node takes others for members of group 0 than for hosts of the ring, once all is quiet.
+const MEMBERSHIP: &str = "group 0 and the ring agree";
 /// The port of peers.
 const PORT: u16 = 7000;
 
@@ -313,6 +315,9 @@ impl World {
     fn judge(&mut self) {
         let mut schemas: Vec<(String, Rows)> = Vec::new();
         let (mut wrong, mut is_held) = (Vec::new(), false);
+        if let Some(why) = self.slots.iter_mut().find_map(|slot| slot.process.node()?.membership().err()) {
+            self.violated(MEMBERSHIP, why);
+        }
         for at in 0..self.slots.len() {
             let name = self.slots[at].process.name().to_owned();
             let whole = self.slots[at].process.node().filter(|node| !node.has_left());

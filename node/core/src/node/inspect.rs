@@ -7,6 +7,7 @@ use crate::{
     raft::RaftStatus,
     schema::Schema,
 };
+use std::collections::BTreeSet;
 
 impl Node {
     /// Who it is.
@@ -22,6 +23,11 @@ impl Node {
     /// Whether it is out of the cluster for good, as far as it knows.
     pub fn has_left(&self) -> bool {
         self.boot == super::boot::Boot::Left
+    }
+
+    /// The hosts of the ring, as `system.peers` has them, and itself.
+    pub fn ring(&self) -> BTreeSet<HostId> {
+        self.peers.hosts().iter().copied().chain([self.host]).collect()
     }
 
     /// Of the group that it is or was in.
