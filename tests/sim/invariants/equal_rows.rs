@@ -1,6 +1,7 @@
 //! S7: once all are final and quiet, their schemas are equal row by row, timestamps included.
 
 use super::{Invariant, Verdict};
+use crate::events::Events;
 use group0_core::schema::{Rows, Schema};
 
 pub struct EqualRows;
@@ -10,7 +11,7 @@ impl Invariant for EqualRows {
         "S7 schemas are equal"
     }
 
-    fn at_end(&mut self, schemas: &[(String, Rows)]) -> Verdict {
+    fn at_end(&mut self, schemas: &[(String, Rows)], _: &mut Events) -> Verdict {
         let Some(((first, rows), others)) = schemas.split_first() else { return Ok(()) };
         if let Some((name, other)) = others.iter().find(|(_, other)| other != rows) {
             let (ours, theirs) = (Schema::from_rows(rows).surplus_over(other), Schema::from_rows(other).surplus_over(rows));

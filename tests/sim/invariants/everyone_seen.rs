@@ -3,7 +3,7 @@
 use super::{Invariant, Turn, Verdict};
 use crate::events::Events;
 use group0_core::{
-    ids::HostId,
+    ids::{GroupId, HostId},
     io::{Point, Table, Write},
     schema::Schema,
     upgrade::Stage,
@@ -12,17 +12,20 @@ use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Default)]
 pub struct EveryoneSeen {
-    /// How far each has come.
+    /// How far each has come, in the group that it is in.
     stages: BTreeMap<HostId, Stage>,
-    /// Who was in recovery: it may have more than it was seen with, and submits that later.
+    /// Who was in recovery and has not forgotten its group since: it may have more than it was seen with, and submits that later.
     recovered: BTreeSet<HostId>,
+    /// Who has forgotten its group. In the next one it begins anew.
+    forgetful: BTreeSet<HostId>,
     /// The schema that each has stored, as it is stored.
     stored: BTreeMap<HostId, BTreeMap<Vec<u8>, Vec<u8>>>,
-    has_final: bool,
+    /// Groups of which a member is final.
+    have_final: BTreeSet<GroupId>,
 }
 
 impl EveryoneSeen {
-    /// The first final node: every member is there with it, and nobody has anything that it has not.
+    /// The first final node of its group: every member is there with it, and nobody has anything that it has not.
     fn first(&self, turn: &Turn) -> Verdict {
         let members = turn.group.as_ref().map(|group| group.hosts.clone()).unwrap_or_default();
         if !members.contains(&turn.host) {
@@ -74,17 +77,20 @@ impl Invariant for EveryoneSeen {
         *reached = turn.stage.max(*reached);
         if turn.stage == Stage::Recovery {
             self.recovered.insert(turn.host);
+        } else if self.forgetful.remove(&turn.host) {
+            self.recovered.remove(&turn.host);
+            self.stages.insert(turn.host, turn.stage);
+        }
+        if turn.passes(Point::GroupForgotten) {
+            self.forgetful.insert(turn.host);
         }
         if is_new && self.stages.values().any(|stage| *stage > Stage::UsePreRaft) {
             events.count("joiner while upgrading");
         }
-        // After a recovery the first that was final is none any more, and of the second first ones this says nothing.
-        self.has_final |= turn.passes(Point::GroupForgotten);
-        if self.has_final {
-            return Ok(());
-        }
         self.store(turn);
-        self.has_final = turn.passes(Point::Final);
-        if self.has_final { self.first(turn) } else { Ok(()) }
+        match turn.group.as_ref().filter(|_| turn.passes(Point::Final)) {
+            Some(group) if self.have_final.insert(group.id) => self.first(turn),
+            _ => Ok(()),
+        }
     }
 }

@@ -8,21 +8,56 @@ use crate::{
 };
 use group0_core::{
     group0::History,
+    ids::GroupId,
     io::{Point, Table, Write},
     schema::Rows,
     upgrade::Stage,
 };
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 #[derive(Default)]
 pub struct Linear {
-    /// Rows of the history, as whoever had one first stored it. That others have the same is said elsewhere.
-    order: BTreeMap<Vec<u8>, Vec<u8>>,
-    operations: Vec<Operation>,
+    /// Of each group the rows of its history, as whoever had one first stored it. That others have the same is said elsewhere.
+    orders: BTreeMap<GroupId, BTreeMap<Vec<u8>, Vec<u8>>>,
+    /// Groups that have one, each with whether it began with nothing.
+    groups: Vec<(GroupId, bool)>,
+    /// Whether a recovery has made a group anew: it begins with what there was, be it that it was never in a history.
+    has_recovered: bool,
+    /// Each with the group that its node was in when it answered.
+    operations: Vec<(Option<GroupId>, Operation)>,
+    group_of: BTreeMap<Pid, GroupId>,
     /// Nodes that are final, and since when.
     is_final: BTreeMap<Pid, Duration>,
-    /// The group was forgotten in a recovery, and its history with it.
-    is_over: bool,
+}
+
+impl Linear {
+    /// What belongs to a group: what its members were asked, and what has come into its history whoever was asked.
+    fn of(&self, group: GroupId, order: &[Row]) -> Vec<Operation> {
+        let tags: BTreeSet<_> = order.iter().filter_map(|row| row.tag.as_deref()).collect();
+        let is_of_it =
+            |(at, operation): &&(Option<GroupId>, Operation)| *at == Some(group) || tags.contains(operation.tag.as_str());
+        self.operations.iter().filter(is_of_it).map(|(_, operation)| operation.clone()).collect()
+    }
+
+    /// A group that follows another one begins with what there was: of what it begins with nothing is told, only what came then.
+    fn judge(&self, group: GroupId, begins_with_nothing: bool) -> Verdict {
+        let rows = self.orders.get(&group).into_iter().flatten().map(|(key, row)| (key.as_slice(), row.as_slice()));
+        let history = History::load(rows).ok_or("a row of the history cannot be read")?;
+        let order: Vec<_> = history.rows().map(Row::of).collect();
+        let mut operations = self.of(group, &order);
+        if !begins_with_nothing {
+            operations.retain(|operation| !matches!(operation.deed, Deed::Columns(_)));
+            for operation in &mut operations {
+                if let Deed::Change(_, reply) = operation.deed {
+                    operation.deed = Deed::Some(reply);
+                }
+            }
+        }
+        history::check(&order, &operations).map_err(|(_, flaw)| format!("{group}: {flaw}"))
+    }
 }
 
 impl Invariant for Linear {
@@ -31,15 +66,24 @@ impl Invariant for Linear {
     }
 
     fn on_turn(&mut self, turn: &Turn, _: &mut Events) -> Verdict {
-        self.is_over |= turn.passes(Point::GroupForgotten);
+        self.has_recovered |= turn.resets();
+        if turn.passes(Point::GroupForgotten) {
+            self.group_of.remove(&turn.pid);
+        }
         if turn.stage == Stage::UsePostRaft {
             self.is_final.entry(turn.pid).or_insert(turn.now);
         } else {
             self.is_final.remove(&turn.pid);
         }
+        let Some(group) = &turn.group else { return Ok(()) };
+        self.group_of.insert(turn.pid, group.id);
         for write in &turn.persist.writes {
             if let Write::Put(Table::History, key, row) = write {
-                self.order.entry(key.clone()).or_insert_with(|| row.clone());
+                let order = self.orders.entry(group.id).or_insert_with(|| {
+                    self.groups.push((group.id, self.groups.is_empty() && !self.has_recovered));
+                    BTreeMap::new()
+                });
+                order.entry(key.clone()).or_insert_with(|| row.clone());
             }
         }
         Ok(())
@@ -54,16 +98,18 @@ impl Invariant for Linear {
             Deed::Change(..) | Deed::Some(_) => {}
         }
         let was_final = self.is_final.get(&operation.node).is_some_and(|since| *since <= operation.asked);
-        self.operations.push(Operation { was_final, ..operation.clone() });
+        let group = self.group_of.get(&operation.node).copied();
+        self.operations.push((group, Operation { was_final, ..operation.clone() }));
     }
 
-    fn at_end(&mut self, _: &[(String, Rows)]) -> Verdict {
-        if self.is_over {
-            return Ok(());
+    fn at_end(&mut self, _: &[(String, Rows)], events: &mut Events) -> Verdict {
+        for (group, begins_with_nothing) in &self.groups {
+            self.judge(*group, *begins_with_nothing)?;
         }
-        let rows = self.order.iter().map(|(key, row)| (key.as_slice(), row.as_slice()));
-        let history = History::load(rows).ok_or("a row of the history cannot be read")?;
-        let order: Vec<_> = history.rows().map(Row::of).collect();
-        history::check(&order, &self.operations).map_err(|(_, flaw)| flaw)
+        events.count("history judged");
+        if self.groups.len() > 1 {
+            events.count("histories of several groups judged");
+        }
+        Ok(())
     }
 }

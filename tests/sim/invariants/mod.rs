@@ -174,7 +174,7 @@ pub trait Invariant: Send {
     /// A client has done something.
     fn on_told(&mut self, _operation: &Operation, _events: &mut Events) {}
     /// All are final and quiet: names and rows.
-    fn at_end(&mut self, _schemas: &[(String, Rows)]) -> Verdict {
+    fn at_end(&mut self, _schemas: &[(String, Rows)], _events: &mut Events) -> Verdict {
         Ok(())
     }
 }
@@ -224,7 +224,7 @@ impl Invariants {
     }
 
     /// Likewise, at the end.
-    pub fn at_end(&mut self, schemas: &[(String, Rows)]) -> Result<(), (&'static str, String)> {
-        self.0.iter_mut().try_for_each(|one| one.at_end(schemas).map_err(|why| (one.name(), why)))
+    pub fn at_end(&mut self, schemas: &[(String, Rows)], events: &mut Events) -> Result<(), (&'static str, String)> {
+        self.0.iter_mut().try_for_each(|one| one.at_end(schemas, events).map_err(|why| (one.name(), why)))
     }
 }

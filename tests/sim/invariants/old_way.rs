@@ -1,14 +1,20 @@
-//! S6: while a node is final, nobody changes the schema the old way.
+//! S6: while a node is final, nobody of the same incarnation changes the schema the old way.
 
 use super::{Invariant, Turn, Verdict};
 use crate::events::Events;
-use group0_core::{io::Point, upgrade::Stage};
+use group0_core::{
+    ids::{HostId, Incarnation},
+    io::Point,
+    upgrade::Stage,
+};
+use std::collections::BTreeMap;
 
 #[derive(Default)]
 pub struct OldWay {
-    first: Option<String>,
-    /// The group was forgotten in a recovery: what was final is not any more.
-    is_over: bool,
+    /// The first that was final, by incarnation.
+    first: BTreeMap<Incarnation, String>,
+    /// Who has forgotten its group, and in which incarnation: until it is in another one, what is final there is no matter of it.
+    forgotten: BTreeMap<HostId, Incarnation>,
 }
 
 impl Invariant for OldWay {
@@ -17,16 +23,16 @@ impl Invariant for OldWay {
     }
 
     fn on_turn(&mut self, turn: &Turn, _: &mut Events) -> Verdict {
-        self.is_over |= turn.passes(Point::GroupForgotten);
-        if self.is_over {
-            return Ok(());
+        if turn.passes(Point::GroupForgotten) {
+            self.forgotten.insert(turn.host, turn.incarnation);
         }
         let changed = turn.changes.iter().any(|change| change.wrote && change.stage == Stage::UsePreRaft);
-        if let Some(first) = self.first.as_ref().filter(|_| changed) {
+        let counts = changed && self.forgotten.get(&turn.host) != Some(&turn.incarnation);
+        if let Some(first) = self.first.get(&turn.incarnation).filter(|_| counts) {
             return Err(format!("it changed the schema the old way, and {first} is final"));
         }
         if turn.passes(Point::Final) {
-            self.first.get_or_insert_with(|| turn.name.clone());
+            self.first.entry(turn.incarnation).or_insert_with(|| turn.name.clone());
         }
         Ok(())
     }

@@ -346,7 +346,7 @@ impl World {
         if let Some(why) = wrong.first() {
             self.violated(KEPT, why.clone());
         }
-        if let Err((what, why)) = self.invariants.at_end(&schemas) {
+        if let Err((what, why)) = self.invariants.at_end(&schemas, &mut self.events) {
             self.violated(what, why);
         }
     }
