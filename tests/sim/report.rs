@@ -21,9 +21,10 @@ pub fn one(seed: u64, outcome: &Outcome) {
     }
     let verdict = if outcome.violation.is_some() { "a violation" } else { "no violation" };
     println!(
-        "seed {seed}: {verdict}, {:.1} s of virtual time, {} steps, {} transactions, digest {:016x}",
+        "seed {seed}: {verdict}, {:.1} s of virtual time, {} steps, {} messages delivered, {} transactions, digest {:016x}",
         outcome.time.as_secs_f64(),
         outcome.steps,
+        outcome.delivered,
         outcome.turns,
         outcome.digest
     );
@@ -61,10 +62,11 @@ pub fn many(total: &Total, missing: &[String], took: Duration) {
     let failed: Vec<_> = total.failed.iter().map(|(seed, _)| seed.to_string()).collect();
     let failed = if failed.is_empty() { String::new() } else { format!(" (seeds {})", failed.join(", ")) };
     println!(
-        "sim: {} seeds, {:.1} virtual hours, {} steps, {} transactions in {:.1} s ({:.1} seeds/s): {} violations{failed}, {} events never reached",
+        "sim: {} seeds, {:.1} virtual hours, {} steps, {} messages delivered, {} transactions in {:.1} s ({:.1} seeds/s): {} violations{failed}, {} events never reached",
         total.seeds,
         total.time.as_secs_f64() / 3600.0,
         total.steps,
+        total.delivered,
         total.turns,
         took.as_secs_f64(),
         f64::from(u32::try_from(total.seeds).unwrap_or(u32::MAX)) / took.as_secs_f64(),

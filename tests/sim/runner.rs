@@ -94,6 +94,8 @@ pub struct Total {
     pub turns: u64,
     /// Things that came to processes.
     pub steps: u64,
+    /// Those of them that came over the network.
+    pub delivered: u64,
 }
 
 /// Runs what is asked for and says what came of it.
@@ -178,6 +180,7 @@ fn take(seed: u64, request: &Request, total: &Mutex<Total>) {
     total.time += run.time;
     total.turns += run.turns;
     total.steps += run.steps;
+    total.delivered += run.delivered;
     if let (Some(violation), Some(smallest)) = (run.violation.clone(), smallest) {
         report::failure(seed, &violation, &run, &smallest);
         total.failed.push((seed, violation));
@@ -198,6 +201,7 @@ pub fn outcome_of(make: impl FnOnce() -> World) -> Outcome {
         events: Events::default(),
         turns: 0,
         steps: 0,
+        delivered: 0,
         evictions: Vec::new(),
     })
 }

@@ -78,6 +78,8 @@ pub struct Outcome {
     pub turns: u64,
     /// Things that came to processes.
     pub steps: u64,
+    /// Those of them that came over the network: messages, questions and answers.
+    pub delivered: u64,
     /// Which nodes operators took, and when.
     pub evictions: Vec<(Duration, Pid)>,
 }
@@ -125,6 +127,7 @@ pub struct World {
     evictions: Vec<(Duration, Pid)>,
     turns: u64,
     steps: u64,
+    delivered: u64,
     moves: u16,
     /// What the survivors of all disasters had.
     kept: Kept,
@@ -225,6 +228,7 @@ impl World {
             evictions: Vec::new(),
             turns: 0,
             steps: 0,
+            delivered: 0,
             moves: 0,
             kept: Kept::default(),
             had_disaster: false,
@@ -266,6 +270,7 @@ impl World {
             events: self.events,
             turns: self.turns,
             steps: self.steps,
+            delivered: self.delivered,
             evictions: self.evictions,
         }
     }
@@ -408,6 +413,7 @@ impl World {
 
     fn arrive_if(&mut self, arrival: Option<(Pid, Arrival)>) {
         if let Some((pid, arrival)) = arrival {
+            self.delivered += 1;
             self.arrive(pid, arrival);
         }
     }
