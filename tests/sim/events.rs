@@ -50,6 +50,7 @@ pub fn crash_at(point: Point, after: bool) -> String {
 /// What a run of many seeds must have reached.
 fn required() -> Vec<String> {
     let named = [
+        "a wrong hash approved",
         "act of an operator",
         "address changed",
         "address of another host taken",
@@ -57,6 +58,7 @@ fn required() -> Vec<String> {
         "call aborted",
         "call reset",
         "call timed out",
+        "clients judged after a disaster",
         "clock jumped back",
         "clock jumped forward",
         "commit failed",
@@ -69,6 +71,9 @@ fn required() -> Vec<String> {
         "eviction held back by the budget",
         "final by comparison",
         "graceful restart",
+        "group forgotten by a plan",
+        "histories of several groups judged",
+        "history judged",
         "joiner while upgrading",
         "lease taken over",
         "look failed",
@@ -116,6 +121,8 @@ fn required() -> Vec<String> {
         "several steps in one turn",
         "stall QuorumLost",
         "surplus merged",
+        "survivors held against the end",
+        "the dead came back",
         "upgrade completed",
         "waits for AwaitingApproval",
         "waits for CanaryFailed",
@@ -133,7 +140,9 @@ fn required() -> Vec<String> {
         "writes lost and torn",
     ];
     let named = named.into_iter().map(str::to_owned);
-    let points = Point::ALL.iter().filter(|point| point.is_of_upgrade());
+    // Random seeds rarely crash a node at these; elsewhere it is done at each of them.
+    let is_rare = |point: &&Point| matches!(point, Point::HostRemoved | Point::Left | Point::GroupForgotten);
+    let points = Point::ALL.iter().filter(|point| !is_rare(point));
     let crashes = points.flat_map(|point| [crash_at(*point, false), crash_at(*point, true)]);
     named.chain(crashes).collect()
 }

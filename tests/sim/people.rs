@@ -138,6 +138,9 @@ impl People {
             let (_, deed) = self.aftermath.remove(at);
             if let Deed::Destroy { machines, .. } = &deed {
                 self.note_lost(machines, &status);
+                if status.phase == Phase::Recovering {
+                    out.event("another loss during a recovery");
+                }
             }
             return self.act(deed, out);
         }
@@ -257,7 +260,11 @@ impl People {
             (Phase::Stalled | Phase::Recovering, "AwaitingApproval" | "SurvivorLost" | "DonorLost" | "Returned") => {
                 let hash = status.recovery.as_ref().map(|recovery| recovery.plan_hash.clone());
                 // People mistake one plan for another.
-                spec.recovery.approved_plan_hash = if self.dice.chance(200_000) { Some("another".into()) } else { hash };
+                let mistaken = self.dice.chance(200_000);
+                if mistaken {
+                    out.event("a wrong hash approved");
+                }
+                spec.recovery.approved_plan_hash = if mistaken { Some("another".into()) } else { hash };
             }
             (_, "NotProvenDead") => self.confirm_dead(&mut spec, status),
             (_, "PodNotReady" | "NodeUnknown" | "PodDown")
