@@ -7,7 +7,8 @@
 //! [`clients`] with their [`beliefs`], [`rivals`], one or two [`operator`]s with the [`mailbox`] of their looks, [`kubernetes`] and [`people`], or
 //! an [`administrator`] instead of an operator; between them is the [`network`], and over them comes [`trouble`]. What must be true is
 //! in [`invariants`], what must have happened in [`events`]. [`runner`] spreads seeds over the cores. Before them come
-//! [`scenarios`], and [`kills`], which end the operator at each of its acts, and [`replay`] of scripts that a real API server plays, too.
+//! [`scenarios`], and [`kills`], which end the operator at each of its acts and survivors at each of their steps, and [`replay`] of
+//! scripts that a real API server plays, too.
 
 #![allow(clippy::unwrap_used)]
 

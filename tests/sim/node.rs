@@ -45,6 +45,22 @@ struct Treatment {
     slow_commit: u64,
 }
 
+/// At which of its writes a node dies that takes part in a recovery: counted from the first that stores a plan, of those that are steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Strike {
+    /// Which node.
+    pub node: Pid,
+    /// The first is 0.
+    pub number: u32,
+    /// Once it is durable, instead of just before.
+    pub after: bool,
+}
+
+/// The event of such a write, in the world of a story.
+pub fn recovery_write(node: Pid) -> String {
+    format!("write of a recovery at n{}", node + 1)
+}
+
 /// A node with its disk and its clock.
 pub struct NodeProcess {
     pid: Pid,
@@ -68,6 +84,8 @@ pub struct NodeProcess {
     last: Option<HostId>,
     /// Points at which it has crashed: a second time proves little.
     struck: BTreeSet<(Point, bool)>,
+    /// In the world of a story: at which write it dies, and how many there were from the first of a recovery on.
+    story: Option<(Option<Strike>, Option<u32>)>,
 }
 
 struct Life {
@@ -122,6 +140,7 @@ impl NodeProcess {
             former: None,
             last: None,
             struck: BTreeSet::new(),
+            story: swarm.story.as_ref().map(|_| (swarm.strike.filter(|strike| strike.node == pid), None)),
         }
     }
 
@@ -261,7 +280,7 @@ impl NodeProcess {
         let Some(under_way) = self.life.as_mut().and_then(|life| life.under_way.take()) else { return };
         let UnderWay { mut effects, changes, .. } = under_way;
         let persist = std::mem::take(&mut effects.persist);
-        let strike = self.strike(moment, &persist);
+        let strike = self.planned_strike(&persist, out).or_else(|| self.strike(moment, &persist));
         let fails = !persist.writes.is_empty() && moment.trouble && self.dice.chance(self.treatment.failed_commit);
         if let Some((point, false)) = strike {
             out.event(events::crash_at(point, false));
@@ -314,6 +333,16 @@ impl NodeProcess {
         let point = *persist.points.first().filter(|_| moment.trouble || of_recovery)?;
         let strike = (point, self.dice.coin());
         (self.dice.chance(self.treatment.crash_at_point) && self.struck.insert(strike)).then_some(strike)
+    }
+
+    /// The same, of a death that was planned.
+    fn planned_strike(&mut self, persist: &Persist, out: &mut Outbox) -> Option<(Point, bool)> {
+        let (strike, writes) = self.story.as_mut()?;
+        let point = *persist.points.first()?;
+        let number = writes.or_else(|| persist.points.contains(&Point::Plan).then_some(0))?;
+        *writes = Some(number + 1);
+        out.event(recovery_write(self.pid));
+        strike.filter(|strike| strike.number == number).map(|strike| (point, strike.after))
     }
 
     /// Nobody knows whether it is durable.

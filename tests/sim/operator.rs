@@ -20,7 +20,7 @@ use group0_operator::{
     plan::{Plan, WaitingFor},
 };
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll, Waker},
@@ -63,7 +63,35 @@ pub struct OperatorProcess {
     kill: Option<Kill>,
     /// Writes and verbs so far.
     acts: u32,
+    /// In the world of a story: what is done again and again, of which nothing is to be learned.
+    repeated: Option<Repeated>,
     complete: bool,
+}
+
+/// What follows what, of late: writes of the status and the verbs between them.
+#[derive(Default)]
+struct Repeated {
+    last: String,
+    steps: VecDeque<(String, String)>,
+}
+
+/// So many steps are remembered: some writes, a verb or two, and again.
+const STEPS: usize = 4;
+
+impl Repeated {
+    fn is_new(&mut self, of: Option<Pid>, ask: &Ask) -> bool {
+        let is_write = matches!(ask, Ask::Api(request) if matches!(**request, Request::Write { .. }));
+        let kind = if is_write { "write".to_owned() } else { format!("{of:?} {ask:?}") };
+        let step = (std::mem::replace(&mut self.last, kind.clone()), kind);
+        if self.steps.contains(&step) {
+            return false;
+        }
+        if self.steps.len() == STEPS {
+            self.steps.pop_front();
+        }
+        self.steps.push_back(step);
+        true
+    }
 }
 
 struct Life {
@@ -88,8 +116,9 @@ impl OperatorProcess {
     pub fn new(number: usize, pid: Pid, names: Vec<PodName>, swarm: &Swarm) -> Self {
         let mut dice = Dice::of(swarm.seed, 3_000 + number as u64);
         let clock = if swarm.has(Fault::Drift) { Clock::drifting(&mut dice) } else { Clock::exact() };
+        let repeated = swarm.story.as_ref().map(|_| Repeated::default());
         let (name, kill) = (format!("operator{}", number + 1), swarm.kill.filter(|_| number == 0));
-        Self { name, pid, names, clock, dice, life: None, kill, acts: 0, complete: false }
+        Self { name, pid, names, clock, dice, life: None, kill, acts: 0, repeated, complete: false }
     }
 
     fn ask(life: &mut Life, of: Option<Pid>, moment: Moment<'_>, ask: Ask, out: &mut Outbox) {
@@ -143,6 +172,7 @@ impl OperatorProcess {
         let Some(life) = &mut self.life else { return };
         let asked = std::mem::take(&mut lock(&life.mailbox).asked);
         for Asked { token, of, ask, is_act } in asked {
+            let is_act = is_act && self.repeated.as_mut().is_none_or(|repeated| repeated.is_new(of, &ask));
             let to = of.map_or(api::ADDRESS, |pid| moment.addresses[pid]);
             out.send.push(Parcel::Ask { token, to, ask, within: TIMEOUT });
             if is_act {

@@ -23,6 +23,8 @@ use std::{collections::BTreeSet, time::Duration};
 
 /// How often they look.
 const LOOK: Duration = Duration::from_secs(1);
+/// The same while they wait for a certain moment.
+const SOON: Duration = Duration::from_millis(20);
 /// How long an answer may take.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -48,6 +50,8 @@ pub struct People {
     look_at: Duration,
     token: u64,
     first: Group0UpgradeSpec,
+    /// Whether it is the world of a story: what becomes of machines does so at a certain moment.
+    is_told: bool,
     /// What will become of machines.
     disaster: Option<Disaster>,
     /// Those that were lost.
@@ -88,6 +92,7 @@ impl People {
             look_at: Duration::ZERO,
             token: 0,
             first,
+            is_told: swarm.story.is_some(),
             disaster,
             lost: Vec::new(),
             lost_hosts: BTreeSet::new(),
@@ -108,7 +113,7 @@ impl People {
     }
 
     fn look(&mut self, moment: Moment<'_>, out: &mut Outbox) {
-        self.look_at = moment.now + LOOK;
+        self.look_at = moment.now + if self.is_told && self.disaster.is_some() { SOON } else { LOOK };
         if self.scale_up.is_some_and(|at| at <= moment.now || !moment.trouble) {
             self.scale_up = moment.trouble.then_some(moment.now + LOOK * 5);
             self.act(Deed::ScaleUp, out);

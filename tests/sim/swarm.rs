@@ -2,7 +2,7 @@
 //!
 //! Few faults at a time find more than all of them always: a world in which everything breaks never gets anywhere interesting.
 
-use crate::{dice::Dice, operator::Kill};
+use crate::{dice::Dice, node::Strike, operator::Kill};
 use std::{collections::BTreeMap, fmt, time::Duration};
 
 macro_rules! faults {
@@ -134,6 +134,10 @@ pub struct Swarm {
     pub operators: usize,
     /// When the first operator is killed, if it is.
     pub kill: Option<Kill>,
+    /// When a node is, likewise.
+    pub strike: Option<Strike>,
+    /// The disaster of a story, instead of one that is drawn.
+    pub story: Option<Disaster>,
     /// Seconds between the restarts of two nodes, as people want it at first.
     pub between: u32,
     /// How strong each is, from 1 to 100.
@@ -170,7 +174,16 @@ impl Swarm {
     /// A world in which nothing goes wrong by itself: three nodes, so many operators, and what else there is to be about it.
     pub fn quiet(seed: u64, operators: usize, unusual: &[Fault], kill: Option<Kill>) -> Self {
         let faults = unusual.iter().map(|fault| (*fault, 1)).collect();
-        Self { seed, nodes: 3, changes: 4, trouble: Duration::ZERO, racks: 1, operators, kill, between: 0, faults }
+        let (trouble, strike, story) = (Duration::ZERO, None, None);
+        Self { seed, nodes: 3, changes: 4, trouble, racks: 1, operators, kill, strike, story, between: 0, faults }
+    }
+
+    /// A quiet world of so many nodes in which these are lost, and nothing else goes wrong.
+    pub fn story(seed: u64, nodes: usize, lost: Vec<usize>, is_early: bool) -> Self {
+        let story = Some(Disaster { lost, is_early, another: None, returns: None });
+        // Far from each other the nodes take long enough for people to come in the middle; with the other people have to approve.
+        let unusual: &[Fault] = if is_early { &[Fault::Sites] } else { &[Fault::Disaster] };
+        Self { nodes, story, ..Self::quiet(seed, 1, unusual, None) }
     }
 
     /// The same, with so many seconds between the restarts of two nodes.
@@ -205,6 +218,8 @@ impl Swarm {
             racks,
             operators,
             kill: None,
+            strike: None,
+            story: None,
             between: 0,
             faults,
         }
@@ -223,6 +238,9 @@ impl Swarm {
 
     /// What becomes of the machines, if anything does.
     pub fn disaster(&self) -> Option<Disaster> {
+        if self.story.is_some() {
+            return self.story.clone();
+        }
         let strength = self.up_to(Fault::Disaster, 100);
         if strength < NOT_WEAK || self.has(Fault::Latecomer) {
             return None;

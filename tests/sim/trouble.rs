@@ -67,7 +67,7 @@ impl Trouble {
     pub fn new(swarm: &Swarm, operators: Range<Pid>) -> Self {
         let kinds = KINDS.iter().map(|(fault, _)| *fault).filter(|fault| swarm.has(*fault)).collect();
         let aimed = swarm.up_to(Fault::Aimed, CERTAIN / 3);
-        let aftershocks = swarm.up_to(Fault::Disaster, AFTERSHOCKS_MAX);
+        let aftershocks = if swarm.story.is_some() { 0 } else { swarm.up_to(Fault::Disaster, AFTERSHOCKS_MAX) };
         Self { dice: Dice::of(swarm.seed, 3), nodes: swarm.nodes, operators, kinds, aimed, aftershocks }
     }
 

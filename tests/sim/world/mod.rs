@@ -15,7 +15,7 @@ use crate::{
     log::Log,
     network::{Around, Network},
     node::NodeProcess,
-    operator::OperatorProcess,
+    operator::{ACT, OperatorProcess},
     people::People,
     process::{Arrival, End, Kubelet, Moment, Note, Outbox, Parcel, Pid, Process},
     queue::{Event, Queue},
@@ -82,6 +82,8 @@ pub struct Outcome {
     pub delivered: u64,
     /// Which nodes operators took, and when.
     pub evictions: Vec<(Duration, Pid)>,
+    /// How many acts of operators there were before the first that froze the plan of a recovery.
+    pub acts_before_plan: u64,
 }
 
 /// Something that happens a while after operators have taken so many nodes.
@@ -125,6 +127,7 @@ pub struct World {
     violation: Option<Violation>,
     script: Vec<Step>,
     evictions: Vec<(Duration, Pid)>,
+    acts_before_plan: Option<u64>,
     turns: u64,
     steps: u64,
     delivered: u64,
@@ -226,6 +229,7 @@ impl World {
             violation: None,
             script: Vec::new(),
             evictions: Vec::new(),
+            acts_before_plan: None,
             turns: 0,
             steps: 0,
             delivered: 0,
@@ -272,6 +276,7 @@ impl World {
             steps: self.steps,
             delivered: self.delivered,
             evictions: self.evictions,
+            acts_before_plan: self.acts_before_plan.unwrap_or_default(),
         }
     }
 
@@ -498,6 +503,10 @@ impl World {
         let (object, made, serving) = (kubernetes.object().cloned(), kubernetes.made(), kubernetes.serving());
         let scene = Scene { now, object: object.as_ref(), made, serving: &serving, lost: &self.lost, gone: &self.gone };
         self.log.line(now, format_args!("{act}"));
+        let recovery = object.as_ref().and_then(|object| object.status.as_ref()?.recovery.as_ref());
+        if recovery.is_some_and(|recovery| recovery.frozen.is_some()) {
+            self.acts_before_plan.get_or_insert(self.events.of(ACT).saturating_sub(1));
+        }
         if let Act::Evicted { node, .. } = act {
             self.evictions.push((now, *node));
             for step in self.script.iter().filter(|step| step.evictions == self.evictions.len()) {
