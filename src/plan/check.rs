@@ -5,7 +5,7 @@
 use super::{Action, Journal, Plan, recovery};
 use crate::{
     crd::{Group0UpgradeSpec, Mode},
-    observe::{HostId, NodeView, Observation, Part, PodName, PodState, UpgradeState},
+    observe::{HostId, Machine, NodeView, Observation, Part, PodName, PodState, UpgradeState},
 };
 use k8s_openapi::jiff::Timestamp;
 
@@ -208,7 +208,14 @@ impl Audit<'_> {
         let is_removed = |host| nodes().any(|node| node.evidence.removed.contains(&host));
         self.plan.actions.iter().find_map(|action| {
             let Action::Replace { node, .. } = action else { return None };
-            let host = self.plan.journal.node(node).host?;
+            let known = self.plan.journal.node(node);
+            let host = known.host?;
+            let pod = self.seen.nodes.get(node).and_then(|view| view.pod.known())?;
+            // Whoever was made since, runs, and lacks nothing may be a fresh member.
+            let may_be_fresh = known.host_pod.as_ref() != Some(&pod.uid) && pod.state == PodState::Running;
+            if may_be_fresh && !pod.volume_gone && pod.machine == Machine::There {
+                return Some(format!("it gives up {node}, which was made after its host was lost"));
+            }
             (!self.is_excluded(host) && !is_removed(host)).then(|| format!("it gives up {node}, whose host is not removed"))
         })
     }

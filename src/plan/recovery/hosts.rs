@@ -4,7 +4,7 @@
 //! still under way, and with the former pod taint and volume vanish from view. Both are remembered here, per host.
 
 use crate::{
-    observe::{HostId, Machine, NodeSeen, NodeView, Observation, Part, Pod, PodName},
+    observe::{HostId, Machine, NodeSeen, NodeView, Observation, Part, Pod, PodName, PodState},
     plan::{Given, Journal, health::signed},
 };
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
@@ -267,8 +267,17 @@ pub(in crate::plan) fn given_up<'a>(given: &Given<'a>) -> Vec<&'a PodName> {
         .silent
         .iter()
         .filter(|(host, record)| removed.contains(*host) && !record.given_up && holds_its_pod(given.journal, **host, record));
-    let pods = open.filter_map(|(_, record)| record.pod.as_ref());
+    let pods = open.filter_map(|(_, record)| record.pod.as_ref()).filter(|pod| is_left(given, pod));
     pods.filter(|pod| given.seen.nodes.get(*pod).is_some_and(|view| given.fresh(&view.node).is_err())).collect()
+}
+
+/// Whether what stands there now is what is left of the host that was in it: the same pod, or one that cannot run for what is lost. Any other
+/// may be a fresh member already that has not answered yet.
+pub(super) fn is_left(given: &Given<'_>, name: &PodName) -> bool {
+    let is_it = |pod: &Pod| given.journal.node(name).host_pod.as_ref() == Some(&pod.uid);
+    let is_lost = |pod: &Pod| pod.volume_gone || matches!(pod.machine, Machine::OutOfService | Machine::OutOfServiceForItsVolume);
+    let cannot_run = |pod: &Pod| matches!(pod.state, PodState::Down(_) | PodState::Broken(_));
+    given.pod(name).is_some_and(|pod| is_it(pod) || is_lost(pod) || cannot_run(pod))
 }
 
 /// The pod in which this host answers, if it does.

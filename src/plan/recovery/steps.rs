@@ -385,7 +385,8 @@ fn replace(scene: &mut Scene<'_>) -> Option<Missing> {
     let lost = scene.recovery.pods.iter().filter_map(|(host, pod)| Some((*host, pod.as_ref()?))).filter(is_open);
     let (alive, gone): (Vec<_>, Vec<_>) = lost.partition(|(_, pod)| answers(given, pod));
     let uid = |pod: &PodName| given.pod(pod).map(|pod| pod.uid.clone()).unwrap_or_default();
-    let to_be = gone.into_iter().map(|(_, pod)| pod).chain(nobodys(scene)).filter(|pod| !scene.recovery.replaced.contains(*pod));
+    let left = gone.into_iter().map(|(_, pod)| pod).filter(|pod| hosts::is_left(given, pod));
+    let to_be = left.chain(nobodys(scene)).filter(|pod| !scene.recovery.replaced.contains(*pod));
     let actions = to_be.map(|pod| Action::Replace { node: pod.clone(), uid: uid(pod) }).collect();
     let refused = |(host, pod): (HostId, &PodName)| WaitingFor::Recovery(Why::ExcludedAlive { node: pod.clone(), host });
     let alive = alive.into_iter().map(refused).collect();
