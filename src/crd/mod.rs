@@ -14,8 +14,8 @@ mod status_parts;
 pub use generate::{FILE_NAME, yaml};
 pub use spec::{Group0Upgrade, Group0UpgradeSpec};
 pub use spec_parts::{
-    Backup, ClusterRef, ConfirmedDead, DURATION, Deadlines, GuardOverride, HOST_ID, HOUR, Mode, Pacing, Recovery, RecoveryMode,
-    Weekday, Window,
+    Backup, ClusterRef, ConfirmedDead, DURATION, Deadlines, GuardOverride, HOST_ID, HOUR, Mode, OBJECT_NAME, Pacing, Recovery,
+    RecoveryMode, Weekday, Window,
 };
 pub use status::Group0UpgradeStatus;
 pub use status_parts::{

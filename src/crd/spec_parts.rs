@@ -12,8 +12,8 @@ pub const DURATION: &str = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$";
 pub const HOUR: &str = "^([01][0-9]|2[0-3]):[0-5][0-9]$";
 /// The pattern of a host id.
 pub const HOST_ID: &str = "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$";
-/// The pattern of a name of objects. What is added to it leaves room for a pod's name.
-const MAP_NAME: &str = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$";
+/// The pattern of the name of an object: a DNS subdomain.
+pub const OBJECT_NAME: &str = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$";
 
 /// One cluster and the way to its nodes.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -174,7 +174,7 @@ pub struct Backup {
     /// What the ConfigMaps that receive them are named, one for each pod: this, `-` and the pod; what does not fit into one goes on in
     /// those that end in `-2` and so on. Without it: `<object>-schema`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(regex(pattern = MAP_NAME), length(min = 1, max = 180))]
+    #[schemars(regex(pattern = OBJECT_NAME), length(min = 1, max = 180))]
     pub config_map_name: Option<String>,
 }
 

@@ -1,6 +1,6 @@
 //! The patterns and formats that the CRD uses, each with its check in plain words. A test holds the list complete.
 
-use crate::crd::{DURATION, HOST_ID, HOUR};
+use crate::crd::{DURATION, HOST_ID, HOUR, OBJECT_NAME};
 use k8s_openapi::jiff::Timestamp;
 use kube::core::Duration;
 
@@ -10,6 +10,7 @@ pub(super) fn wanted(text: &str, pattern: Option<&str>, format: Option<&str>) ->
         (Some(DURATION), _) => (is_duration(text), "a duration like 90s, 5m or 1h30m"),
         (Some(HOUR), _) => (is_hour(text), "a time of the day like 22:00"),
         (Some(HOST_ID), _) => (uuid::Uuid::try_parse(text).is_ok() && text.len() == 36, "a host id (a UUID)"),
+        (Some(OBJECT_NAME), _) => (is_object_name(text), "a name of lowercase letters, digits, '-' and '.'"),
         (_, Some("date-time")) => (text.parse::<Timestamp>().is_ok(), "a time like 2026-01-31T22:00:00Z"),
         (Some(_), _) => (false, "of a pattern that this program does not know: report that as a bug"),
         (None, _) => (true, ""),
@@ -44,7 +45,7 @@ mod tests {
         let yaml = crd::yaml().unwrap();
         for line in yaml.lines().filter_map(|line| line.trim().strip_prefix("pattern: ")) {
             let pattern = line.trim_matches(['"', '\'']).replace("\\\\", "\\");
-            assert!([DURATION, HOUR, HOST_ID].contains(&pattern.as_str()), "{pattern}");
+            assert!([DURATION, HOUR, HOST_ID, OBJECT_NAME].contains(&pattern.as_str()), "{pattern}");
         }
     }
 
