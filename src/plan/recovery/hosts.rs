@@ -271,13 +271,12 @@ pub(in crate::plan) fn given_up<'a>(given: &Given<'a>) -> Vec<&'a PodName> {
     pods.filter(|pod| given.seen.nodes.get(*pod).is_some_and(|view| given.fresh(&view.node).is_err())).collect()
 }
 
-/// Whether what stands there now is what is left of the host that was in it: the same pod, or one that cannot run for what is lost. Any other
-/// may be a fresh member already that has not answered yet.
+/// Whether what stands there now is what is left of the host that was in it: the same pod, one whose volume or machine is lost, or one that
+/// does not run. Any other may be a fresh member already that has not answered yet.
 pub(super) fn is_left(given: &Given<'_>, name: &PodName) -> bool {
     let is_it = |pod: &Pod| given.journal.node(name).host_pod.as_ref() == Some(&pod.uid);
     let is_lost = |pod: &Pod| pod.volume_gone || matches!(pod.machine, Machine::OutOfService | Machine::OutOfServiceForItsVolume);
-    let cannot_run = |pod: &Pod| matches!(pod.state, PodState::Down(_) | PodState::Broken(_));
-    given.pod(name).is_some_and(|pod| is_it(pod) || is_lost(pod) || cannot_run(pod))
+    given.pod(name).is_some_and(|pod| is_it(pod) || is_lost(pod) || pod.state != PodState::Running)
 }
 
 /// The pod in which this host answers, if it does.
