@@ -68,11 +68,11 @@ pub enum News {
 }
 
 impl News {
-    /// Whether it is to be written, when something was written then.
+    /// Whether it is to be written, when something was written then; also if the clock has been set back since.
     pub fn are_due(self, last_written: Option<Timestamp>, now: Timestamp) -> bool {
         match self {
             Self::Nothing => false,
-            Self::Figures(every) => last_written.is_none_or(|last| now.duration_since(last) >= every),
+            Self::Figures(every) => last_written.is_none_or(|last| now.duration_since(last).abs() >= every),
             Self::Something => true,
         }
     }

@@ -118,7 +118,8 @@ impl Node {
         let stored = folder::read(&folder.join("version"))?.and_then(|text| text.trim().parse().ok());
         let version = stored.unwrap_or_else(first_version);
         let mut node = Self { index, name, folder, cluster, process, since: Timestamp::now(), follow, restarts: 0, version };
-        node.next_version()?;
+        // One that nobody has heard of would go on for ever.
+        node.next_version().inspect_err(|_| node.end_own())?;
         Ok(node)
     }
 
@@ -263,6 +264,12 @@ impl Node {
             self.name,
             log.display()
         ))
+    }
+
+    fn end_own(&self) {
+        if self.is_ours() {
+            self.terminate();
+        }
     }
 
     /// Tells it to end.

@@ -29,7 +29,7 @@ pub(super) fn follow(given: &Given<'_>) -> Plan {
     let (members, mut waiting) = sort_out(given);
     // Nobody knows whether these are all.
     waiting.extend((0..given.spec.cluster_ref.stateful_sets.len()).filter_map(|rack| given.set_of(rack).err()));
-    waiting.extend(given.seen.nodes.is_empty().then_some(WaitingFor::NoPods));
+    waiting.extend(given.nobody());
     waiting.extend(members.iter().filter_map(not_final));
     waiting.extend(not_one_group(&members));
     if waiting.is_empty() {

@@ -191,7 +191,11 @@ fn scaling(given: &Given<'_>) -> Vec<WaitingFor> {
     })
 }
 
+/// Where no pods are none can select them, and that is not what is wrong.
 fn budget(given: &Given<'_>) -> Vec<WaitingFor> {
+    if given.seen.nodes.is_empty() {
+        return Vec::new();
+    }
     match given.fresh(&given.seen.budgets).map(Vec::as_slice) {
         Ok([_]) => Vec::new(),
         Ok([]) => vec![WaitingFor::BudgetMissing],
@@ -202,8 +206,8 @@ fn budget(given: &Given<'_>) -> Vec<WaitingFor> {
 
 /// One node may be unhealthy: it is rolled first, and the gates ask of it later what it could not answer now.
 fn unreachable_nodes(given: &Given<'_>) -> Vec<WaitingFor> {
-    if given.seen.nodes.is_empty() {
-        return vec![WaitingFor::NoPods];
+    if let Some(why) = given.nobody() {
+        return vec![why];
     }
     let judge = |(name, view)| given.healthy(name, view).err().map(|why| (why, given.needs_restart(name, view)));
     let unhealthy: Vec<_> = given.seen.nodes.iter().filter_map(judge).collect();

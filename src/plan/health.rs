@@ -86,6 +86,12 @@ impl Given<'_> {
         Ok(set)
     }
 
+    /// That the StatefulSets are to have no pods. Of one that cannot be read nobody knows.
+    pub(super) fn nobody(&self) -> Option<WaitingFor> {
+        let racks = 0..self.spec.cluster_ref.stateful_sets.len();
+        (self.seen.nodes.is_empty() && racks.into_iter().all(|rack| self.set_of(rack).is_ok())).then_some(WaitingFor::NoPods)
+    }
+
     /// The value of a part that is not older than one call may take.
     pub(super) fn fresh<'a, T>(&self, part: &'a Part<T>) -> Result<&'a T, String> {
         match part {

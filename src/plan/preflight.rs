@@ -1,13 +1,10 @@
 //! Before the first restart: every guard is asked, and what the run begins with is written down.
 
-use super::{Given, Plan, WaitingFor, guard, rolling};
+use super::{Given, Plan, guard, rolling};
 use crate::crd::Phase;
 
 /// Asks every guard; when all pass, the roll begins.
 pub(super) fn ask(given: &Given<'_>) -> Plan {
-    if given.seen.nodes.is_empty() {
-        return given.wait(Phase::Preflight, vec![WaitingFor::NoPods]);
-    }
     let verdicts = guard::ask(given, |_| true);
     let in_the_way = guard::in_the_way(&verdicts);
     if !in_the_way.is_empty() {

@@ -49,6 +49,16 @@ async fn nothing_is_complete_where_nobody_is() {
     operator.terminate().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_no_statefulset_has_is_said() {
+    let Some(scene) = Scene::new(0).await else { return };
+    let operator = scene.operator(0);
+    scene.upgrade_of(UPGRADE, "typo", json!({})).await;
+    let status = scene.until("asking for it", is_hidden).await;
+    assert!(status.message.contains("the StatefulSet typo cannot be read: there is no such StatefulSet"), "{}", status.message);
+    operator.terminate().await;
+}
+
 /// Somebody else's finalizer keeps an object that is being deleted.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_object_that_is_being_deleted_passes_no_point_of_no_return() {
