@@ -115,6 +115,7 @@ fn group(group: &v1::Group) -> Result<Group, String> {
         id: uuid(&group.id)?,
         leader,
         voters: hosts(&group.voters)?,
+        learners: hosts(&group.learners)?,
         joint: group.joint,
         commit: group.commit_index,
         state_id: group.state_id.clone(),

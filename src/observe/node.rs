@@ -249,6 +249,8 @@ pub struct Group {
     pub leader: Option<HostId>,
     /// Voters of the applied configuration.
     pub voters: BTreeSet<HostId>,
+    /// Its members that do not vote: newcomers on their way in.
+    pub learners: BTreeSet<HostId>,
     /// Whether the configuration is joint.
     pub joint: bool,
     /// The commit index.

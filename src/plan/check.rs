@@ -192,14 +192,26 @@ impl Audit<'_> {
         self.plan.journal.recovery.as_ref().is_some_and(|recovery| recovery.plan.excluded.contains(&host))
     }
 
-    /// Only who shows no sign of life and is proven to be lost is removed; in a recovery whoever its plan gives up.
+    /// Only who shows no sign of life and is proven to be lost, or is a ghost, is removed; in a recovery whoever its plan gives up.
     fn only_the_lost_are_removed(&self) -> Option<String> {
         let silent = &self.plan.journal.silent;
-        let is_lost = |host| silent.get(&host).is_some_and(|record| record.since.is_some() && record.proof.is_some());
+        let is_lost = |host| {
+            let record = silent.get(&host).filter(|record| record.since.is_some());
+            record.is_some_and(|record| record.proof.is_some() || self.is_ghost(host))
+        };
         self.plan.actions.iter().find_map(|action| {
             let Action::RemoveHost { host, .. } = *action else { return None };
             (!self.is_excluded(host) && !is_lost(host)).then(|| format!("it removes host {host}, which is not known to be lost"))
         })
+    }
+
+    /// A member of the group that has no vote and is in no ring. Nobody misses it.
+    fn is_ghost(&self, host: HostId) -> bool {
+        let nodes = || self.seen.nodes.values().filter_map(|view| view.node.known());
+        let groups = || nodes().filter_map(|node| node.group.as_ref());
+        let is_in_ring = nodes().any(|node| node.host == host || node.peers.contains_key(&host));
+        let votes = groups().any(|group| group.voters.contains(&host));
+        !is_in_ring && !votes && groups().any(|group| group.learners.contains(&host))
     }
 
     /// A member's place is not given up.

@@ -37,9 +37,9 @@ pub(super) fn find(given: &Given<'_>, plan: &Plan) -> Option<(Class, String)> {
         .or_else(|| step_refused(given))
 }
 
-/// The names of those that are lost for good.
-pub(super) fn lost(given: &Given<'_>) -> Vec<String> {
-    let mut names: Vec<_> = hosts::dead(given).iter().map(Dead::name).collect();
+/// What people know these by.
+pub(super) fn names(lost: &[Dead]) -> Vec<String> {
+    let mut names: Vec<_> = lost.iter().map(|dead| dead.name.clone()).collect();
     names.sort();
     names
 }
@@ -59,11 +59,11 @@ pub(super) fn goes_on(given: &Given<'_>) -> bool {
 
 /// While no node is final all are needed. Afterwards a majority of the voters is, and if it answers, the others need not come back.
 fn losses(given: &Given<'_>, plan: &Plan) -> Option<(Class, String)> {
-    let dead = hosts::dead(given);
+    let dead = hosts::removable(given);
     if dead.is_empty() {
         return None;
     }
-    let evidence = format!("lost for good: {}", lost(given).join(", "));
+    let evidence = format!("lost for good: {}", names(&dead).join(", "));
     let Some(voters) = voters(given) else {
         // In recovery a node takes part in no group, and says of none.
         let in_recovery = nodes(given).any(|(_, node)| node.state == UpgradeState::Recovery);
@@ -91,6 +91,7 @@ fn down(given: &Given<'_>, waiting: &[WaitingFor]) -> Option<(Class, String)> {
                 | WaitingFor::PodBroken { .. }
                 | WaitingFor::NodeUnknown { .. }
                 | WaitingFor::PodNotReady { .. }
+                | WaitingFor::HostMissing { .. }
         )
     };
     let pod_of = |why: &WaitingFor| why.node().and_then(|name| given.pod(name));
@@ -108,6 +109,7 @@ fn down(given: &Given<'_>, waiting: &[WaitingFor]) -> Option<(Class, String)> {
             format!("the machines on which its volume can be used are out of service{of_whom}")
         }
         Some(Machine::There) => "its machine and its volume exist".into(),
+        None if matches!(why, WaitingFor::HostMissing { .. }) => "nobody sees it up".into(),
         None => "of its pod nothing is known".into(),
     };
     let displaced: Vec<_> = hosts::displaced(given).iter().map(ToString::to_string).collect();

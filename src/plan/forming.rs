@@ -1,7 +1,7 @@
 //! From the point of no return to the end: the nodes work, the operator lifts holds, starts failed procedures again, and
 //! says what is waited for.
 
-use super::{Action, Given, Journal, Plan, WaitingFor, health::Member, rolling};
+use super::{Action, Given, Journal, Plan, WaitingFor, health::Member, recovery::hosts, rolling};
 use crate::{
     crd::Phase,
     observe::{PodName, Procedure, UpgradeState},
@@ -32,6 +32,7 @@ pub(super) fn follow(given: &Given<'_>) -> Plan {
     waiting.extend(given.nobody());
     waiting.extend(members.iter().filter_map(not_final));
     waiting.extend(not_one_group(&members));
+    waiting.extend(hosts::missing(given).into_iter().map(|host| WaitingFor::HostMissing { host }));
     if waiting.is_empty() {
         return complete(given);
     }

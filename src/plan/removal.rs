@@ -33,7 +33,7 @@ impl fmt::Display for Remover {
 
 /// Has one of the lost removed from the ring, the others named as dead: the next when this one is gone.
 pub(super) fn remove(given: &Given<'_>, plan: &mut Plan) {
-    let dead = hosts::dead(given);
+    let dead = hosts::removable(given);
     let proven = dead.iter().find(|dead| dead.is_proven);
     // Somebody may be at work by hand; or the others are on their way to the end, which needs none of the lost.
     let is_at_work = |node: &NodeSeen| node.evidence.in_recovery || node.evidence.recovery_stored;
@@ -51,7 +51,7 @@ pub(super) fn remove(given: &Given<'_>, plan: &mut Plan) {
 /// Who is to remove the lost.
 pub(super) fn remover(given: &Given<'_>) -> Remover {
     let is_automatic = given.spec.recovery.mode == RecoveryMode::Automatic;
-    match hosts::dead(given).iter().any(|dead| dead.is_proven) {
+    match hosts::removable(given).iter().any(|dead| dead.is_proven) {
         true if is_automatic => Remover::Operator,
         true => Remover::HumanOrOperator,
         false => Remover::Human,

@@ -447,7 +447,7 @@ impl fmt::Display for WaitingFor {
             Self::UpgradeFiberFailed { node, cause } => write!(f, "the upgrade procedure of {node} has failed: {cause}"),
             Self::NotVoter { node, of } => write!(f, "{node} is no voter in the configuration that {of} has applied"),
             Self::GroupsDiffer { node, other } => write!(f, "{node} and {other} are in different groups"),
-            Self::HostMissing { host } => write!(f, "host {host}, which is needed, answers in no pod"),
+            Self::HostMissing { host } => write!(f, "host {host} is a member, and answers in no pod"),
             Self::Recovery(why) => why.fmt(f),
         }
     }

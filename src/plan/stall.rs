@@ -147,7 +147,7 @@ fn answer(given: &Given<'_>, plan: &mut Plan, class: Class, after_it: bool) {
         Class::QuorumLost => require(given, plan, class),
         Class::NodeLost if evidence::voters(given).is_some() => require(given, plan, class),
         Class::NodeLost | Class::MinorityLost => {
-            let (lost, by) = (evidence::lost(given), removal::remover(given));
+            let (lost, by) = (evidence::names(&hosts::removable(given)), removal::remover(given));
             let has_group = class == Class::MinorityLost;
             let why = if has_group { WaitingFor::ReplaceLost { lost, by } } else { WaitingFor::RemoveLost { lost, by } };
             plan.report.waiting.insert(0, why);
@@ -190,7 +190,7 @@ fn end_stray_recovery(given: &Given<'_>, plan: &mut Plan, (name, node): (&PodNam
 }
 
 fn require(given: &Given<'_>, plan: &mut Plan, class: Class) {
-    plan.report.waiting.insert(0, WaitingFor::RecoveryRequired { lost: evidence::lost(given) });
+    plan.report.waiting.insert(0, WaitingFor::RecoveryRequired { lost: evidence::names(&hosts::dead(given)) });
     recovery::begin(given, plan, class);
 }
 

@@ -311,6 +311,7 @@ impl Choices {
             id: Uuid::from_u128(self.or(6, &[7])),
             leader: self.or(first, &[None]),
             voters: voters.filter(|_| !self.odd()).collect(),
+            learners: (self.odd()).then(|| HostId(Uuid::from_u128(0xe))).into_iter().collect(),
             joint: false,
             commit: u64::from(self.below(3)),
             state_id: String::new(),

@@ -18,7 +18,7 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::Time,
     jiff::{SignedDuration, Timestamp},
 };
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 use uuid::Uuid;
 
 /// How long the lost are away, or there.
@@ -99,6 +99,7 @@ impl Sight {
             id: id(group),
             leader: None,
             voters: places(said.members).map(host).collect(),
+            learners: BTreeSet::new(),
             joint: false,
             commit: said.commit.into(),
             state_id: String::new(),

@@ -12,7 +12,10 @@ use group0_operator::{
     },
 };
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
-use std::{collections::BTreeMap, sync::LazyLock};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::LazyLock,
+};
 use uuid::Uuid;
 
 /// Every pod, by ordinal.
@@ -101,6 +104,7 @@ fn node(seen: &Seen, place: Place, view: &View) -> NodeSeen {
         id: Uuid::from_u128(0x600),
         leader: Some(host(0)),
         voters: (0..PODS).map(host).collect(),
+        learners: BTreeSet::new(),
         joint: false,
         commit: 7,
         state_id: String::new(),

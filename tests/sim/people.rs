@@ -221,7 +221,9 @@ impl People {
     /// The group goes on without them: they are removed from the ring, and others come in their places.
     fn replace_lost(&mut self, moment: Moment<'_>, status: &Group0UpgradeStatus, out: &mut Outbox) {
         // By their ids: others may be in their pods by now. Whoever is asked may be away.
-        let is_lost = |host: &&SilentStatus| !host.gone.is_empty() || self.lost_hosts.contains(&host.host_id);
+        let is_named = |host: &str| status.stall.as_ref().is_some_and(|stall| stall.evidence.contains(host));
+        let is_lost =
+            |host: &&SilentStatus| !host.gone.is_empty() || self.lost_hosts.contains(&host.host_id) || is_named(&host.host_id);
         for host in status.silent.iter().filter(is_lost).filter_map(|host| host.host_id.parse().ok()) {
             self.token += 1;
             let ask = Ask::Admin(AdminRequest::RemoveNode { order: None, host, ignore: Vec::new() });
@@ -272,7 +274,7 @@ impl People {
                 spec.recovery.approved_plan_hash = if mistaken { Some("another".into()) } else { hash };
             }
             (_, "NotProvenDead") => self.confirm_dead(&mut spec, status),
-            (_, "PodNotReady" | "NodeUnknown" | "PodDown")
+            (_, "PodNotReady" | "NodeUnknown" | "PodDown" | "HostMissing")
                 if status.stall.as_ref().is_some_and(|stall| stall.evidence.contains("confirmDead")) =>
             {
                 self.confirm_dead(&mut spec, status);

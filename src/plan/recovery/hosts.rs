@@ -4,7 +4,7 @@
 //! still under way, and with the former pod taint and volume vanish from view. Both are remembered here, per host.
 
 use crate::{
-    observe::{HostId, Machine, NodeSeen, NodeView, Observation, Part, Pod, PodName, PodState},
+    observe::{HostId, Machine, NodeSeen, NodeView, Observation, Part, Pod, PodName, PodState, UpgradeState},
     plan::{Given, Journal, health::signed},
 };
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
@@ -48,17 +48,12 @@ pub enum Gone {
 pub(in crate::plan) struct Dead {
     pub host: HostId,
     pub pod: Option<PodName>,
+    /// What people know it by.
+    pub name: String,
     /// When it began to count.
     pub since: Timestamp,
-    /// Whether Kubernetes proves it; else a human declares it.
+    /// Whether it is a ghost, or Kubernetes proves it; else a human declares it.
     pub is_proven: bool,
-}
-
-impl Dead {
-    /// What people know it by.
-    pub fn name(&self) -> String {
-        self.pod.as_ref().map_or_else(|| self.host.to_string(), |pod| pod.name.clone())
-    }
 }
 
 /// Brings the journal up to what is seen. `moved` are hosts whose pod another one has taken over since the last look.
@@ -112,7 +107,13 @@ fn known(seen: &Observation, journal: &Journal) -> BTreeSet<HostId> {
     let of_silent_pods = seen.nodes.iter().filter(|(_, view)| view.node.known().is_none());
     let remembered = of_silent_pods.filter_map(|(name, _)| journal.node(name).host);
     let planned = journal.recovery.iter().filter(|recovery| recovery.is_in_force()).flat_map(|recovery| &recovery.plan.excluded);
-    told(nodes(seen)).chain(remembered).chain(planned.copied()).collect()
+    told(nodes(seen)).chain(non_voters(seen)).chain(remembered).chain(planned.copied()).collect()
+}
+
+/// Those whom a final node knows as members without a vote.
+fn non_voters(seen: &Observation) -> impl Iterator<Item = HostId> {
+    let finals = nodes(seen).filter(|node| node.state == UpgradeState::PostRaft);
+    finals.filter_map(|node| node.group.as_ref()).flat_map(|group| &group.learners).copied()
 }
 
 fn told<'a>(nodes: impl Iterator<Item = &'a NodeSeen>) -> impl Iterator<Item = HostId> {
@@ -185,9 +186,36 @@ pub(in crate::plan) fn dead(given: &Given<'_>) -> Vec<Dead> {
     silent.filter_map(|(host, record)| judge(given, *host, record)).collect()
 }
 
+/// The dead and the ghosts: all that the others need not wait for, once their group goes on.
+pub(in crate::plan) fn removable(given: &Given<'_>) -> Vec<Dead> {
+    let ghosts = given.journal.silent.iter().filter(|(host, record)| is_ghost(given, **host, record));
+    let ghosts = ghosts.filter_map(|(host, record)| judge(given, *host, record));
+    dead(given).into_iter().chain(ghosts).collect()
+}
+
+/// A newcomer that was lost on its way in: a non-voter in nobody's ring, for which there is no pod. Nothing is lost with it, so that its
+/// silence is enough.
+fn is_ghost(given: &Given<'_>, host: HostId, record: &Silent) -> bool {
+    let is_non_voter = non_voters(given.seen).any(|it| it == host) && !told(nodes(given.seen)).any(|it| it == host);
+    is_non_voter && !removed(given.seen).contains(&host) && has_no_pod(given, host, record)
+}
+
+/// Members, with or without a vote, that are silent, although all pods answer: others answer there.
+pub(in crate::plan) fn missing(given: &Given<'_>) -> BTreeSet<HostId> {
+    if given.seen.nodes.values().any(|view| given.fresh(&view.node).is_err()) {
+        return BTreeSet::new();
+    }
+    let removed = removed(given.seen);
+    let is_missing = |host: &HostId| silent_since(given, *host).is_some() && !removed.contains(host);
+    told(nodes(given.seen)).chain(non_voters(given.seen)).filter(is_missing).collect()
+}
+
 /// When the next of the silent counts as dead, if nobody hears of it before.
 pub(in crate::plan) fn next_death(given: &Given<'_>) -> Option<Timestamp> {
-    let silent = given.journal.silent.iter().filter(|(host, record)| record.proof.is_some() || is_declared(given, **host));
+    let counts = |(host, record): &(&HostId, &Silent)| {
+        record.proof.is_some() || is_declared(given, **host) || is_ghost(given, **host, record)
+    };
+    let silent = given.journal.silent.iter().filter(counts);
     let due = silent.filter_map(|(_, record)| record.since?.checked_add(dead_after(given)).ok());
     due.filter(|at| *at > given.now).min()
 }
@@ -195,8 +223,19 @@ pub(in crate::plan) fn next_death(given: &Given<'_>) -> Option<Timestamp> {
 fn judge(given: &Given<'_>, host: HostId, record: &Silent) -> Option<Dead> {
     let silent_enough = record.since?.saturating_add(dead_after(given)).unwrap_or(Timestamp::MAX);
     let proven_at = record.proof.as_ref().map(|proof| proof.at);
-    let since = proven_at.or_else(|| is_declared(given, host).then_some(silent_enough))?.max(silent_enough);
-    (given.now >= silent_enough).then(|| Dead { host, pod: record.pod.clone(), since, is_proven: proven_at.is_some() })
+    let is_ghost = is_ghost(given, host, record);
+    let by_silence = || (is_ghost || is_declared(given, host)).then_some(silent_enough);
+    let since = proven_at.or_else(by_silence)?.max(silent_enough);
+    let (pod, name) = (record.pod.clone(), name(given, host, record));
+    (given.now >= silent_enough).then(|| Dead { host, pod, name, since, is_proven: is_ghost || proven_at.is_some() })
+}
+
+fn name(given: &Given<'_>, host: HostId, record: &Silent) -> String {
+    match &record.pod {
+        Some(pod) if has_lost_its_pod(given.journal, host, record) => format!("{host} (formerly {pod})"),
+        Some(pod) => pod.name.clone(),
+        None => host.to_string(),
+    }
 }
 
 /// What is missing before this host, which does not answer, counts as dead.
@@ -227,22 +266,23 @@ pub(super) fn not_dead_because(given: &Given<'_>, host: HostId) -> String {
 /// proves that they will not come back: no restart brings them, and only a human can say it.
 pub(in crate::plan) fn displaced(given: &Given<'_>) -> Vec<HostId> {
     let members = members(given);
-    // One in which nobody answers, nor is known to have been, may be that of any host.
-    let is_anothers = |host: HostId| {
-        move |(name, view): (&PodName, &NodeView)| {
-            given.fresh(&view.node).is_ok() || given.journal.node(name).host.is_some_and(|known| known != host)
-        }
-    };
-    let has_no_pod = |host, pod: Option<&PodName>| match pod {
-        Some(pod) => given.journal.node(pod).host != Some(host),
-        None => given.seen.nodes.iter().all(is_anothers(host)),
-    };
     let is_displaced = |(host, record): &(&HostId, &Silent)| {
         let is_open = record.proof.is_none() && !is_declared(given, **host) && members.contains(host);
         let is_silent = record.since.is_some_and(|since| given.now.duration_since(since) >= dead_after(given));
-        is_open && is_silent && has_no_pod(**host, record.pod.as_ref())
+        is_open && is_silent && has_no_pod(given, **host, record)
     };
     given.journal.silent.iter().filter(is_displaced).map(|(host, _)| *host).collect()
+}
+
+/// All pods are of other hosts. One in which nobody answers, nor is known to have been, may be that of any host.
+fn has_no_pod(given: &Given<'_>, host: HostId, record: &Silent) -> bool {
+    let is_anothers = |(name, view): (&PodName, &NodeView)| {
+        given.fresh(&view.node).is_ok() || given.journal.node(name).host.is_some_and(|known| known != host)
+    };
+    match &record.pod {
+        Some(pod) => given.journal.node(pod).host != Some(host),
+        None => given.seen.nodes.iter().all(is_anothers),
+    }
 }
 
 fn dead_after(given: &Given<'_>) -> SignedDuration {

@@ -124,11 +124,11 @@ fn lost(scene: &Scene<'_>) -> Option<Because> {
             what: Event::DonorLost,
             text: format!(
                 "{}, whose log was to be kept, {was_lost}: no other is picked, and the next plan needs a new approval",
-                donor.name()
+                donor.name
             ),
         },
         None => {
-            Because { what: Event::SurvivorLost, text: format!("{} {was_lost}: the next plan needs a new approval", lost.name()) }
+            Because { what: Event::SurvivorLost, text: format!("{} {was_lost}: the next plan needs a new approval", lost.name) }
         }
     })
 }

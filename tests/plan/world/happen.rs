@@ -1,9 +1,10 @@
 //! What happens to one node, its pod and its peers.
 
 use super::{GROUP, World, grow_old, host, known, new_node, peer};
-use group0_operator::observe::{Group, Machine, NodeSeen, Part, Peer, PodState, Position, Procedure, UpgradeState};
+use group0_operator::observe::{Group, HostId, Machine, NodeSeen, Part, Peer, PodState, Position, Procedure, UpgradeState};
 use k8s_openapi::jiff::SignedDuration;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use uuid::Uuid;
 
 impl World {
     /// What happens to one node.
@@ -91,6 +92,7 @@ impl World {
             ("other-plan", [number]) => self.store_other_plan(node, number.parse().unwrap()),
             ("enabled", []) => self.node(node).feature_enabled = true,
             ("leads", []) => self.lead(node),
+            ("non-voter", [host]) => self.add_non_voter(node, host),
             ("step", [step, waiting @ ..]) => {
                 let since = self.now;
                 let waiting = if waiting.is_empty() { Vec::new() } else { vec![waiting.join(" ")] };
@@ -174,9 +176,23 @@ impl World {
         let voters = self.seen.nodes.keys().map(host).collect();
         let leader = Some(host(self.seen.nodes.keys().next().unwrap()));
         let node = self.node(name);
-        node.group = Some(Group { id: GROUP, leader, voters, joint: false, commit: 7, state_id: String::new() });
+        node.group = Some(Group {
+            id: GROUP,
+            leader,
+            voters,
+            learners: BTreeSet::new(),
+            joint: false,
+            commit: 7,
+            state_id: String::new(),
+        });
         node.evidence.group = Some(GROUP);
         (node.evidence.last, node.evidence.commit) = (Position { term: 2, index: 7 }, 7);
+    }
+
+    /// A host that is to be seen in no pod is a member there, without a vote.
+    fn add_non_voter(&mut self, name: &str, host: &str) {
+        let host = HostId(Uuid::from_u128(host.parse().unwrap()));
+        self.node(name).group.as_mut().unwrap().learners.insert(host);
     }
 
     /// Only this one is known to lead; the others know nobody.

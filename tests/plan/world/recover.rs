@@ -141,6 +141,7 @@ impl World {
                     id: NEW_GROUP,
                     leader,
                     voters: voters.clone(),
+                    learners: BTreeSet::new(),
                     joint: false,
                     commit: 3,
                     state_id: String::new(),
@@ -184,6 +185,7 @@ impl World {
             node.evidence.removed.insert(host);
             if let Some(group) = &mut node.group {
                 group.voters.remove(&host);
+                group.learners.remove(&host);
             }
         }
     }

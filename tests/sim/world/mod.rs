@@ -310,7 +310,7 @@ impl World {
     }
 
     fn is_done(&mut self) -> Result<(), String> {
-        let ring = self.membership().filter(|_| !self.had_disaster);
+        let ring = self.membership();
         let stands_still = |slot: &&Slot| slot.paused.is_some().then(|| format!("{} stands still", slot.process.name()));
         let unfinished = self.slots.iter().filter_map(|slot| slot.process.is_done().err());
         let waits: Vec<String> = unfinished.chain(self.slots.iter().filter_map(|slot| stands_still(&slot))).chain(ring).collect();
@@ -331,11 +331,8 @@ impl World {
     fn judge(&mut self) {
         let mut schemas: Vec<(String, Rows)> = Vec::new();
         let (mut wrong, mut is_held) = (Vec::new(), false);
-        match self.membership() {
-            // A newcomer that is lost for good between its vote and its place in the ring is removed by nobody (seed 899): a defect that is known.
-            Some(_) if self.had_disaster => self.events.count("a lost newcomer stays in group 0"),
-            Some(why) => self.violated(MEMBERSHIP, why),
-            None => {}
+        if let Some(why) = self.membership() {
+            self.violated(MEMBERSHIP, why);
         }
         for at in 0..self.slots.len() {
             let name = self.slots[at].process.name().to_owned();
