@@ -83,8 +83,8 @@ idle: ## OBJECTS upgrades over as many clusters, all complete, for SECONDS: noth
 	$(CARGO) test --workspace --test operator -- --nocapture complete_cost_no_write
 
 .PHONY: sim
-sim: ## whole clusters in simulated worlds: SEEDS=n [FIRST_SEED=m], SEED=n or KILL=world:m [LOG=1]; WITHOUT=fault,… makes worlds smaller, all have WITH=fault,…
-	@KILL='$(KILL)' SEEDS='$(SEEDS)' FIRST_SEED='$(FIRST_SEED)' SEED='$(SEED)' LOG='$(LOG)' WITH='$(WITH)' WITHOUT='$(WITHOUT)' NODES='$(NODES)' CHANGES='$(CHANGES)' \
+sim: ## whole clusters in simulated worlds: SEEDS=n [FIRST_SEED=m], SEED=n, KILL=world:m or STORY=n [LOG=1]; WITHOUT=fault,… makes worlds smaller, all have WITH=fault,…
+	@KILL='$(KILL)' STORY='$(STORY)' SEEDS='$(SEEDS)' FIRST_SEED='$(FIRST_SEED)' SEED='$(SEED)' LOG='$(LOG)' WITH='$(WITH)' WITHOUT='$(WITHOUT)' NODES='$(NODES)' CHANGES='$(CHANGES)' \
 	$(CARGO) test --quiet --workspace --test sim
 
 .PHONY: mutants

@@ -20,7 +20,8 @@ const AGAIN: Duration = Duration::from_secs(2);
 /// Who has said nothing for so long is dead, when nothing goes wrong any more.
 const SILENT: Duration = Duration::from_secs(20);
 
-const ENTER: &str = "UPDATE system.scylla_local SET value = 'recovery' WHERE key = 'group0_upgrade_state'";
+/// Into recovery with the next start.
+pub const ENTER: &str = "UPDATE system.scylla_local SET value = 'recovery' WHERE key = 'group0_upgrade_state'";
 const LEAVE: &str = "DELETE value FROM system.scylla_local WHERE key = 'group0_upgrade_state'";
 
 /// What was seen last of each node, and when.

@@ -56,6 +56,8 @@ pub enum Event {
     StillPaused(Pid, Duration),
     /// A process that stands still goes on.
     Resume(Pid),
+    /// The step of the story with this number is taken.
+    Told(usize),
     /// A process starts, if it does not run.
     Start(Pid),
     /// A process that was asked to end and lives on is killed.

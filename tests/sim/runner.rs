@@ -40,6 +40,7 @@ pub struct Request {
     prints: bool,
     limits: Limits,
     kill: Option<String>,
+    story: Option<usize>,
 }
 
 fn variable<T: FromStr>(name: &str) -> Option<T> {
@@ -60,7 +61,7 @@ fn faults(variable: &str) -> Vec<Fault> {
 }
 
 impl Request {
-    /// As the environment says: SEEDS and FIRST_SEED, or SEED, or KILL; LOG; WITHOUT, NODES and CHANGES make worlds smaller, and all have
+    /// As the environment says: SEEDS and FIRST_SEED, or SEED, or KILL, or STORY; LOG; WITHOUT, NODES and CHANGES make worlds smaller, and all have
     /// what is in WITH.
     pub fn of_environment() -> Self {
         Self {
@@ -68,6 +69,7 @@ impl Request {
             seeds: variable("SEEDS").unwrap_or(SEEDS),
             one: variable("SEED"),
             kill: variable("KILL"),
+            story: variable("STORY"),
             prints: variable::<u8>("LOG").is_some_and(|log| log > 0),
             limits: Limits {
                 with: faults("WITH"),
@@ -101,10 +103,11 @@ pub struct Total {
 /// Runs what is asked for and says what came of it.
 pub fn run(request: &Request) -> ExitCode {
     panic::set_hook(Box::new(|info| LAST_PANIC.set(info.to_string())));
-    match (&request.kill, request.one) {
-        (Some(kill), _) => kills::run_one(kill, request.prints),
-        (None, Some(seed)) => run_one(seed, request),
-        (None, None) => {
+    match (&request.kill, request.story, request.one) {
+        (Some(kill), ..) => kills::run_one(kill, request.prints),
+        (None, Some(story), _) => scenarios::run_one(story, request.prints),
+        (None, None, Some(seed)) => run_one(seed, request),
+        (None, None, None) => {
             let told = [replay::run(), scenarios::run(), kills::run(), run_many(request)];
             if told.contains(&ExitCode::FAILURE) { ExitCode::FAILURE } else { ExitCode::SUCCESS }
         }

@@ -1,10 +1,12 @@
 //! Stories that happened to other operators, told to ours: each a quiet world in which something happens at a certain moment.
 
 use crate::{
-    runner,
+    errands::ENTER,
+    kubernetes::api::Deed,
+    report, runner,
     swarm::{Fault, Swarm},
     trouble::Action,
-    world::{Outcome, Step, World},
+    world::{After, Outcome, Step, Told, World},
 };
 use std::{process::ExitCode, time::Duration};
 
@@ -12,90 +14,236 @@ use std::{process::ExitCode, time::Duration};
 const OPERATOR: usize = 7;
 /// Where something is to be ended by a timer, it may end so much later.
 const TOLERANCE: Duration = Duration::from_secs(5);
+/// Counted when the object says so.
+const RECOVERED: &str = "recovered by the operator";
 
 struct Story {
     name: &'static str,
-    operators: usize,
-    unusual: &'static [Fault],
-    between: u32,
+    swarm: Swarm,
     script: Vec<Step>,
     judge: fn(&Outcome) -> Result<(), String>,
 }
 
-fn stories() -> Vec<Story> {
-    let seconds = Duration::from_secs;
-    let after = |evictions, delay, action| Step { evictions, delay, action };
+/// Of a quiet world of three nodes.
+fn upgrade(
+    name: &'static str,
+    operators: usize,
+    unusual: &[Fault],
+    script: Vec<Step>,
+    judge: fn(&Outcome) -> Result<(), String>,
+) -> Story {
+    Story { name, swarm: Swarm::quiet(1, operators, unusual, None), script, judge }
+}
+
+fn trouble(after: After, delay: Duration, action: Action) -> Step {
+    Step { after, delay, deed: Told::Trouble(action) }
+}
+
+fn person(after: After, delay: Duration, deed: Deed) -> Step {
+    Step { after, delay, deed: Told::Person(deed) }
+}
+
+const fn seconds(count: u64) -> Duration {
+    Duration::from_secs(count)
+}
+
+/// Of operators that are replaced, stand still, or have to wait.
+fn of_operators() -> Vec<Story> {
+    let crash = |after, delay, operator| trouble(After::Taken(after), delay, Action::Crash(operator));
+    let mut timed = upgrade(
+        "an operator that is restarted just before a time has passed goes on counting from where it was",
+        1,
+        &[],
+        vec![crash(1, seconds(18), OPERATOR), crash(2, seconds(19), OPERATOR)],
+        |outcome| {
+            let pairs = outcome.evictions.windows(2);
+            let times = pairs.map(|pair| pair[1].0.saturating_sub(pair[0].0));
+            each_once(outcome)?;
+            match times.into_iter().find(|time| *time < seconds(20) || *time > seconds(20) + TOLERANCE) {
+                Some(time) => Err(format!("{time:?} between two restarts")),
+                None => Ok(()),
+            }
+        },
+    );
+    timed.swarm.between = 20;
+    let mut supervised = upgrade(
+        "the machine of the third pod starts anew before a human has approved: it comes back with flag and hold",
+        1,
+        &[Fault::Supervised],
+        vec![person(After::Taken(2), seconds(5), Deed::DeletePod(0))],
+        |outcome| {
+            let taken = outcome.evictions.len();
+            if taken != 2 {
+                return Err(format!("{taken} pods were taken, two of them needed it"));
+            }
+            came(outcome, "waits for AwaitingApproval")
+        },
+    );
+    supervised.swarm.between = 30;
     vec![
-        Story {
-            name: "an operator that is restarted just before a time has passed goes on counting from where it was",
-            operators: 1,
-            unusual: &[],
-            between: 20,
-            script: vec![after(1, seconds(18), Action::Crash(OPERATOR)), after(2, seconds(19), Action::Crash(OPERATOR))],
-            judge: |outcome| {
-                let pairs = outcome.evictions.windows(2);
-                let times = pairs.map(|pair| pair[1].0.saturating_sub(pair[0].0));
-                each_once(outcome)?;
-                match times.into_iter().find(|time| *time < seconds20() || *time > seconds20() + TOLERANCE) {
-                    Some(time) => Err(format!("{time:?} between two restarts")),
-                    None => Ok(()),
-                }
-            },
-        },
-        Story {
-            name: "an operator stands still until another one has taken over, and then goes on where it was",
-            operators: 2,
-            unusual: &[],
-            between: 0,
-            script: vec![
-                after(1, Duration::ZERO, Action::Pause(OPERATOR, seconds(9))),
-                after(2, Duration::from_millis(300), Action::Pause(OPERATOR + 1, seconds(9))),
+        timed,
+        supervised,
+        upgrade(
+            "an operator stands still until another one has taken over, and then goes on where it was",
+            2,
+            &[],
+            vec![
+                trouble(After::Taken(1), Duration::ZERO, Action::Pause(OPERATOR, seconds(9))),
+                trouble(After::Taken(2), Duration::from_millis(300), Action::Pause(OPERATOR + 1, seconds(9))),
             ],
-            judge: |outcome| {
-                each_once(outcome)?;
-                if outcome.events.of("lease taken over") > 0 { Ok(()) } else { Err("nobody took over".into()) }
-            },
-        },
-        Story {
-            name: "both operators are replaced by another release in the middle of the run",
-            operators: 2,
-            unusual: &[],
-            between: 0,
-            script: vec![
-                after(1, seconds(1), Action::Crash(OPERATOR)),
-                after(1, seconds(2), Action::Crash(OPERATOR + 1)),
-                after(2, seconds(1), Action::Crash(OPERATOR)),
-                after(3, seconds(1), Action::Crash(OPERATOR + 1)),
+            |outcome| each_once(outcome).and_then(|()| came(outcome, "lease taken over")),
+        ),
+        upgrade(
+            "both operators are replaced by another release in the middle of the run",
+            2,
+            &[],
+            vec![
+                crash(1, seconds(1), OPERATOR),
+                crash(1, seconds(2), OPERATOR + 1),
+                crash(2, seconds(1), OPERATOR),
+                crash(3, seconds(1), OPERATOR + 1),
             ],
-            judge: each_once,
-        },
-        Story {
-            name: "the machine of the third pod starts anew before a human has approved: it comes back with flag and hold",
-            operators: 1,
-            unusual: &[Fault::Supervised],
-            between: 30,
-            script: vec![after(2, seconds(5), Action::DeletePod(0))],
-            judge: |outcome| {
-                let taken = outcome.evictions.len();
-                if taken != 2 {
-                    return Err(format!("{taken} pods were taken, two of them needed it"));
-                }
-                if outcome.events.of("waits for AwaitingApproval") > 0 { Ok(()) } else { Err("nobody was asked".into()) }
-            },
-        },
-        Story {
-            name: "an unrelated node dies while another one is restarted: nothing more is taken until it is back",
-            operators: 1,
-            unusual: &[],
-            between: 0,
-            script: vec![after(1, Duration::from_millis(200), Action::Crash(0))],
-            judge: each_once,
-        },
+            each_once,
+        ),
+        upgrade(
+            "helm upgrade puts the template back, in the middle and after the end: the flag comes back, and nobody is taken for it",
+            1,
+            &[],
+            vec![
+                person(After::Taken(1), seconds(1), Deed::Unflag),
+                person(After::First("phase Complete"), seconds(1), Deed::Unflag),
+            ],
+            each_once,
+        ),
     ]
 }
 
-const fn seconds20() -> Duration {
-    Duration::from_secs(20)
+/// Of nodes that are slow, away or cut off from each other, and have lost nothing.
+fn of_nodes() -> Vec<Story> {
+    let pause = |after, delay, node| trouble(after, delay, Action::Pause(node, seconds(60)));
+    let cut = |from, to| trouble(After::Taken(3), Duration::ZERO, Action::Cut(from, to, seconds(90)));
+    let complete = After::First("phase Complete");
+    vec![
+        upgrade(
+            "an unrelated node dies while another one is restarted: nothing more is taken until it is back",
+            1,
+            &[],
+            vec![trouble(After::Taken(1), Duration::from_millis(200), Action::Crash(0))],
+            each_once,
+        ),
+        upgrade(
+            "one stands still before the roll begins: it is taken first",
+            1,
+            &[],
+            vec![pause(After::Start, seconds(1), 1)],
+            |outcome| match outcome.evictions.first() {
+                Some((_, 1)) => each_once(outcome),
+                first => Err(format!("the first was {first:?}")),
+            },
+        ),
+        upgrade("slow nodes are not taken for dead ones", 1, &[Fault::Sites, Fault::SlowDisk], vec![], |outcome| {
+            each_once(outcome)?;
+            match outcome.events.all().find(|(name, _)| name.starts_with("stall ")) {
+                Some((name, _)) => Err(name.into()),
+                None => nobody_is_given_up(outcome),
+            }
+        }),
+        upgrade(
+            "two do not reach each other, and both reach all others: that is said, and nobody is given up",
+            1,
+            &[],
+            vec![cut(0, 1), cut(1, 0)],
+            |outcome| nobody_is_given_up(outcome).and_then(|()| came(outcome, "stall Partitioned")),
+        ),
+        upgrade(
+            "a node that could come back is away for a minute, and with it the end of the upgrade: it is waited for",
+            1,
+            &[],
+            vec![pause(After::Taken(3), Duration::from_millis(300), 0)],
+            |outcome| nobody_is_given_up(outcome).and_then(|()| came(outcome, "stall NodeDownRestartable")),
+        ),
+        upgrade(
+            "a majority is away for a minute after the end, and has lost nothing: it is waited for",
+            1,
+            &[],
+            vec![pause(complete, seconds(1), 0), pause(complete, seconds(1), 1)],
+            |outcome| nobody_is_given_up(outcome).and_then(|()| came(outcome, "stall NodeDownRestartable")),
+        ),
+        upgrade(
+            "a marker of recovery is left on one node of a cluster that is done: that one is repaired",
+            1,
+            &[],
+            vec![
+                Step { after: complete, delay: seconds(1), deed: Told::Cql(1, ENTER) },
+                person(complete, seconds(2), Deed::DeletePod(1)),
+            ],
+            |outcome| nobody_is_given_up(outcome).and_then(|()| came(outcome, "stall StrayRecovery")),
+        ),
+    ]
+}
+
+/// Of machines that are lost.
+fn of_losses() -> Vec<Story> {
+    let destroy = |after, delay, machines: &[usize], with_disks| {
+        person(after, delay, Deed::Destroy { machines: machines.to_vec(), with_disks })
+    };
+    let complete = After::First("phase Complete");
+    let told = |name, swarm, script, judge| Story { name, swarm, script, judge };
+    let quorum = || Swarm::story(1, 4, vec![0, 2], false);
+    // Nobody is lost by itself, and people have to approve.
+    let four = || {
+        let mut swarm = quorum();
+        swarm.story = None;
+        swarm
+    };
+    let away = || destroy(complete, seconds(1), &[0, 2], false);
+    let returned = |after| person(After::First(after), Duration::ZERO, Deed::Return(vec![0, 2]));
+    let mut behind = Swarm::quiet(1, 1, &[], None);
+    behind.changes = 25;
+    vec![
+        told(
+            "a minority is lost after the end: no recovery, it is replaced",
+            Swarm::story(1, 5, vec![1], false),
+            vec![],
+            |outcome| not_recovered(outcome).and_then(|()| came(outcome, "stall MinorityLost")),
+        ),
+        told(
+            "whose log is to be kept is lost in the middle of the recovery: no other is picked without being asked",
+            Swarm::story(1, 5, vec![0, 2, 4], false),
+            vec![destroy(After::First("planned RollForward"), Duration::ZERO, &[1], true)],
+            |outcome| came(outcome, "waits for DonorLost").and_then(|()| came(outcome, RECOVERED)),
+        ),
+        told(
+            "the only survivor lacks what is known to be committed: that is not kept before a person says so",
+            behind,
+            vec![trouble(complete, seconds(1), Action::Isolate(2, seconds(20))), destroy(complete, seconds(8), &[0, 1], true)],
+            |outcome| came(outcome, "waits for DonorBehindKnownCommit").and_then(|()| came(outcome, RECOVERED)),
+        ),
+        told(
+            "the lost return before anything was reset: the plan is withdrawn, and the former cluster goes on",
+            four(),
+            vec![away(), returned("planned Fence")],
+            |outcome| not_recovered(outcome).and_then(|()| came(outcome, "planned LiftFence")),
+        ),
+        told(
+            "the lost return after the reset: they are refused",
+            four(),
+            vec![away(), returned("planned LeaveRecovery")],
+            |outcome| came(outcome, "the dead came back").and_then(|()| came(outcome, RECOVERED)),
+        ),
+        told(
+            "a survivor cannot be reached when the recovery is to begin: what is prepared is withdrawn",
+            quorum(),
+            vec![trouble(After::First("stall QuorumLost"), seconds(4), Action::Pause(3, seconds(60)))],
+            |outcome| came(outcome, "waits for Withdrawing").and_then(|()| came(outcome, RECOVERED)),
+        ),
+        told(
+            "the object is deleted in the middle of a recovery and made again: the plan is read from the nodes",
+            quorum(),
+            vec![person(After::First("planned ResetGroup0"), Duration::from_millis(100), Deed::Delete)],
+            |outcome| came(outcome, RECOVERED),
+        ),
+    ]
 }
 
 /// Each of the three nodes was taken once.
@@ -105,21 +253,69 @@ fn each_once(outcome: &Outcome) -> Result<(), String> {
     if taken == [0, 1, 2] { Ok(()) } else { Err(format!("taken were {taken:?}")) }
 }
 
+fn came(outcome: &Outcome, event: &str) -> Result<(), String> {
+    if outcome.events.of(event) > 0 { Ok(()) } else { Err(format!("'{event}' never came")) }
+}
+
+fn never(outcome: &Outcome, event: &str) -> Result<(), String> {
+    if outcome.events.of(event) == 0 { Ok(()) } else { Err(format!("'{event}' came")) }
+}
+
+fn not_recovered(outcome: &Outcome) -> Result<(), String> {
+    never(outcome, "planned ResetGroup0")
+}
+
+fn nobody_is_given_up(outcome: &Outcome) -> Result<(), String> {
+    ["planned PrepareFence", "planned RemoveHost", "planned Replace"].iter().try_for_each(|act| never(outcome, act))
+}
+
 /// All of them.
 pub fn run() -> ExitCode {
     let mut failed = 0;
     let stories = stories();
     let told = stories.len();
-    for Story { name, operators, unusual, between, script, judge } in stories {
-        let world = || World::scripted(Swarm::quiet(1, operators, unusual, None).with_pause_between(between), script);
-        let outcome = runner::outcome_of(world);
-        let violation = outcome.violation.as_ref().map(|violation| format!("{}: {}", violation.what, violation.detail));
-        if let Some(why) = violation.or_else(|| judge(&outcome).err()) {
+    for (number, story) in stories.into_iter().enumerate() {
+        let name = story.name;
+        if let Err((why, last)) = story.tell(false) {
             failed += 1;
-            println!("scenario: {name}: {why}");
-            outcome.last.iter().for_each(|line| println!("    | {line}"));
+            println!("story {}: {name}: {why}", number + 1);
+            for line in last {
+                println!("    | {line}");
+            }
         }
     }
-    println!("scenarios: {told}, of which {failed} fail");
+    println!("stories: {told}, of which {failed} fail");
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// One of them, by its number.
+pub fn run_one(number: usize, prints: bool) -> ExitCode {
+    if prints {
+        report::trace();
+    }
+    let Some(story) = stories().into_iter().nth(number.saturating_sub(1)) else {
+        println!("there are {} stories", stories().len());
+        return ExitCode::FAILURE;
+    };
+    println!("{}", story.name);
+    match story.tell(prints) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err((why, _)) => {
+            println!("{why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn stories() -> Vec<Story> {
+    [of_operators(), of_nodes(), of_losses()].into_iter().flatten().collect()
+}
+
+impl Story {
+    /// What is wrong with it, and the last lines of its log.
+    fn tell(self, prints: bool) -> Result<(), (String, Vec<String>)> {
+        let outcome = runner::outcome_of(|| World::scripted(self.swarm, self.script, prints));
+        let violation = outcome.violation.as_ref().map(|violation| format!("{}: {}", violation.what, violation.detail));
+        violation.map_or_else(|| (self.judge)(&outcome), Err).map_err(|why| (why, outcome.last))
+    }
 }

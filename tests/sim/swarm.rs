@@ -186,11 +186,6 @@ impl Swarm {
         Self { nodes, story, ..Self::quiet(seed, 1, unusual, None) }
     }
 
-    /// The same, with so many seconds between the restarts of two nodes.
-    pub fn with_pause_between(self, between: u32) -> Self {
-        Self { between, ..self }
-    }
-
     /// The world of that seed, within these limits.
     pub fn draw(seed: u64, limits: &Limits) -> Self {
         let mut dice = Dice::of(seed, 1);

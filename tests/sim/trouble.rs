@@ -24,8 +24,6 @@ pub enum Action {
     Pause(Pid, Duration),
     /// The wall clock of its host is set.
     Jump(Pid, i64),
-    /// Somebody deletes its pod.
-    DeletePod(Pid),
 }
 
 /// Kinds of trouble that come once, with how many of them a world has at most.
@@ -150,7 +148,6 @@ impl Action {
             Self::Restart(_) => Self::Restart(node),
             Self::Pause(_, long) => Self::Pause(node, long),
             Self::Jump(_, micros) => Self::Jump(node, micros),
-            Self::DeletePod(_) => Self::DeletePod(node),
             other @ (Self::Cut(..) | Self::Reset(..)) => other,
         }
     }

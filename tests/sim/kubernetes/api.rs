@@ -97,6 +97,8 @@ pub enum Deed {
         /// Whether with it.
         hold: bool,
     },
+    /// Takes flag and hold out of all templates, as `helm upgrade` may.
+    Unflag,
     /// Machines are lost, and somebody tells Kubernetes that they will not come back.
     Destroy {
         /// Which.

@@ -183,7 +183,8 @@ impl Kubernetes {
         leader
     }
 
-    fn person(&mut self, moment: Moment<'_>, deed: Deed, out: &mut Outbox) {
+    /// Somebody does something.
+    pub fn person(&mut self, moment: Moment<'_>, deed: Deed, out: &mut Outbox) {
         match deed {
             Deed::Create(spec) => self.etcd.create(*spec),
             Deed::Delete => self.etcd.delete(),
@@ -200,6 +201,11 @@ impl Kubernetes {
                 self.hold = hold;
                 for rack in 0..self.sets.len() {
                     self.change_set(moment.now, rack, |set| set.flag = true);
+                }
+            }
+            Deed::Unflag => {
+                for rack in 0..self.sets.len() {
+                    self.change_set(moment.now, rack, |set| set.flag = false);
                 }
             }
             Deed::Destroy { machines, with_disks } => self.destroy(moment.now, machines, with_disks, out),

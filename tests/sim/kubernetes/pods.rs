@@ -262,7 +262,7 @@ impl Kubernetes {
     }
 
     /// The pod goes. When its process has ended, it is made again.
-    pub fn remove(&mut self, now: Duration, pid: Pid, out: &mut Outbox) {
+    pub(super) fn remove(&mut self, now: Duration, pid: Pid, out: &mut Outbox) {
         if self.pods[pid].terminating || self.pods[pid].pod.now().is_none() {
             return;
         }

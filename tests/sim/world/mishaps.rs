@@ -3,7 +3,7 @@
 use super::World;
 use crate::{
     network::KEEP_ALIVE,
-    process::{Arrival, End, Outbox, Pid},
+    process::{Arrival, End, Pid},
     queue::Event,
     trouble::Action,
 };
@@ -27,13 +27,6 @@ impl World {
             Action::Crash(node) => self.end(node, &End::Crash("killed".into())),
             Action::Restart(node) => self.restart(node),
             Action::Pause(node, long) => self.pause(node, long),
-            Action::DeletePod(node) => {
-                let (now, mut out) = (self.now, Outbox::default());
-                if let Some(kubernetes) = self.kubernetes() {
-                    kubernetes.remove(now, node, &mut out);
-                }
-                out.orders.iter().for_each(|order| self.obey(order));
-            }
             // What was aimed at a moment may come when all is to be well, and nobody would set this right any more.
             Action::Jump(..) if !self.trouble => {}
             Action::Jump(node, micros) => {
@@ -47,7 +40,8 @@ impl World {
 
     fn cut(&mut self, from: Pid, to: Pid, long: Duration) {
         let until = self.now + long;
-        if self.trouble {
+        // In a story nothing goes wrong by itself.
+        if self.trouble || !self.script.is_empty() {
             self.on_network(|network, around| network.cut(from, to, until, around));
         }
     }

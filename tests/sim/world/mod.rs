@@ -4,6 +4,7 @@
 mod estates;
 mod lives;
 mod mishaps;
+mod story;
 
 use crate::{
     administrator::Administrator,
@@ -21,7 +22,7 @@ use crate::{
     queue::{Event, Queue},
     rivals::Rival,
     swarm::Swarm,
-    trouble::{Action, Trouble},
+    trouble::Trouble,
 };
 use estates::Kept;
 use group0_core::{
@@ -35,6 +36,7 @@ use std::{
     ops::Range,
     time::Duration,
 };
+pub use story::{After, Step, Told};
 
 /// Once nothing goes wrong any more, everything that was begun is finished after so long at most: the longest back-offs of the
 /// procedure, one after another.
@@ -86,17 +88,6 @@ pub struct Outcome {
     pub acts_before_plan: u64,
 }
 
-/// Something that happens a while after operators have taken so many nodes.
-#[derive(Clone, Copy, Debug)]
-pub struct Step {
-    /// How many.
-    pub evictions: usize,
-    /// How long after.
-    pub delay: Duration,
-    /// What.
-    pub action: Action,
-}
-
 struct Slot {
     process: Box<dyn Process>,
     life: u32,
@@ -126,6 +117,8 @@ pub struct World {
     log: Log,
     violation: Option<Violation>,
     script: Vec<Step>,
+    /// How many of its steps are to come.
+    untold: usize,
     evictions: Vec<(Duration, Pid)>,
     acts_before_plan: Option<u64>,
     turns: u64,
@@ -228,6 +221,7 @@ impl World {
             log: Log::new(prints),
             violation: None,
             script: Vec::new(),
+            untold: 0,
             evictions: Vec::new(),
             acts_before_plan: None,
             turns: 0,
@@ -245,8 +239,8 @@ impl World {
     }
 
     /// The world of a swarm, in which this happens besides.
-    pub fn scripted(swarm: Swarm, script: Vec<Step>) -> Self {
-        Self { script, ..Self::new(swarm, false) }
+    pub fn scripted(swarm: Swarm, script: Vec<Step>, prints: bool) -> Self {
+        Self { untold: script.len(), script, ..Self::new(swarm, prints) }
     }
 
     /// Runs to the end.
@@ -307,13 +301,16 @@ impl World {
             self.queue.put(at, Event::Trouble(action));
         }
         self.queue.put(self.swarm.trouble, Event::Calm);
+        self.go_on_after(After::Start);
     }
 
     fn is_done(&mut self) -> Result<(), String> {
         let ring = self.membership();
         let stands_still = |slot: &&Slot| slot.paused.is_some().then(|| format!("{} stands still", slot.process.name()));
         let unfinished = self.slots.iter().filter_map(|slot| slot.process.is_done().err());
-        let waits: Vec<String> = unfinished.chain(self.slots.iter().filter_map(|slot| stands_still(&slot))).chain(ring).collect();
+        let untold = (self.untold > 0).then(|| format!("{} steps of the story are to come", self.untold));
+        let standing = self.slots.iter().filter_map(|slot| stands_still(&slot));
+        let waits: Vec<String> = unfinished.chain(standing).chain(ring).chain(untold).collect();
         if waits.is_empty() { Ok(()) } else { Err(waits.join("\n  ")) }
     }
 
@@ -412,6 +409,7 @@ impl World {
             Event::Kill(pid, life) if self.slots[pid].life == life => self.end(pid, &End::Crash("it does not end".into())),
             Event::Arrive { .. } | Event::Kill(..) | Event::StillPaused(..) => {}
             Event::Trouble(action) => self.go_wrong(action),
+            Event::Told(number) => self.tell(number),
             Event::Calm => self.calm(),
         }
     }
@@ -487,7 +485,7 @@ impl World {
         match note {
             Note::Turn(turn) => self.durable(pid, &turn),
             Note::Line(text) => self.log.line(self.now, format_args!("{text}")),
-            Note::Event(name) => self.events.count(&name),
+            Note::Event(name) => self.count(&name),
             Note::Act(act) => self.acted(&act),
             Note::Told(operation) => self.invariants.on_told(&operation, &mut self.events),
             Note::Violation(KEPT, _) if self.has_recovered && (self.has_returned || self.is_loss_accepted()) => {}
@@ -513,14 +511,12 @@ impl World {
         if recovery.is_some_and(|recovery| recovery.frozen.is_some()) {
             self.acts_before_plan.get_or_insert(self.events.of(ACT).saturating_sub(1));
         }
-        if let Act::Evicted { node, .. } = act {
-            self.evictions.push((now, *node));
-            for step in self.script.iter().filter(|step| step.evictions == self.evictions.len()) {
-                self.queue.put(now + step.delay, Event::Trouble(step.action));
-            }
-        }
         if let Err((what, why)) = self.invariants.on_act(act, &scene, &mut self.events) {
             self.violated(what, why);
+        }
+        if let Act::Evicted { node, .. } = act {
+            self.evictions.push((now, *node));
+            self.go_on_after(After::Taken(self.evictions.len()));
         }
         self.maybe_aim(0);
     }
