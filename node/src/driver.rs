@@ -253,6 +253,9 @@ impl<M: Machine, S: Store, O: Outgoing> Driver<M, S, O> {
         match reply {
             Reply::Peer { id, outcome } => {
                 let is_last = outcome.is_err();
+                if let Err(refusal) = &outcome {
+                    self.around.metrics.refusal(refusal);
+                }
                 self.answer(id, is_last, |answers| match answers {
                     Answers::Peer(peer) => peer.try_send(outcome).is_ok(),
                     _ => false,

@@ -2,7 +2,7 @@
 
 use crate::cql::Counts;
 use group0_core::{
-    io::{CallError, Point},
+    io::{CallError, Point, Refusal},
     status::{GroupStatus, Procedure, Status},
     upgrade::Stage,
 };
@@ -28,6 +28,11 @@ struct CallLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabels {
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StateLabels {
     state: &'static str,
 }
@@ -47,6 +52,7 @@ struct StepLabels {
 pub struct Metrics {
     registry: Arc<Mutex<Registry>>,
     calls: Family<CallLabels, Counter>,
+    refusals: Family<ReasonLabels, Counter>,
     fsync: Histogram,
     steps: Family<StepLabels, Counter>,
     schema_changes: Family<ResultLabels, Histogram>,
@@ -108,6 +114,7 @@ impl Default for Metrics {
         let metrics = Self {
             registry: Arc::default(),
             calls: Family::default(),
+            refusals: Family::default(),
             fsync: Histogram::new(exponential_buckets(0.000_1, 2.0, 16)),
             steps: Family::default(),
             schema_changes: Family::new_with_constructor(|| Histogram::new(exponential_buckets(0.001, 2.0, 16))),
@@ -116,6 +123,7 @@ impl Default for Metrics {
             gauges: Gauges::default(),
         };
         registry.register("rpc_calls", "Calls to peers, by verb and result", metrics.calls.clone());
+        registry.register("rpc_refusals", "Requests of other nodes that were refused, by reason", metrics.refusals.clone());
         registry.register_with_unit("fsync", "Transactions made durable", Unit::Seconds, metrics.fsync.clone());
         let text = "Steps made durable, by name: group0_command a schema command applied, group0_snapshot a snapshot taken over";
         registry.register("steps", text, metrics.steps.clone());
@@ -142,6 +150,19 @@ impl Metrics {
             Err(CallError::Refused(_)) => "refused",
         };
         self.calls.get_or_create(&CallLabels { verb, result }).inc();
+    }
+
+    /// A request of another node was refused.
+    pub fn refusal(&self, refusal: &Refusal) {
+        let reason = match refusal {
+            Refusal::ForeignCluster { .. } => "foreign_cluster",
+            Refusal::WrongDestination { .. } => "wrong_destination",
+            Refusal::RemovedHost(_) => "removed_host",
+            Refusal::OtherGroup { .. } => "other_group",
+            Refusal::NotNow(_) => "not_now",
+            Refusal::Never(_) => "never",
+        };
+        self.refusals.get_or_create(&ReasonLabels { reason }).inc();
     }
 
     /// From now on these are the counts of CQL.
