@@ -4,7 +4,7 @@ use super::{Node, Purpose, admin::state_reply, barrier::Waiter};
 use crate::{
     gossip::{Endpoint, GossipInput, RingStatus},
     group0::joining,
-    ids::HostId,
+    ids::{HostId, Incarnation},
     io::{
         AdminReply, CallError, CallId, DiscoveryPeer, ExchangeReply, Header, JoinReply, Message, Migration, Path, PeerReply,
         PeerRequest, Refusal, Replacement, Reply, RequestId,
@@ -52,6 +52,15 @@ impl Node {
         if self.is_stopping() { Err(Refusal::NotNow("the node is shutting down".into())) } else { Ok(()) }
     }
 
+    /// What would change something counts for nothing if it comes from a group that a recovery has left behind: neither rows nor a removal.
+    /// Whoever was in no group yet is on its way into the first one, and is heard.
+    fn admit_change(&self, header: &Header) -> Result<(), Refusal> {
+        let (ours, theirs) = (self.local.incarnation(), header.incarnation);
+        let is_former = self.group.is_some() && theirs < ours && theirs != Incarnation::default();
+        let why = || format!("host {} is of incarnation {theirs} of group 0, and this node of incarnation {ours}", header.from);
+        if is_former { Err(Refusal::NotNow(why())) } else { Ok(()) }
+    }
+
     pub(super) fn message(&mut self, header: &Header, message: Message) {
         if self.hear(header).is_err() {
             return;
@@ -70,7 +79,9 @@ impl Node {
 
     pub(super) fn request(&mut self, id: RequestId, header: &Header, request: PeerRequest) {
         self.caused_by(header.path);
-        if let Err(refusal) = self.hear(header) {
+        let changes = matches!(request, PeerRequest::DefinitionsUpdate(_) | PeerRequest::RemoveHost(_));
+        let admitted = self.hear(header).and_then(|()| if changes { self.admit_change(header) } else { Ok(()) });
+        if let Err(refusal) = admitted {
             return self.effects.reply.push(Reply::Peer { id, outcome: Err(refusal) });
         }
         match request {

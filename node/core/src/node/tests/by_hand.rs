@@ -14,9 +14,9 @@ use crate::{
 use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(30);
-const FORGET_DISCOVERY: &str = "TRUNCATE system.discovery";
+pub(super) const FORGET_DISCOVERY: &str = "TRUNCATE system.discovery";
 const FORGET_HISTORY: &str = "TRUNCATE system.group0_history";
-const FORGET_GROUP: &str = "DELETE value FROM system.scylla_local WHERE key = 'raft_group0_id'";
+pub(super) const FORGET_GROUP: &str = "DELETE value FROM system.scylla_local WHERE key = 'raft_group0_id'";
 
 fn host(world: &World, number: usize) -> HostId {
     world.hosts[number].stored(crate::node::local::key::HOST_ID).unwrap().parse().unwrap()

@@ -11,6 +11,7 @@ mod epochs;
 mod finish;
 mod groups;
 mod newcomers;
+mod outsiders;
 mod oversized;
 mod plans;
 mod quorum;

@@ -32,15 +32,15 @@ fn plan_state(world: &World, number: usize) -> Option<PlanState> {
 }
 
 /// Who goes on, and who is given up.
-struct Plan {
-    number: u64,
-    live: Vec<usize>,
-    lost: Vec<usize>,
+pub(super) struct Plan {
+    pub number: u64,
+    pub live: Vec<usize>,
+    pub lost: Vec<usize>,
 }
 
 impl Plan {
     /// Those who are given up end, and the others notice.
-    fn lose(&self, world: &mut World) {
+    pub fn lose(&self, world: &mut World) {
         for number in &self.lost {
             world.crash(*number);
         }
@@ -66,7 +66,7 @@ impl Plan {
     }
 
     /// Until it is done, over crashes.
-    fn insist(&self, world: &mut World, number: usize, step: &RecoveryStep) {
+    pub fn insist(&self, world: &mut World, number: usize, step: &RecoveryStep) {
         let mut last = None;
         for _ in 0..TRIES {
             if world.hosts[number].node.is_none() {
@@ -81,7 +81,7 @@ impl Plan {
         panic!("{} on {number}: {last:?}\n{}", step.name(), report(world));
     }
 
-    fn on_each(&self, world: &mut World, step: &RecoveryStep) {
+    pub fn on_each(&self, world: &mut World, step: &RecoveryStep) {
         for number in &self.live {
             self.insist(world, *number, step);
         }
@@ -95,7 +95,7 @@ impl Plan {
         }
     }
 
-    fn restart_each(&self, world: &mut World) {
+    pub fn restart_each(&self, world: &mut World) {
         for number in &self.live {
             restart(world, *number);
             world.run(Duration::from_secs(3));
@@ -108,7 +108,7 @@ impl Plan {
         self.on_each(world, &RecoveryStep::Fence);
     }
 
-    fn enter(&self, world: &mut World) {
+    pub fn enter(&self, world: &mut World) {
         self.fence(world);
         self.on_each(world, &RecoveryStep::EnterRecovery);
         self.restart_each(world);
@@ -121,7 +121,7 @@ impl Plan {
         *self.live.iter().max_by_key(by).unwrap()
     }
 
-    fn roll_forward(&self, world: &mut World) {
+    pub fn roll_forward(&self, world: &mut World) {
         let donor = self.donor(world);
         let step = RecoveryStep::RollForward { donor: host(world, donor) };
         self.insist(world, donor, &step);
@@ -141,7 +141,7 @@ impl Plan {
         self.ends_final(world);
     }
 
-    fn ends_final(&self, world: &mut World) {
+    pub fn ends_final(&self, world: &mut World) {
         let live = &self.live;
         let is_done = |world: &World| {
             let running = |number: &usize| world.hosts[*number].node.as_ref();
@@ -160,7 +160,7 @@ impl Plan {
 
 /// Trace 62: an entry that three of five have is acknowledged, three are lost at once; of the survivors one has the entry and does not
 /// know that it is committed.
-fn with_an_entry_that_nobody_left_knows_to_be_committed() -> (World, Plan) {
+pub(super) fn with_an_entry_that_nobody_left_knows_to_be_committed() -> (World, Plan) {
     let mut world = upgraded(5);
     let leader = (0..5).find(|number| world.node(*number).group.as_ref().unwrap().1.status().is_leader).unwrap();
     let others: Vec<usize> = (0..5).filter(|number| *number != leader).collect();
@@ -214,7 +214,7 @@ fn what_was_acknowledged_survives_in_the_log_of_one() {
     assert_eq!(incarnations(&world, &plan.live), [Incarnation(2); 2]);
 }
 
-fn incarnations(world: &World, live: &[usize]) -> Vec<Incarnation> {
+pub(super) fn incarnations(world: &World, live: &[usize]) -> Vec<Incarnation> {
     live.iter().map(|number| world.node(*number).local.incarnation()).collect()
 }
 
