@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     ids::{HostId, Incarnation},
-    io::{AdminReply, AdminRequest, CqlError, Point},
+    io::{AdminReply, AdminRequest, CqlError, DiscoveryPeer, Point, Table},
     upgrade::Stage,
 };
 use std::time::Duration;
@@ -219,4 +219,36 @@ fn discovery_that_is_truncated_while_it_runs_goes_on() {
     on_each(&mut world, &[0, 1], &[FORGET_DISCOVERY]);
     world.start(2);
     assert!(world.run_until(LIMIT, super::is_final), "{}", report(&world));
+}
+
+/// Scenario 50. Those who are left remember the lost one from the discovery of the former group, and nobody has cleared that.
+#[test]
+fn whom_discovery_remembers_and_who_is_lost_is_in_nobodys_way() {
+    for (lost, point) in [0, 2].into_iter().flat_map(|lost| [(lost, Point::Joining), (lost, Point::Synchronize)]) {
+        let mut world = with_keyspace(3);
+        let live: Vec<_> = (0..3).filter(|number| *number != lost).collect();
+        world.hosts[lost].crash_at = Some((point, false));
+        upgrade(&mut world);
+        if !world.run_until(LIMIT, |world| world.hosts[lost].node.is_none()) {
+            world.crash(lost); // it founds, and joins nobody
+        }
+        world.run(Duration::from_secs(4));
+        let gone = host(&world, lost);
+        assert!(live.iter().all(|number| discovery_remembers(&world, *number, gone)), "{lost} at {point:?}");
+        on_each(&mut world, &live, &[ENTER]);
+        restart_each(&mut world, &live);
+        remove(&mut world, live[0], &[lost]);
+        on_each(&mut world, &live, &[FORGET_HISTORY, FORGET_GROUP, LEAVE]);
+        restart_each(&mut world, &live);
+        assert!(world.run_until(LIMIT, |world| are_final(world, &live)), "{lost} at {point:?}: {}", report(&world));
+        assert!(!live.iter().any(|number| discovery_remembers(&world, *number, gone)));
+        world.execute(live[0], "CREATE TABLE ks.after (a int PRIMARY KEY)");
+        agree(&mut world);
+    }
+}
+
+fn discovery_remembers(world: &World, number: usize, host: HostId) -> bool {
+    let rows = world.hosts[number].store.iter().filter(|((table, _), _)| *table == Table::Discovery);
+    let mut peers = rows.map(|(_, value)| postcard::from_bytes::<DiscoveryPeer>(value).unwrap());
+    peers.any(|peer| peer.host == Some(host))
 }
