@@ -74,9 +74,10 @@ impl Node {
             tracing::info!(target: "raft_group0_upgrade", "Starting internal upgrade-to-raft procedure");
             self.timers.set(Timer::SlowWarning, self.now.elapsed + WARNING_PERIOD);
         }
-        self.upgrade_event(Event::Begin);
         if self.stage() == Stage::UsePostRaft && self.joining.group().is_none() {
             self.go_without_group();
+        } else {
+            self.upgrade_event(Event::Begin);
         }
     }
 
@@ -416,6 +417,9 @@ impl Node {
         tracing::info!(target: "raft_group0", group = %id, %incarnation, "founding group 0");
         let stored = Group::founding(self.member());
         if self.start_group(id, incarnation, "founder", stored) {
+            // People have named it for its log of the former group: all of that counts, as in a recovery by a plan.
+            self.apply_dormant_log();
+            self.dormant = None;
             self.effects.persist.points.push(Point::Founded);
             self.joining_event(joining::Event::Founded(id));
             if let Some((_, group)) = &mut self.group {
@@ -426,9 +430,22 @@ impl Node {
 
     pub(super) fn adopt_group(&mut self, id: GroupId, incarnation: Incarnation) {
         tracing::info!(target: "raft_group0", group = %id, %incarnation, "joining group 0");
+        let was_final = self.boot.is_completed() && self.stage() == Stage::UsePostRaft;
         if self.start_group(id, incarnation, "joiner", Group::joining()) {
             self.effects.persist.points.push(Point::Joining);
+            if was_final {
+                self.reconcile_anew();
+            }
         }
+    }
+
+    /// It was final in a former group and may have applied there what the leader of this one has not: it is final again when it has
+    /// submitted that, also after a crash.
+    fn reconcile_anew(&mut self) {
+        self.give_up_dormant_log();
+        self.local.set_stage(&mut self.effects.persist, Stage::Synchronize);
+        self.stage_entered(Stage::Synchronize);
+        self.upgrade_event(Event::Begin);
     }
 
     fn start_group(&mut self, id: GroupId, incarnation: Incarnation, role: &str, stored: Stored) -> bool {

@@ -17,7 +17,7 @@ use crate::{
         History,
         joining::{self, Joining},
     },
-    ids::{Generation, HostId, Now},
+    ids::{Generation, GroupId, HostId, Now},
     io::{DiscoveryPeer, Effects, Image, Path, Point, Settings, Table},
     raft::{self, Group},
     random::Random,
@@ -80,12 +80,13 @@ impl Node {
         let host = local.host()?.unwrap_or_else(|| random.host_id());
         let generation = next_generation(local.generation()?, now);
         let peers = Peers::load(rows(Table::Peers));
-        let stored = match local.group()? {
+        let ours = local.group()?;
+        let stored = match ours.or_else(|| group_left_behind(&settings, &local)) {
             Some(id) => Some((id, raft::Stored::load(id, image)?.unwrap_or_default())),
             None => None,
         };
         let (group, dormant) = match stored {
-            Some((id, stored)) if local.stage() != Stage::Recovery => {
+            Some((id, stored)) if ours.is_some() && local.stage() != Stage::Recovery => {
                 (Some((id, Group::start(id, host, stored, random.fork(), now.elapsed, settings.raft_tick)?)), None)
             }
             dormant => (None, dormant),
@@ -203,6 +204,12 @@ fn flag(settings: &Settings, local: &Local) -> Flag {
         proceed: local.get(key::PROCEED).is_some(),
         enabled: feature::has(&local.enabled_features()),
     }
+}
+
+/// Of a host that was final and comes into the group of a leader that people have named: its log may have what nobody has applied.
+fn group_left_behind(settings: &Settings, local: &Local) -> Option<GroupId> {
+    let is_final = local.stage() == Stage::UsePostRaft;
+    settings.recovery_leader.filter(|_| is_final).and(local.reached_group()?.parse().ok())
 }
 
 fn check(settings: &Settings, local: &Local) -> Result<(), StartError> {

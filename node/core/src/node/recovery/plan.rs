@@ -11,7 +11,7 @@ use crate::{
         calls::Purpose,
         local::{DamagedSetting, Local, key},
     },
-    raft::EntryKind,
+    raft::{EntryKind, Stored},
     recovery::{self, Action, Record, View},
     status::StoredPlan,
 };
@@ -90,16 +90,27 @@ impl Node {
 
     /// In the order of the log, each command that takes effect after those before it. The history stays as it is: should the plan be
     /// withdrawn, the group goes on from there, and what it lacks of this is proposed to it.
-    fn apply_dormant_log(&mut self) {
+    pub(in crate::node) fn apply_dormant_log(&mut self) {
         let Some((_, stored)) = self.dormant.clone() else { return };
         let mut history = self.history.clone();
-        let commands = stored.entries.iter().filter(|entry| entry.index > stored.applied && entry.kind == EntryKind::Normal);
-        for command in commands.filter_map(|entry| postcard::from_bytes::<Command>(&entry.data).ok()) {
+        for command in unapplied(&stored) {
             if history.admits(&command) {
                 self.merge_rows(&command.rows);
                 let row = HistoryRow { state: command.state, description: command.description };
                 history.append(&mut Persist::default(), row);
             }
+        }
+    }
+
+    /// This host comes into the group of another one, whose log counts: what nobody has applied of its own is lost, and not in silence.
+    pub(in crate::node) fn give_up_dormant_log(&mut self) {
+        let Some((group, stored)) = self.dormant.take() else { return };
+        for command in unapplied(&stored) {
+            tracing::error!(
+                target: "raft_group0", %group, state = %command.state, description = command.description,
+                "a command of the former group was in the log and not applied, and is given up: if its client was told that it is done, \
+                 do it again"
+            );
         }
     }
 
@@ -115,4 +126,10 @@ impl Node {
         self.store_plan(record);
         Ok(())
     }
+}
+
+/// The commands of a log that are behind what was applied, in its order.
+fn unapplied(stored: &Stored) -> impl Iterator<Item = Command> {
+    let entries = stored.entries.iter().filter(|entry| entry.index > stored.applied && entry.kind == EntryKind::Normal);
+    entries.filter_map(|entry| postcard::from_bytes(&entry.data).ok())
 }

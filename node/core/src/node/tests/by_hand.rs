@@ -2,6 +2,7 @@
 
 use super::{
     KEYSPACE, agree, has_table,
+    plans::with_an_entry_that_nobody_left_knows_to_be_committed,
     recovery::{ENTER, LEAVE, refusal, restart},
     report, upgrade, upgraded, with_keyspace,
     world::World,
@@ -251,4 +252,63 @@ fn discovery_remembers(world: &World, number: usize, host: HostId) -> bool {
     let rows = world.hosts[number].store.iter().filter(|((table, _), _)| *table == Table::Discovery);
     let mut peers = rows.map(|(_, value)| postcard::from_bytes::<DiscoveryPeer>(value).unwrap());
     peers.any(|peer| peer.host == Some(host))
+}
+
+/// As in the shorter way of the documentation: the first founds the group, and the other comes to it.
+fn led_by_the_first(world: &mut World, live: [usize; 2]) {
+    on_each(world, &live, &[FORGET_DISCOVERY, FORGET_GROUP]);
+    for number in live {
+        world.hosts[number].settings.recovery_leader = Some(host(world, live[0]));
+        restart(world, number);
+        world.run(Duration::from_secs(10));
+        if world.hosts[number].node.is_none() {
+            world.start(number);
+        }
+    }
+    let are_together = |world: &World| {
+        let voters =
+            |number: &usize| world.node(*number).group.as_ref().map_or(0, |(_, group)| group.configuration().voters.len());
+        are_final(world, &live) && live.iter().all(|number| voters(number) == 2)
+    };
+    assert!(world.run_until(LIMIT, are_together), "{}", report(world));
+}
+
+/// Scenario 48: people name the one that is behind, which leads, since it cannot know. What the other has applied is everybody's all the
+/// same, whenever that one crashes.
+#[test]
+fn if_the_one_that_is_behind_is_named_what_the_other_has_applied_is_kept() {
+    for crash in [None, Some((Point::Joining, false)), Some((Point::Joining, true)), Some((Point::Final, false))] {
+        let mut world = upgraded(5);
+        let (ahead, behind) = (1, 2);
+        world.cut(behind, &[0, 1, 3, 4]);
+        world.run(Duration::from_secs(4));
+        world.execute(ahead, "CREATE TABLE ks.ahead (a int PRIMARY KEY)");
+        destroy(&mut world, &[0, 3, 4]);
+        world.cuts.clear();
+        world.run(Duration::from_secs(4));
+        assert!(has_table(&world, ahead, "ahead") && !has_table(&world, behind, "ahead"));
+        world.hosts[ahead].crash_at = crash;
+        led_by_the_first(&mut world, [behind, ahead]);
+        assert!(world.hosts[ahead].crash_at.is_none(), "it has not crashed");
+        assert!(has_table(&world, behind, "ahead"), "{crash:?}: it is lost");
+        remove(&mut world, behind, &[0, 3, 4]);
+        world.execute(ahead, "CREATE TABLE ks.after (a int PRIMARY KEY)");
+        agree(&mut world);
+        assert_eq!(incarnations(&world, &[ahead, behind]), [Incarnation(2); 2]);
+    }
+}
+
+/// An acknowledged change is in the log of one, which does not know that it is committed: if that one is named it is kept, as the
+/// documentation promises; if people name the other one, against it, it is given up, and the log of the first says so.
+#[test]
+fn what_only_the_log_of_the_named_leader_has_is_applied() {
+    for is_named in [true, false] {
+        let (mut world, plan) = with_an_entry_that_nobody_left_knows_to_be_committed();
+        let (has_it, behind) = (plan.live[0], plan.live[1]);
+        led_by_the_first(&mut world, if is_named { [has_it, behind] } else { [behind, has_it] });
+        remove(&mut world, has_it, &plan.lost);
+        world.execute(behind, "CREATE TABLE ks.after (a int PRIMARY KEY)");
+        agree(&mut world);
+        assert!(plan.live.iter().all(|number| has_table(&world, *number, "acknowledged") == is_named));
+    }
 }
