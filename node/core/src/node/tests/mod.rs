@@ -2,6 +2,7 @@
 //! Whole nodes in one deterministic world: from the first boot to group 0, and through a crash at each persisted step.
 
 mod addresses;
+mod at_once;
 mod by_hand;
 mod crashes;
 mod departure;
