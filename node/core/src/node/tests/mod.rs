@@ -21,6 +21,7 @@ mod refusals;
 mod replacement;
 mod rules;
 mod schema;
+mod way_in;
 mod world;
 
 use crate::{

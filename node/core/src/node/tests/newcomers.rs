@@ -11,7 +11,7 @@ use super::{
 use crate::{
     gossip::RingStatus,
     ids::HostId,
-    io::{AdminReply, AdminRequest, CqlError, Order, Point, RecoveryPlan, RecoveryStep, Table},
+    io::{AdminReply, AdminRequest, Order, Point, RecoveryPlan, RecoveryStep, Table},
     node::{
         Node,
         boot::{Boot, Through},
@@ -23,7 +23,7 @@ use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(30);
 
-fn create(name: &str) -> String {
+pub(super) fn create(name: &str) -> String {
     format!("CREATE TABLE ks.{name} (a int PRIMARY KEY)")
 }
 
@@ -71,7 +71,7 @@ pub(super) fn three_final(base: &World) -> World {
 }
 
 /// All four are in the ring, final and voters, with the same schema, in which these tables are.
-fn ends_with_four(world: &mut World, tables: &[&str]) {
+pub(super) fn ends_with_four(world: &mut World, tables: &[&str]) {
     let is_in = |node: &Node| node.boot.is_completed() && node.stage() == Stage::UsePostRaft && voters(node) == 4;
     assert!(world.run_until(LIMIT, |world| world.all(is_in)), "{:?}\n{}", world.hosts[3].ready, report(world));
     world.execute(3, &create("after"));
@@ -80,11 +80,11 @@ fn ends_with_four(world: &mut World, tables: &[&str]) {
     assert!(world.all(|node| node.joining.group() == world.node(0).joining.group()));
 }
 
-fn voters(node: &Node) -> usize {
+pub(super) fn voters(node: &Node) -> usize {
     node.group.as_ref().map_or(0, |(_, group)| group.configuration().voters.len())
 }
 
-fn remove(world: &mut World, by: usize, gone: HostId) -> Result<(), String> {
+pub(super) fn remove(world: &mut World, by: usize, gone: HostId) -> Result<(), String> {
     let id = world.admin(by, AdminRequest::RemoveNode { order: None, host: gone, ignore: vec![] });
     assert!(world.run_until(LIMIT, |world| world.admin_replies.contains_key(&id)), "no answer");
     match &world.admin_replies[&id] {
@@ -239,29 +239,6 @@ fn a_first_seed_founds_no_ring_beside_one_of_which_another_newcomer_was_told() {
 }
 
 #[test]
-fn a_newcomer_serves_nobody_before_it_is_in_and_nobody_else_is_held_up() {
-    let mut world = three_final(&three_and_a_fourth());
-    world.start(3);
-    let mut stages = Vec::new();
-    while !world.node(3).boot.is_completed() {
-        let stage = world.node(3).stage();
-        if !stages.contains(&stage) {
-            stages.push(stage);
-            assert!(world.hosts[3].ready.is_err(), "{stage}");
-            let refused = world.client(3, &create("refused"));
-            let Err(CqlError::Server(text)) = world.outcome(refused, Duration::ZERO) else { panic!("{stage}: not refused") };
-            assert!(text.contains("no schema change is possible here now"), "{text}");
-            let other = world.client(stages.len() % 3, &create(&format!("during{}", stages.len())));
-            world.run(Duration::from_millis(1));
-            world.outcome(other, LIMIT).unwrap();
-        }
-        world.run(Duration::from_millis(1));
-    }
-    assert!(stages.contains(&Stage::UsePreRaft), "{stages:?}");
-    ends_with_four(&mut world, &["during1"]);
-}
-
-#[test]
 fn a_newcomer_with_a_hold_or_without_flag_comes_into_a_cluster_that_is_done() {
     let base = three_and_a_fourth();
     for (flag, hold) in [(Some(true), true), (None, false), (None, true)] {
@@ -318,29 +295,6 @@ fn a_newcomer_takes_no_snapshot_of_a_leader_that_is_not_final() {
     );
     world.admin(leader, AdminRequest::RetryUpgrade(Order::default()));
     ends_with_four(&mut world, &[]);
-}
-
-#[test]
-fn a_newcomer_that_is_lost_for_good_on_its_way_holds_nobody_up_and_can_be_removed() {
-    let base = three_and_a_fourth();
-    let points = [Point::FeatureEnabled, Point::Joining, Point::Snapshot, Point::Synchronize, Point::Final, Point::Bootstrapped];
-    for (point, after) in points.into_iter().flat_map(|point| [(point, false), (point, true)]) {
-        let mut world = three_final(&base);
-        world.hosts[3].crash_at = Some((point, after));
-        world.start(3);
-        let lost = world.node(3).host;
-        assert!(world.run_until(LIMIT, |world| world.hosts[3].node.is_none()), "{point:?}");
-        for host in 0..3 {
-            world.execute(host, &create(&format!("t{host}")));
-        }
-        assert!(world.run_until(LIMIT, |world| !world.node(0).gossip.is_up(lost)));
-        let members = world.node(0).group.as_ref().unwrap().1.configuration().members();
-        if members.contains(&lost) || world.node(0).peers.hosts().contains(&lost) {
-            remove(&mut world, 0, lost).unwrap();
-        }
-        agree(&mut world);
-        assert!(world.hosts[..3].iter().all(|host| voters(host.node.as_ref().unwrap()) == 3), "{point:?}");
-    }
 }
 
 /// It is in neither ring nor group, and yet in gossip.
