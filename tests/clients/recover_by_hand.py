@@ -191,6 +191,7 @@ def with_a_leader(live, hosts):
     for node in live:
         voters = lambda node=node: len({row.server_id for row in node.run("SELECT server_id FROM system.raft_state")[0]}) == len(live)
         wait(f"{node.address} to be in the new group", voters)
+    become_final(live)
     remove(live, hosts)
     for node in live:
         node.extra.pop("recovery_leader")
