@@ -52,6 +52,8 @@ pub struct Host {
 
 pub struct World {
     pub hosts: Vec<Host>,
+    /// When the next one crashes as planned, this host is to crash in that transaction, counted from then on.
+    pub crash_next: Option<(usize, (usize, bool))>,
     pub now: Duration,
     queue: BTreeMap<(Duration, u64), (usize, u32, Input)>,
     sequence: u64,
@@ -139,6 +141,7 @@ impl World {
     pub fn new(hosts: u8) -> Self {
         Self {
             hosts: (1..=hosts).map(Host::new).collect(),
+            crash_next: None,
             now: Duration::ZERO,
             queue: BTreeMap::new(),
             sequence: 0,
@@ -248,6 +251,9 @@ impl World {
     fn crash_once(&mut self, host: usize) {
         self.hosts[host].crash_at = None;
         self.hosts[host].crash_in = None;
+        if let Some((next, crash)) = self.crash_next.take() {
+            self.hosts[next].crash_in = Some(crash);
+        }
         self.crash(host);
     }
 
