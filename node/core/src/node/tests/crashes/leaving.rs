@@ -76,7 +76,9 @@ fn leave_with(base: &World, leaver: usize, asked: usize, pace: usize, crashes: &
     let mut story = Story::new(World::after(base), pace);
     let departure = Departure::of(base, leaver, asked);
     let running = departure.running();
-    running.iter().for_each(|host| story.world.start(*host));
+    for host in &running {
+        story.world.start(*host);
+    }
     story.settles(&running);
     story.plan(crashes);
     departure.takes_place(&mut story);
