@@ -2,7 +2,10 @@
 
 use crate::{
     search::Search,
-    traces::{lost_newcomer, newcomer_beside_a_stranger, repair_beside_a_dead_member, two_recoveries, who_know},
+    traces::{
+        held_newcomer, lost_joiner, lost_newcomer, newcomer_beside_a_stranger, newcomer_of_before, repair_beside_a_dead_member,
+        two_recoveries, who_know,
+    },
     world::Setup,
 };
 use stateright::{Checker, HasDiscoveries, Model};
@@ -151,6 +154,34 @@ fn a_newcomer_is_lost() {
 #[test]
 fn a_newcomer_beside_a_stranger() {
     holds("a newcomer beside a stranger", newcomer_beside_a_stranger());
+}
+
+/// A node comes in the old way while the other one enables the feature, with a crash and a statement (71, 72).
+#[test]
+fn one_comes_in_the_old_way_beside_one() {
+    let reaches = vec!["all are final", "recorded when the feature is enabled"];
+    let setup = Setup { enabling: true, fresh: 0b10, crashes: 1, old_ddls: 1, lean: true, reaches, ..who_know(&[&[], &[0]]) };
+    holds("one comes in the old way beside one", setup);
+}
+
+/// The same beside two, of which one may have recorded it and the other never have heard of it, until all three are in the group.
+#[test]
+fn one_comes_in_the_old_way_beside_two() {
+    holds("one comes in the old way beside two", Setup { until_joined: true, ..newcomer_of_before() });
+}
+
+/// One that comes in the old way is lost before it is in, and is removed (72).
+#[test]
+fn one_is_lost_on_the_old_way() {
+    holds("one is lost on the old way", lost_joiner(who_know(&[&[], &[0]])));
+    let setup = Setup { until_joined: true, ..who_know(&[&[1], &[0], &[0, 1]]) };
+    holds("one is lost on the old way to two", lost_joiner(setup));
+}
+
+/// One with a hold comes in before or after (73).
+#[test]
+fn one_with_a_hold_comes_in() {
+    holds("one with a hold comes in", held_newcomer());
 }
 
 /// Two crashes, anywhere, with a statement of the old style and stale answers.

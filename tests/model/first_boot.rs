@@ -3,6 +3,7 @@
 
 use crate::{
     glue::Glue,
+    old_way,
     world::{Entry, Place, Rule, Setup, World},
 };
 use group0_core::upgrade::Stage;
@@ -21,7 +22,7 @@ pub enum Move {
 /// What that node may do.
 pub fn possible(setup: &Setup, world: &World, at: Place) -> impl Iterator<Item = Move> {
     let node = world.node(at);
-    let waits = node.is_fresh && setup.obeys(Rule::FirstBootWaits);
+    let waits = node.is_fresh && setup.obeys(Rule::FirstBootWaits) && old_way::may_enter(setup, world, at);
     let is_added = world.members(world.log.len()) & 1 << at != 0;
     let may = move |by: Place, rules: &[Rule]| {
         let is_member = world.applied_members(by) & 1 << by != 0;
@@ -57,6 +58,7 @@ fn finish(glue: &mut Glue<'_>, at: Place) {
     glue.judge_final(at);
     let node = glue.world.node_mut(at);
     (node.stage, node.reached, node.is_fresh) = (Stage::UsePostRaft, Stage::UsePostRaft, false);
+    node.ring.is_enabled = true;
     glue.world.log.push(Entry::Add(at));
     glue.start(at);
 }

@@ -33,7 +33,8 @@ impl Glue<'_> {
         let process = Process::new(at, self.world.node(at), self.setup.peers.len());
         self.world.node_mut(at).process = Some(process);
         let node = self.world.node(at);
-        if node.is_fresh && self.setup.obeys(Rule::FirstBootWaits) || !self.world.is_in_service(at) {
+        let waits = node.is_fresh && self.setup.obeys(Rule::FirstBootWaits) || !node.ring.is_enabled;
+        if waits || !self.world.is_in_service(at) {
             return;
         }
         let is_member = self.world.applied_members(at) & 1 << at != 0;
@@ -45,9 +46,9 @@ impl Glue<'_> {
 
     /// Steps the procedure of a node.
     pub fn upgrade(&mut self, at: Place, event: machine::Event) {
-        let peers: BTreeSet<HostId> = self.setup.peers[usize::from(at)].iter().copied().map(host).collect();
         let configuration = self.world.configuration(at);
         let node = self.world.node(at);
+        let peers: BTreeSet<HostId> = places(node.ring.peers).map(host).collect();
         let configuration = node.group.map(|_| &configuration);
         let view = View { me: host(at), stage: node.stage, peers: &peers, gossip_members: &peers, configuration };
         let (next, actions) = machine::step(&self.world.process(at).upgrade, &view, event);
@@ -215,8 +216,16 @@ impl Glue<'_> {
         self.upgrade(at, machine::Event::Reconciled(noticed));
     }
 
-    /// Steps joining of a node.
+    /// Steps joining of a node, which knows at least whom `system.peers` knows.
     pub fn join(&mut self, at: Place, event: joining::Event) {
+        if self.setup.enabling {
+            let ring = places(self.world.node(at).ring.peers).map(peer).collect();
+            self.step_joining(at, joining::Event::Discovery(discovery::Event::Asked(ring)));
+        }
+        self.step_joining(at, event);
+    }
+
+    fn step_joining(&mut self, at: Place, event: joining::Event) {
         let (next, actions) = joining::step(&self.world.process(at).joining, event);
         self.world.process_mut(at).joining = next;
         for action in actions {

@@ -3,7 +3,7 @@
 use crate::{
     first_boot,
     glue::Glue,
-    person, statement,
+    old_way, person, statement,
     world::{Bits, Breach, Call, Entry, LOGGED_DDL, Node, Place, Rule, Sample, Samples, Setup, Verb, World, host, places},
 };
 use group0_core::{
@@ -63,14 +63,19 @@ pub enum Move {
     Person(person::Move),
     /// What a node does on its first boot.
     Boot(first_boot::Move),
+    /// What happens before the feature is enabled.
+    OldWay(old_way::Move),
 }
 
-/// The world before anything happens: all nodes run and have enabled the feature.
+/// The world before anything happens: all nodes run, and most often have enabled the feature.
 pub fn initial(setup: &Setup) -> World {
     let nodes = setup.peers.iter().map(|seeds| Arc::new(Node::new(seeds))).collect();
     let (crashes, timeouts, recoveries) = (setup.crashes, setup.timeouts, setup.recoveries);
     let mut world = World { nodes, log: vec![], group: None, acknowledged: 0, crashes, timeouts, recoveries, broken: None };
     places(setup.fresh).for_each(|at| world.node_mut(at).is_fresh = true);
+    for at in setup.places() {
+        world.node_mut(at).ring.is_enabled = !setup.enabling || setup.finished && setup.fresh & 1 << at == 0;
+    }
     if setup.joined || setup.finished {
         found_together(setup, &mut world);
     }
@@ -118,15 +123,22 @@ pub fn possible(setup: &Setup, world: &World) -> Vec<Move> {
             }
             of_timers(setup, world, at, &mut moves);
             of_clients(setup, world, at, &mut moves);
-            moves.extend((world.crashes > 0 && setup.unbreakable & 1 << at == 0).then_some(Move::Crash(at)));
+            moves.extend(may_crash(setup, world, at).then_some(Move::Crash(at)));
             moves.extend(world.process(at).is_founding.then_some(Move::Bootstrap(at)));
             moves.extend(first_boot::possible(setup, world, at).map(Move::Boot));
         } else if setup.lost & 1 << at == 0 {
             moves.push(Move::Restart(at));
         }
         moves.extend(person::possible(setup, world, at).map(Move::Person));
+        moves.extend(old_way::possible(setup, world, at).into_iter().map(Move::OldWay));
     }
     moves
+}
+
+/// One that has come in the old way is a member like any other, which is no longer lost without more ado.
+fn may_crash(setup: &Setup, world: &World, at: Place) -> bool {
+    let is_member = setup.enabling && setup.lost & 1 << at != 0 && !world.node(at).is_fresh;
+    world.crashes > 0 && setup.unbreakable & 1 << at == 0 && !is_member
 }
 
 /// During a back-off outside steps 6 and 7 the procedure goes on with the retry only.
@@ -135,9 +147,11 @@ fn is_listening(world: &World, at: Place) -> bool {
     !process.backoff || matches!(process.upgrade.phase, Phase::Confirm(_))
 }
 
-/// Whether all nodes run and are in the group.
+/// Whether all nodes run and are in the group, but who is lost and removed.
 pub fn everyone_joined(setup: &Setup, world: &World) -> bool {
-    setup.places().all(|at| world.is_up(at) && world.applied_members(at) & 1 << at != 0)
+    let is_removed = |at: Place| setup.lost & 1 << at != 0 && world.nodes.iter().all(|node| node.ring.peers & 1 << at == 0);
+    let is_in = |at: Place| world.applied_members(at) & 1 << at != 0;
+    setup.places().all(|at| if world.is_up(at) { is_in(at) } else { is_removed(at) })
 }
 
 fn of_calls(setup: &Setup, world: &World, at: Place, moves: &mut Vec<Move>) {
@@ -285,6 +299,7 @@ fn make(glue: &mut Glue<'_>, step: Move) {
         Move::Bootstrap(at) => glue.bootstrap(at),
         Move::Person(step) => person::make(glue, step),
         Move::Boot(step) => first_boot::make(glue, step),
+        Move::OldWay(happens) => old_way::make(glue, happens),
     }
 }
 

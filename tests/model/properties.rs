@@ -2,10 +2,11 @@
 
 use crate::{
     search::Search,
-    world::{Breach, Entry, Node, Place, Setup, World},
+    world::{Breach, Entry, Node, Place, Setup, World, places},
 };
 use group0_core::upgrade::{Stage, Step};
 use stateright::Property;
+use std::sync::Arc;
 
 /// The invariants.
 pub fn always() -> Vec<Property<Search>> {
@@ -50,6 +51,11 @@ pub fn reachable() -> Vec<Property<Search>> {
         Property::sometimes("crash in step 7", |_, world: &World| may_crash_in(world, Step::SynchronizeSchema)),
         Property::sometimes("crash in the early finish", |_, world: &World| may_crash_in(world, Step::EarlyFinish)),
         Property::sometimes("restart in synchronize", restarts_in_synchronize),
+        Property::sometimes("recorded when the feature is enabled", |search: &Search, world: &World| {
+            let is_fresh = |at: Place| world.node(at).is_fresh;
+            let knows_one = |node: &Arc<Node>| node.ring.is_enabled && places(node.ring.peers).any(is_fresh);
+            search.setup.enabling && world.nodes.iter().any(knows_one)
+        }),
     ]
 }
 

@@ -96,6 +96,53 @@ fn trace_65_a_marker_that_is_overwritten() {
     notices(setup, Rule::MarkerEndsProcedure, "a stored recovery");
 }
 
+/// N has leave to come in the old way, and comes in when the others, who do not know of it, are final.
+#[test]
+fn trace_71_a_leave_that_is_not_recorded() {
+    notices(newcomer_of_before(), Rule::LeaveIsRecorded, "S6");
+}
+
+/// N asks for leave to come in the old way when the others have enabled the feature, and have asked all whom they know.
+#[test]
+fn trace_71_a_leave_that_comes_too_late() {
+    notices(newcomer_of_before(), Rule::LeaveEndsWithTheFeature, "S6");
+}
+
+/// Two know each other, the feature is not enabled yet, and a third comes.
+pub fn newcomer_of_before() -> Setup {
+    Setup { enabling: true, fresh: 0b100, lean: true, ..who_know(&[&[1], &[0], &[0, 1]]) }
+}
+
+/// N has begun to come in the old way, the feature is enabled, and N crashes: step 0 waits for it, and nobody lets it in.
+#[test]
+fn trace_72_a_joiner_that_is_not_let_in_again() {
+    let setup = Setup { enabling: true, fresh: 0b10, crashes: 1, unbreakable: 0b01, lean: true, ..who_know(&[&[], &[0]]) };
+    gets_stuck(setup, Rule::RecordedMayComeIn);
+}
+
+/// The same, and N does not come back.
+#[test]
+fn trace_72_a_joiner_that_is_lost() {
+    gets_stuck(lost_joiner(who_know(&[&[], &[0]])), Rule::LostAreRemoved);
+}
+
+/// The last of these comes in the old way, and may be lost before it is in.
+pub fn lost_joiner(setup: Setup) -> Setup {
+    let last = 1 << (setup.peers.len() - 1);
+    Setup { enabling: true, fresh: last, lost: last, crashes: 1, unbreakable: last - 1, lean: true, ..setup }
+}
+
+/// N has a hold and comes up when all is done, so that nobody tells it to proceed.
+#[test]
+fn trace_73_a_hold_after_the_end() {
+    gets_stuck(held_newcomer(), Rule::HoldEndsWithTheFeature);
+}
+
+/// One that never was in the cluster has a hold; it comes at any time.
+pub fn held_newcomer() -> Setup {
+    Setup { enabling: true, held: 0b10, fresh: 0b10, lean: true, ..who_know(&[&[], &[0]]) }
+}
+
 /// The marker is removed beside a final node.
 #[test]
 fn trace_74_a_node_that_begins_anew_after_recovery() {

@@ -2,6 +2,7 @@
 //!
 //! Schemas are sets of statements, a bit each. Nothing here acts; see `moves` for what may happen and `glue` for what follows.
 
+use crate::old_way::Ring;
 use group0_core::{
     discovery::Discovery,
     group0::{joining::Joining, operation::Operation},
@@ -49,6 +50,10 @@ pub struct Setup {
     pub in_recovery: Bits,
     /// Nodes that have never been in the cluster, and want to.
     pub fresh: Bits,
+    /// The feature is not enabled yet, and nodes may come into the ring the old way.
+    pub enabling: bool,
+    /// Nodes that hold the feature back until they are told to proceed.
+    pub held: Bits,
     /// How often a call may time out although the peer lives.
     pub timeouts: u8,
     /// Whether an answer may be as old as its question. Otherwise it is given and arrives at one moment.
@@ -105,6 +110,16 @@ pub enum Rule {
     FinalOnesAdd,
     /// Only who is final makes the snapshot for it.
     FinalOnesMakeSnapshots,
+    /// Who gives leave to come in the old way records it before.
+    LeaveIsRecorded,
+    /// Who has enabled the feature gives no such leave any more.
+    LeaveEndsWithTheFeature,
+    /// But to those whom it had recorded before.
+    RecordedMayComeIn,
+    /// Who is lost before it has come in can be removed.
+    LostAreRemoved,
+    /// A hold has no effect once the feature is enabled in the cluster.
+    HoldEndsWithTheFeature,
     /// A stored `recovery` ends the procedure.
     MarkerEndsProcedure,
     /// That a command had no effect is told to whom it is of.
@@ -156,6 +171,8 @@ pub struct Node {
     pub reached: Stage,
     /// It has never been in the cluster: `bootstrapped` is not `COMPLETED`.
     pub is_fresh: bool,
+    /// What it knows of the others, and of the feature.
+    pub ring: Ring,
     /// `raft_group0_id`
     pub group: Option<GroupId>,
     /// How many entries are applied, and with them the configuration.
@@ -199,6 +216,8 @@ pub struct Process {
     pub recovers: bool,
     /// It has founded a group and has not stored its bootstrap snapshot.
     pub is_founding: bool,
+    /// Who has given it leave to come in the old way.
+    pub leave: Option<Place>,
 }
 
 /// What a call asks.
@@ -348,6 +367,7 @@ impl Setup {
 impl Node {
     /// A node of a cluster that has not begun, and is down.
     pub fn new(seeds: &BTreeSet<Place>) -> Self {
+        let known = seeds.iter().fold(0, |known, seed| known | 1 << seed);
         Self {
             stage: Stage::UsePreRaft,
             reached: Stage::UsePreRaft,
@@ -355,7 +375,8 @@ impl Node {
             group: None,
             applied: 0,
             schema: 0,
-            known: seeds.iter().fold(0, |known, seed| known | 1 << seed),
+            ring: Ring { peers: known, is_enabled: true, proceeds: false },
+            known,
             incoming: 0,
             process: None,
         }
@@ -386,6 +407,7 @@ impl Process {
             statement: None,
             recovers: node.stage == Stage::Recovery,
             is_founding: false,
+            leave: None,
         }
     }
 }

@@ -10,7 +10,8 @@ use crate::{
         PeerRequest, Refusal, Replacement, Reply, RequestId,
     },
     upgrade::{
-        Stage, feature,
+        Stage,
+        feature::{self, Leave},
         machine::{Comparison, Event},
     },
 };
@@ -197,25 +198,25 @@ impl Node {
         if let Some(why) = replaces.filter(|_| self.boot.is_completed()).and_then(|replaced| self.make_room(replaced).err()) {
             return self.reply(id, PeerReply::JoinRing(JoinReply::Refused(why)));
         }
-        let reply = match (self.boot.is_completed(), self.flag().enabled, self.stage()) {
-            (false, ..) if self.local.knows_of_ring() => JoinReply::Refused("it waits for leave to join the ring itself".into()),
-            (false, ..) => JoinReply::NotInRing,
-            (_, _, Stage::UsePostRaft) => match self.joining.group() {
+        let reply = match self.boot.is_completed() {
+            false if self.local.knows_of_ring() => JoinReply::Refused("it waits for leave to join the ring itself".into()),
+            false => JoinReply::NotInRing,
+            true => self.give_leave(endpoint),
+        };
+        self.reply(id, PeerReply::JoinRing(reply));
+    }
+
+    fn give_leave(&mut self, endpoint: Endpoint) -> JoinReply {
+        let (is_recorded, advertises) = (self.peers.hosts().contains(&endpoint.host), feature::has(&endpoint.features));
+        match feature::leave(self.flag().enabled, self.stage(), is_recorded, advertises) {
+            Leave::OldWay => self.welcome(endpoint),
+            Leave::LacksFeature => JoinReply::Refused(lacks_feature(endpoint.host)),
+            Leave::Wait => JoinReply::Upgrading,
+            Leave::Group => match self.joining.group() {
                 Some(group) => JoinReply::Final { group, incarnation: self.local.incarnation() },
                 None => JoinReply::Upgrading,
             },
-            // Whom we recorded before, our own step 0 waits for: it may come in although the feature is enabled meanwhile.
-            (_, true, Stage::UsePreRaft) if self.peers.hosts().contains(&endpoint.host) => {
-                if feature::has(&endpoint.features) {
-                    self.welcome(endpoint)
-                } else {
-                    JoinReply::Refused(lacks_feature(endpoint.host))
-                }
-            }
-            (_, true, _) => JoinReply::Upgrading,
-            _ => self.welcome(endpoint),
-        };
-        self.reply(id, PeerReply::JoinRing(reply));
+        }
     }
 
     fn welcome(&mut self, endpoint: Endpoint) -> JoinReply {

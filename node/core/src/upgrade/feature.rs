@@ -1,5 +1,6 @@
-//! The cluster feature that opens the procedure, and the hold in front of it.
+//! The cluster feature that opens the procedure, the hold in front of it, and until when others come in the old way.
 
+use super::Stage;
 use crate::gossip::Endpoint;
 use std::collections::BTreeSet;
 
@@ -63,6 +64,31 @@ impl Flag {
 pub fn can_enable<'a>(flag: Flag, members: impl IntoIterator<Item = Option<&'a Endpoint>>) -> bool {
     let advertised = |endpoint: Option<&Endpoint>| endpoint.is_some_and(|known| has(&known.features));
     flag.advertises() && members.into_iter().all(advertised)
+}
+
+/// What one that is in the ring says to a host that asks for leave to come in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leave {
+    /// To come in the old way. It is recorded before that is said, which makes it a known member.
+    OldWay,
+    /// None, before it advertises the feature: it would come into the ring and never into the group.
+    LacksFeature,
+    /// To wait until somebody is final.
+    Wait,
+    /// To come in through the group.
+    Group,
+}
+
+/// Which leave the asked one gives, being at that stage. Whom it recorded before the feature was enabled, its own step 0 waits for: that
+/// one may come in although the feature is enabled meanwhile.
+pub const fn leave(is_enabled: bool, stage: Stage, is_recorded: bool, advertises: bool) -> Leave {
+    match (is_enabled, stage) {
+        (_, Stage::UsePostRaft) => Leave::Group,
+        (true, Stage::UsePreRaft) if is_recorded && advertises => Leave::OldWay,
+        (true, Stage::UsePreRaft) if is_recorded => Leave::LacksFeature,
+        (true, _) => Leave::Wait,
+        (false, _) => Leave::OldWay,
+    }
 }
 
 /// Whether the set names the feature.
