@@ -49,6 +49,17 @@ pub(super) fn voters<'a>(given: &Given<'a>) -> Option<&'a BTreeSet<HostId>> {
     nodes(given).filter_map(|(_, node)| node.group.as_ref()).map(|group| &group.voters).max_by_key(|voters| voters.len())
 }
 
+/// Whether the move to group 0 waits for somebody who is lost, before any node that answers has the group. The lost one may have founded it:
+/// once the feature is enabled nodes do not remove a host the old way any more, save one that had not come in. Where people have put nodes
+/// into recovery, they are at work.
+pub(super) fn moves_without_a_group(given: &Given<'_>) -> bool {
+    let is_enabled = nodes(given).any(|(_, node)| node.feature_enabled);
+    let is_at_work = |node: &NodeSeen| node.state == UpgradeState::Recovery || node.evidence.in_recovery;
+    let has_come_in = |status: &str| !matches!(status, "WAITING" | "JOINING");
+    let is_in = |host: HostId| nodes(given).any(|(_, node)| node.peers.get(&host).is_some_and(|peer| has_come_in(&peer.status)));
+    is_enabled && !nodes(given).any(|(_, node)| is_at_work(node)) && hosts::dead(given).iter().any(|dead| is_in(dead.host))
+}
+
 /// Whether a majority of the group's voters answers and is final: it goes on, whatever becomes of the others.
 pub(super) fn goes_on(given: &Given<'_>) -> bool {
     let is_final = |node: &NodeSeen| node.state == UpgradeState::PostRaft;

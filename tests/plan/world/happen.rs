@@ -90,6 +90,12 @@ impl World {
                 self.node(node).peers.insert(other, Peer { up: false, ..peer(1) });
             }
             ("other-plan", [number]) => self.store_other_plan(node, number.parse().unwrap()),
+            ("joining", [other]) => self.peer(node, other).status = "JOINING".into(),
+            ("groupless", []) => {
+                let node = self.node(node);
+                (node.group, node.evidence.group) = (None, None);
+                (node.evidence.last, node.evidence.commit) = (Position::default(), 0);
+            }
             ("enabled", []) => self.node(node).feature_enabled = true,
             ("leads", []) => self.lead(node),
             ("non-voter", [host]) => self.add_non_voter(node, host),

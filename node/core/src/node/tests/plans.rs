@@ -393,6 +393,26 @@ fn a_stalled_upgrade_is_finished_by_a_plan() {
     }
 }
 
+/// It may have founded the group and told nobody of it, so that the others do not take it out of the way: a plan does.
+#[test]
+fn who_is_lost_before_there_is_a_group_is_not_removed_once_the_feature_is_enabled_and_a_plan_goes_on() {
+    let mut world = with_keyspace(3);
+    world.hosts[2].crash_at = Some((Point::FeatureEnabled, true));
+    upgrade(&mut world);
+    assert!(world.run_until(LIMIT, |world| world.hosts[2].node.is_none()));
+    world.run(Duration::from_secs(4));
+    assert!((0..2).all(|number| world.node(number).joining.group().is_none()), "{}", report(&world));
+    let lost = host(&world, 2);
+    let id = world.admin(0, AdminRequest::RemoveNode { order: None, host: lost, ignore: vec![] });
+    assert!(world.run_until(LIMIT, |world| world.admin_replies.contains_key(&id)));
+    let AdminReply::Refused(why) = &world.admin_replies[&id] else { panic!("it is removed") };
+    assert!(why.contains("use the procedure of recovery"), "{why}");
+    let plan = Plan { number: 1, live: vec![0, 1], lost: vec![2] };
+    plan.carry_out(&mut world);
+    world.execute(0, "CREATE TABLE ks.after (a int PRIMARY KEY)");
+    agree(&mut world);
+}
+
 #[test]
 fn what_is_not_its_turn_is_refused_and_changes_nothing() {
     let mut world = upgraded(3);
