@@ -1,7 +1,7 @@
 //! The checker is checked: each rule that keeps a recovery safe is switched off, and the breach is found.
 
 use crate::{
-    losses::{the_final_one, two_of_three},
+    losses::{approved, forming, the_final_one, the_next_one, two_of_three},
     search::Search,
     world::{Left, Rule, Setup},
 };
@@ -50,6 +50,25 @@ fn a_donor_by_what_is_committed() {
 #[test]
 fn a_group_in_a_former_incarnation() {
     notices(Rule::NewIncarnation, two_of_three(), "one group in an incarnation");
+}
+
+/// Who founded the new group is lost before it has told anybody, and the next group is taken for the same.
+#[test]
+fn a_group_in_the_incarnation_of_a_lost_plan() {
+    notices(Rule::PlansAreIncarnations, the_next_one(0b001), "one group in an incarnation");
+}
+
+/// The same of the first group that there ever was.
+#[test]
+fn a_group_in_the_incarnation_of_a_lost_founder() {
+    notices(Rule::PlansAreIncarnations, forming(0b001), "one group in an incarnation");
+}
+
+/// Whatever hash a person has approved, the plan is carried out.
+#[test]
+fn a_plan_that_is_approved_by_another_hash() {
+    let setup = approved(with(|left| left.mistakes = 1));
+    notices(Rule::HashIsOfThePlan, setup, "nothing is ordered by a plan that nobody has approved");
 }
 
 /// Who is back tells survivors, who have no group at the time, of the former one (64).

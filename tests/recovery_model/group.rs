@@ -16,6 +16,8 @@ pub enum Move {
     Replicate(Place, Place),
     /// What a majority has is committed, applied, and acknowledged.
     Commit(Place),
+    /// Where the group is formed: all are in it, and it refuses changes from now on.
+    Synchronize(Place),
     /// It takes what a final member has, and is final.
     FinishEarly(Place, Place),
     /// All members have the same schema: it is final.
@@ -82,7 +84,10 @@ fn of_members(setup: &Setup, world: &World, at: Place, moves: &mut Vec<Move>) {
         other == at || is_of_us(&other) && is_ready
     });
     let all_have_it = members(world, group).all(|other| world.nodes[other].schema == node.schema);
-    moves.extend(all_are_in.then_some(Move::Finish(at)).filter(|_| all_have_it));
+    let refuses = |other: Place| world.nodes[other].stage == Stage::Synchronize;
+    let is_refused = !setup.is_forming || places(!node.removed).all(refuses);
+    moves.extend((setup.is_forming && all_are_in && !refuses(at)).then_some(Move::Synchronize(at)));
+    moves.extend(all_are_in.then_some(Move::Finish(at)).filter(|_| all_have_it && is_refused));
     let can_pull = |from: &Place| is_of_us(from) && world.nodes[*from].schema & !node.schema != 0;
     moves.extend(others(at).filter(|_| all_are_in).filter(can_pull).map(|from| Move::Pull(at, from)));
 }
@@ -104,6 +109,7 @@ pub fn make(setup: &Setup, world: &mut World, happens: Move) {
         Move::Propose(at) => propose(setup, world, at),
         Move::Replicate(at, to) => replicate(world, at, to),
         Move::Commit(at) => commit(world, at),
+        Move::Synchronize(at) => enter_stage(world, at, Stage::Synchronize),
         Move::FinishEarly(at, of) => finish_early(world, at, of),
         Move::Finish(at) => finish(world, at),
         Move::Found(at) => found(setup, world, at),
@@ -169,14 +175,23 @@ fn finish_early(world: &mut World, at: Place, of: Place) {
 }
 
 fn finish(world: &mut World, at: Place) {
+    enter_stage(world, at, Stage::UsePostRaft);
+}
+
+fn enter_stage(world: &mut World, at: Place, stage: Stage) {
     let node = world.node_mut(at);
-    (node.stage, node.reached) = (Stage::UsePostRaft, Stage::UsePostRaft);
+    (node.stage, node.reached) = (stage, stage);
 }
 
 fn found(setup: &Setup, world: &mut World, at: Place) {
-    let told = places(!world.nodes[at].removed).map(|other| world.nodes[other].incarnation).max().unwrap_or_default();
-    let incarnation = told + u8::from(setup.obeys(Rule::NewIncarnation));
-    enter(world, at, Group { number: u8::try_from(at).unwrap() + 1, incarnation });
+    let node = &world.nodes[at];
+    let told = places(!node.removed).map(|other| world.nodes[other].incarnation).max().unwrap_or_default();
+    let by_plans = node.plan.as_ref().map_or(0, |record| u8::try_from(record.stored.plan.number).unwrap());
+    let known = if setup.obeys(Rule::PlansAreIncarnations) { told.max(by_plans) } else { told };
+    let incarnation = known + u8::from(setup.obeys(Rule::NewIncarnation));
+    let is_former = setup.is_forming && at == 0 && incarnation == FORMER.incarnation;
+    let number = if is_former { FORMER.number } else { u8::try_from(at).unwrap() + 1 };
+    enter(world, at, Group { number, incarnation });
 }
 
 fn join(world: &mut World, at: Place, of: Place) {

@@ -127,6 +127,106 @@ fn one_comes_back_while_a_survivor_is_down() {
     holds("one comes back while a survivor is down", Setup { is_final: 0, terms: 1, left, ..the_final_one() });
 }
 
+/// Nothing is done before a person has approved the plan. At first something else may be approved, or afterwards, before that is seen.
+#[test]
+fn a_person_approves() {
+    let setup = approved(the_final_one());
+    let left = Left { mistakes: 2, ..setup.left };
+    holds("a person approves", Setup { left, reaches: vec!["recovered", "another hash than that of the plan"], ..setup });
+}
+
+/// It comes back, and is lost again: what is approved late is the hash of a plan that was taken back.
+#[test]
+fn a_person_approves_late() {
+    let setup = approved(the_final_one());
+    let left = Left { losses: 2, returns: 1, mistakes: 1, changes: 0, ..setup.left };
+    let reaches = vec!["recovered", "two plans", "the hash of a former plan"];
+    holds("a person approves late", Setup { terms: 1, left, reaches, ..setup });
+}
+
+/// The same loss, where nothing is done before a plan is approved.
+pub fn approved(setup: Setup) -> Setup {
+    Setup { approves: true, has_person: true, ..setup }
+}
+
+/// A survivor is lost in the middle of it: another plan follows, for the one that is left. Where the donor is lost, a person approves.
+#[test]
+fn a_survivor_is_lost_in_the_middle() {
+    let reaches = vec!["recovered", "two plans", "the donor is lost"];
+    holds("a survivor is lost in the middle", Setup { reaches, ..the_next_one(0b001) });
+}
+
+/// The same of the other one, which joins the group that the first founds.
+#[test]
+fn the_other_survivor_is_lost_in_the_middle() {
+    holds("the other survivor is lost in the middle", Setup { reaches: vec!["recovered", "two plans"], ..the_next_one(0b010) });
+}
+
+/// The same, and another operator takes over at any point.
+#[test]
+fn a_survivor_is_lost_under_another_operator() {
+    let setup = the_next_one(0b001);
+    let left = Left { successors: 1, changes: 0, ..setup.left };
+    let reaches = vec!["recovered", "two plans", "an order of a former operator is to come"];
+    holds("a survivor is lost under another operator", Setup { terms: 1, left, reaches, ..setup });
+}
+
+/// The same, and the other one, which is left, crashes at any point.
+#[test]
+fn a_survivor_is_lost_and_the_last_one_crashes() {
+    let setup = the_next_one(0b001);
+    let left = Left { crashes: 1, changes: 0, ..setup.left };
+    holds("a survivor is lost, and the last one crashes", Setup { terms: 1, left, reaches: vec!["two plans"], ..setup });
+}
+
+/// A survivor is lost where nothing is done before a person has approved the plan, who may have looked before that.
+#[test]
+fn a_survivor_is_lost_and_a_person_approves() {
+    let setup = approved(the_next_one(0b010));
+    let left = Left { mistakes: 1, ..setup.left };
+    let reaches = vec!["recovered", "two plans", "the hash of a former plan"];
+    holds("a survivor is lost, and a person approves", Setup { left, reaches, ..setup });
+}
+
+/// One is lost, and of the survivors one of these.
+pub fn the_next_one(lost_later: u8) -> Setup {
+    let setup = the_final_one();
+    let left = Left { later_losses: 1, ..setup.left };
+    Setup { lost_later, has_person: true, left, ..setup }
+}
+
+/// One of three is lost, perhaps for a while, before they have a group or while they form it; a client changes the schema the old way.
+#[test]
+fn one_is_lost_before_there_is_a_group() {
+    let setup = forming(0b100);
+    let left = Left { returns: 1, ..setup.left };
+    let reaches = vec!["recovered", "withdrawn and whole", "back when it is removed", "lost before there is a group"];
+    holds("one is lost before there is a group", Setup { left, reaches, ..setup });
+}
+
+/// It is the one that founds the group; a survivor crashes.
+#[test]
+fn the_founder_is_lost() {
+    let setup = forming(0b001);
+    let left = Left { crashes: 1, ..setup.left };
+    let reaches = vec!["recovered", "lost before there is a group", "nobody else knows the group of the lost"];
+    holds("the founder is lost", Setup { left, reaches, ..setup });
+}
+
+/// It is neither the first nor the last; another operator takes over.
+#[test]
+fn one_is_lost_before_there_is_a_group_under_another_operator() {
+    let setup = forming(0b010);
+    let left = Left { successors: 1, ..setup.left };
+    let reaches = vec!["recovered", "lost before there is a group", "an order of a former operator is to come"];
+    holds("one is lost before there is a group, under another operator", Setup { left, reaches, ..setup });
+}
+
+/// Three without a group, of which these are lost.
+pub fn forming(lost: u8) -> Setup {
+    Setup { lost, is_forming: true, terms: 1, left: Left { losses: 1, old_changes: 1, ..Left::default() }, ..Setup::default() }
+}
+
 /// Two of three that are final are away, and may come back.
 pub fn two_of_three() -> Setup {
     let left = Left { losses: 1, returns: 1, changes: 1, old_changes: 1, ..Left::default() };

@@ -3,10 +3,11 @@
 use crate::{
     group,
     operator::Operator,
+    person::{self, Approved},
     seen, verbs,
     world::{Bits, Hashed, NODES, Node, Order, Place, Rule, Setup, World, others, places},
 };
-use group0_core::{io::RecoveryStep, recovery::Mode};
+use group0_core::{io::RecoveryStep, recovery::Mode, upgrade::Stage};
 use group0_operator::plan::Journal;
 use std::sync::Arc;
 
@@ -17,6 +18,10 @@ pub enum Move {
     Lose,
     /// They can again.
     Return,
+    /// A survivor is lost for good, too.
+    LoseAnother(Place),
+    /// A person approves that.
+    Approve(Approved),
     /// The process of a node ends.
     Crash(Place),
     /// It starts.
@@ -47,11 +52,13 @@ pub enum Wild {
 }
 
 /// Whether it is a fault: what only another fault mends counts as stuck.
-pub fn is_fault(step: &Move) -> bool {
-    matches!(
-        step,
-        Move::Lose | Move::Return | Move::Crash(_) | Move::Succeed | Move::Late(_) | Move::Wild(..) | Move::OldChange(_)
-    )
+pub fn is_fault(setup: &Setup, world: &World, step: &Move) -> bool {
+    match step {
+        Move::Lose | Move::Return | Move::LoseAnother(_) | Move::Crash(_) | Move::Succeed | Move::Late(_) => true,
+        Move::Wild(..) | Move::OldChange(_) => true,
+        Move::Approve(approved) => person::is_mistake(setup, world, *approved),
+        _ => false,
+    }
 }
 
 /// All that may happen next.
@@ -65,16 +72,26 @@ pub fn possible(setup: &Setup, world: &World) -> Vec<Move> {
     moves.extend((left.returns > 0 && world.is_cut).then_some(Move::Return));
     moves.extend((left.successors > 0).then_some(Move::Succeed));
     moves.extend(world.late.iter().cloned().map(Move::Late));
+    let may_lose = places(setup.lost_later & !world.gone).filter(|_| left.later_losses > 0 && world.is_cut);
+    moves.extend(may_lose.map(Move::LoseAnother));
+    moves.extend(person::possible(setup, world).into_iter().map(Move::Approve));
+    let stays = setup.lost | world.gone;
     let mut of_groups = Vec::new();
     for (at, node) in world.nodes.iter().enumerate() {
         group::possible(setup, world, at, &mut of_groups);
-        moves.extend((!node.is_up() && setup.lost & 1 << at == 0).then_some(Move::Start(at)));
-        moves.extend((left.crashes > 0 && node.is_up() && setup.lost & 1 << at == 0).then_some(Move::Crash(at)));
-        moves.extend((left.old_changes > 0 && node.mode() == Some(Mode::Yes)).then_some(Move::OldChange(at)));
+        moves.extend((!node.is_up() && stays & 1 << at == 0).then_some(Move::Start(at)));
+        moves.extend((left.crashes > 0 && node.is_up() && stays & 1 << at == 0).then_some(Move::Crash(at)));
+        moves.extend((left.old_changes > 0 && changes_the_old_way(setup, node, at)).then_some(Move::OldChange(at)));
         wild(setup, world, at, &mut moves);
     }
     moves.extend(of_groups.into_iter().map(Move::Group));
     moves
+}
+
+/// In recovery; and before there is a group, if it is not lost with the change.
+fn changes_the_old_way(setup: &Setup, node: &Node, at: Place) -> bool {
+    let is_before = setup.is_forming && node.is_in_service() && node.stage == Stage::UsePreRaft;
+    node.mode() == Some(Mode::Yes) || is_before && setup.lost & 1 << at == 0
 }
 
 fn wild(setup: &Setup, world: &World, at: Place, moves: &mut Vec<Move>) {
@@ -94,7 +111,7 @@ pub fn after(setup: &Setup, operator: &Operator, world: &World, step: &Move) -> 
 
 /// Who is one of three and does not come back makes no difference, once its clients have all the answers that they may get.
 fn forget_the_lost(setup: &Setup, world: &mut World) {
-    let is_over = world.is_cut && world.left.returns == 0 && setup.loses_a_minority();
+    let is_over = world.is_cut && world.left.returns == 0 && setup.lost.is_power_of_two() && !setup.is_forming;
     for at in places(setup.lost).filter(|_| is_over) {
         let node = &world.nodes[at];
         if node.process.as_ref().is_none_or(|process| process.stored <= node.commit) && node.is_up() {
@@ -105,11 +122,14 @@ fn forget_the_lost(setup: &Setup, world: &mut World) {
 
 /// The world before anything is lost; the operator has seen it.
 pub fn initial(setup: &Setup, operator: &Operator) -> World {
-    let node = |at: Place| Arc::new(Node::new(setup.is_final & 1 << at != 0));
+    let member = |at: Place| if setup.is_forming { Node::of_no_group() } else { Node::new(setup.is_final & 1 << at != 0) };
+    let node = |at: Place| Arc::new(member(at));
     let mut world = World {
         nodes: [0, 1, 2].map(node),
         is_cut: false,
+        gone: 0,
         phase: 0,
+        person: person::Person::default(),
         journal: seen::journal().into(),
         orders: vec![],
         late: vec![],
@@ -119,7 +139,7 @@ pub fn initial(setup: &Setup, operator: &Operator) -> World {
         broken: None,
     };
     let leader = NODES - 1;
-    world.node_mut(leader).process_mut().leads = true;
+    world.node_mut(leader).process_mut().leads = !setup.is_forming;
     listen(setup, &mut world);
     operator.look(setup, &mut world);
     world
@@ -149,6 +169,13 @@ fn make(setup: &Setup, operator: &Operator, world: &mut World, step: &Move) {
             world.left.returns -= 1;
             turn(world, false);
         }
+        Move::LoseAnother(at) => {
+            world.left.later_losses -= 1;
+            world.gone |= 1 << at;
+            world.phase += 1;
+            verbs::crash(world, *at);
+        }
+        Move::Approve(approved) => person::approve(setup, world, *approved),
         Move::Crash(at) => {
             world.left.crashes -= 1;
             verbs::crash(world, *at);
@@ -160,6 +187,7 @@ fn make(setup: &Setup, operator: &Operator, world: &mut World, step: &Move) {
         Move::Act => act(setup, world),
         Move::Succeed => succeed(world),
         Move::Late(order) => {
+            person::judge(setup, world, order);
             world.late.retain(|late| late != order);
             verbs::act(setup, world, order);
         }
@@ -187,6 +215,7 @@ fn old_change(setup: &Setup, world: &mut World, at: Place) {
 /// Of an act whose node has answered, no intent is left.
 fn act(setup: &Setup, world: &mut World) {
     let order = world.orders.remove(0);
+    person::judge(setup, world, &order);
     verbs::act(setup, world, &order);
     let mut journal = Journal::clone(&world.journal);
     journal.intents.retain(|intent| intent.action != order.action);

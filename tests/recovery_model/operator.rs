@@ -1,7 +1,7 @@
 //! The operator: what its real planner makes of what is seen, audited and written down before anything is done.
 
 use crate::{
-    seen,
+    person, seen,
     world::{Breach, Hashed, Order, Setup, World},
 };
 use group0_operator::plan::{Action, Intent, Journal, Plan, check, plan};
@@ -33,6 +33,7 @@ impl Operator {
             world.broken = Some(Breach::Audit);
         }
         world.journal = decision.journal.clone();
+        person::read(setup, world);
         let frozen = world.journal.recovery.as_ref().map(|recovery| recovery.plan.clone());
         let order = |action: &Action| {
             let plan = frozen.clone().filter(|_| matches!(action, Action::Recover { .. }));
@@ -56,7 +57,7 @@ impl Operator {
 /// Time moves only when the lost go or come, so that of progress nothing need be remembered, and nothing is ever called a stall that is
 /// not one at once.
 fn decide(sight: &seen::Sight, before: &Journal) -> Decision {
-    let (spec, observation, now) = (seen::spec(), sight.observation(), sight.now());
+    let (spec, observation, now) = (sight.spec(), sight.observation(), sight.now());
     let planned = plan(&spec, &observation, before, now);
     let violations = check::audit(&spec, &observation, before, &planned, now);
     let Plan { actions, mut journal, .. } = planned;

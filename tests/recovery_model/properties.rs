@@ -1,6 +1,7 @@
 //! What must always hold, and what must be reachable.
 
 use crate::{
+    person::Approved,
     search::Search,
     world::{Breach, FORMER, Group, NODES, Node, Setup, World, places},
 };
@@ -19,6 +20,9 @@ pub fn always() -> Vec<Property<Search>> {
         Property::always("who has removed a host is not in its group", no_removed_is_believed),
         Property::always("no plan is withdrawn once a group is forgotten", no_way_back),
         Property::always("the audit agrees", |_, world: &World| world.broken != Some(Breach::Audit)),
+        Property::always("nothing is ordered by a plan that nobody has approved", |_, world: &World| {
+            world.broken != Some(Breach::Unapproved)
+        }),
         Property::always("every state leads to the goal", |search: &Search, world: &World| !search.is_stuck(world)),
     ]
 }
@@ -39,13 +43,31 @@ pub fn reachable() -> Vec<Property<Search>> {
         }),
         Property::sometimes("half a fence", |search: &Search, world: &World| {
             let is_fenced = |record: &Record| record.stored.state == PlanState::Fenced;
-            let survivors = || search.setup.survivors().map(|at| world.nodes[at].plan.as_deref());
+            let survivors = || world.survivors(&search.setup).map(|at| world.nodes[at].plan.as_deref());
             survivors().any(|plan| plan.is_some_and(is_fenced)) && survivors().any(|plan| !plan.is_some_and(is_fenced))
         }),
         Property::sometimes("acknowledged in a log only", |search: &Search, world: &World| {
             let has = |at: usize| world.nodes[at].schema & world.acknowledged != 0;
             let may_have = |at: usize| world.nodes[at].logged() & world.acknowledged != 0;
-            world.is_cut && !search.setup.survivors().any(has) && search.setup.survivors().any(may_have)
+            let survivors = || world.survivors(&search.setup);
+            world.is_cut && !survivors().any(has) && survivors().any(may_have)
+        }),
+        Property::sometimes("another hash than that of the plan", |_, world: &World| {
+            world.journal.recovery.is_some() && world.person.approved == Approved::Nonsense
+        }),
+        Property::sometimes("the hash of a former plan", |_, world: &World| {
+            world.person.hashes.len() == 2 && world.person.approved == Approved::Plan(0)
+        }),
+        Property::sometimes("the donor is lost", |_, world: &World| {
+            world.journal.recovery.as_ref().is_some_and(|recovery| recovery.needs_human)
+        }),
+        Property::sometimes("lost before there is a group", |search: &Search, world: &World| {
+            let has_none = |at: usize| world.nodes[at].group.is_none() && world.nodes[at].removed == 0;
+            world.is_cut && (0..NODES).all(has_none) && search.setup.is_forming
+        }),
+        Property::sometimes("nobody else knows the group of the lost", |search: &Search, world: &World| {
+            let knows = |at: usize| world.nodes[at].group == Some(FORMER) || world.nodes[at].removed != 0;
+            world.is_cut && places(search.setup.lost).all(knows) && !world.survivors(&search.setup).any(knows)
         }),
         Property::sometimes("an order of a former operator is to come", |_, world: &World| {
             let newest = world.nodes.iter().map(|node| node.epoch).max();
@@ -68,7 +90,7 @@ fn one_group(_: &Search, world: &World) -> bool {
 /// group goes on, it may be in a log still.
 fn nothing_lost(search: &Search, world: &World) -> bool {
     let setup = &search.setup;
-    let owed = if setup.loses_a_minority() { world.acknowledged } else { world.acknowledged & world.saved };
+    let owed = if world.loses_a_minority(setup) { world.acknowledged } else { world.acknowledged & world.saved };
     let has = |node: &Arc<Node>| owed & !node.schema == 0;
     let had = who_go_on(setup, world).fold(0, |rows, node| rows | node.schema | node.logged());
     let is_there = if is_recovered(world) { who_go_on(setup, world).all(has) } else { owed & !had == 0 };
@@ -93,7 +115,8 @@ fn no_way_back(_: &Search, world: &World) -> bool {
 /// Who is not lost, or has come back in time.
 fn who_go_on<'a>(setup: &'a Setup, world: &'a World) -> impl Iterator<Item = &'a Arc<Node>> {
     let is_back = !world.is_cut && !is_recovered(world);
-    (0..NODES).filter(move |at| is_back || setup.lost & 1 << at == 0).map(|at| &world.nodes[at])
+    let lost = world.gone | if is_back { 0 } else { setup.lost };
+    places(!lost).map(|at| &world.nodes[at])
 }
 
 /// Where everything should end: all who go on are final in one group that has a majority, and no plan is open.
@@ -104,6 +127,10 @@ pub fn is_goal(setup: &Setup, world: &World) -> bool {
     let is_final = nodes().all(|node| node.is_in_service() && node.stage == Stage::UsePostRaft && node.group.is_some());
     let is_closed = nodes().all(|node| !node.plan.as_deref().is_some_and(is_open));
     let is_one = nodes().zip(nodes().skip(1)).all(|(one, other)| one.group == other.group);
-    let has_majority = is_recovered(world) || !world.is_cut || setup.loses_a_minority();
+    let has_majority = if is_recovered(world) {
+        nodes().all(|node| node.removed & world.gone == world.gone)
+    } else {
+        !world.is_cut || world.loses_a_minority(setup)
+    };
     world.orders.is_empty() && is_over && is_final && is_closed && is_one && has_majority
 }

@@ -52,7 +52,7 @@ impl Model for Search {
         if next == *world {
             return None;
         }
-        if !moves::is_fault(&action) {
+        if !moves::is_fault(&self.setup, world, &action) {
             self.reach.follows(world, &next, |world| properties::is_goal(&self.setup, world));
         }
         Some(next)

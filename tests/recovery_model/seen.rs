@@ -1,6 +1,9 @@
 //! From the few bits of the world to all that the planner may ask for.
 
-use crate::world::{Hashed, NODES, Place, Rule, Setup, World, others, place, places};
+use crate::{
+    person,
+    world::{Hashed, NODES, Place, Rule, Setup, World, others, place, places},
+};
 use group0_core::{
     recovery::{Mode, Record},
     status::PlanState,
@@ -28,8 +31,11 @@ const PHASE: SignedDuration = SignedDuration::from_secs(1000);
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Sight {
     phase: u8,
-    is_cut: bool,
+    /// Who cannot be reached.
     lost: u8,
+    /// What a person has approved, and whether that is always needed.
+    approved: Option<String>,
+    approves: bool,
     nodes: [Option<Said>; NODES],
 }
 
@@ -59,14 +65,20 @@ struct Said {
 impl Sight {
     /// As it is now.
     pub fn of(setup: &Setup, world: &World) -> Self {
-        let is_away = |at: Place| world.is_cut && setup.lost & 1 << at != 0;
-        let said = |at: Place| if is_away(at) { None } else { Said::by(setup, world, at) };
-        Self { phase: world.phase, is_cut: world.is_cut, lost: setup.lost, nodes: [0, 1, 2].map(said) }
+        let lost = world.gone | if world.is_cut { setup.lost } else { 0 };
+        let said = |at: Place| if lost & 1 << at != 0 { None } else { Said::by(setup, world, at) };
+        let (approved, approves) = (person::said(setup, world), setup.approves);
+        Self { phase: world.phase, lost, approved, approves, nodes: [0, 1, 2].map(said) }
     }
 
     /// Grows when the lost go or come.
     pub fn now(&self) -> Timestamp {
         Timestamp::UNIX_EPOCH + PHASE * (i32::from(self.phase) + 1000)
+    }
+
+    /// What people want.
+    pub fn spec(&self) -> Group0UpgradeSpec {
+        spec(self.approves, self.approved.clone())
     }
 
     /// In the planner's terms.
@@ -81,7 +93,7 @@ impl Sight {
 
     fn view(&self, at: Place) -> NodeView {
         let node = self.nodes[at].as_ref().map(|said| known(self.node(at, said)));
-        let is_lost = self.is_cut && self.lost & 1 << at != 0;
+        let is_lost = self.lost & 1 << at != 0;
         let machine = if is_lost { Machine::OutOfService } else { Machine::There };
         let state = if node.is_some() || is_lost { PodState::Running } else { PodState::Down("it crashed".into()) };
         NodeView { pod: known(pod(at, state, machine)), node: node.unwrap_or_else(|| Part::Unknown("no answer".into())) }
@@ -159,7 +171,7 @@ impl Said {
         let process = node.process.as_ref()?;
         let last = if setup.obeys(Rule::PositionsOfLogs) { node.last() } else { (1, usize::from(node.commit)) };
         let in_group = |other: &Place| world.nodes[*other].group == node.group;
-        let members = if node.group == Some(crate::world::FORMER) {
+        let members = if node.group == Some(crate::world::FORMER) && !setup.is_forming {
             (1 << NODES) - 1
         } else {
             (0..NODES).filter(in_group).fold(0, |members, other| members | 1 << other)
@@ -193,12 +205,13 @@ impl Said {
 }
 
 /// Whatever is proven is answered at once: that an operator waits is only that it looks late.
-pub fn spec() -> Group0UpgradeSpec {
+fn spec(approves: bool, approved: Option<String>) -> Group0UpgradeSpec {
     let stateful_sets = vec!["db".into()];
     let cluster = ClusterRef { stateful_sets, container: "node".into(), admin_port: 7001, tls_secret_ref: None };
     let mut spec = Group0UpgradeSpec::new_for(cluster);
     spec.backup.enabled = false;
-    spec.recovery.mode = RecoveryMode::Automatic;
+    spec.recovery.mode = if approves { RecoveryMode::Approve } else { RecoveryMode::Automatic };
+    spec.recovery.approved_plan_hash = approved;
     spec.recovery.dead_after = Duration::ZERO.into();
     spec.recovery.replace_lost_nodes = false;
     let reason = "what is lost with the dead is lost".into();

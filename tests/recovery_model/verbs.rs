@@ -28,7 +28,7 @@ pub fn crash(world: &mut World, at: Place) {
 /// The order arrives. One that is refused, or cannot arrive, changes nothing.
 pub fn act(setup: &Setup, world: &mut World, order: &Order) {
     let at = order.at();
-    let is_away = world.is_cut && setup.lost & 1 << at != 0;
+    let is_away = world.is_cut && setup.lost & 1 << at != 0 || world.gone & 1 << at != 0;
     let is_old = order.epoch < world.nodes[at].epoch;
     if is_away || is_old || !world.nodes[at].is_up() {
         return;
@@ -101,7 +101,8 @@ fn leave(node: &mut Node) {
 /// The point of no return: nobody who goes on may take part in the former group any more.
 fn forget_group(setup: &Setup, world: &mut World, at: Place) {
     let has_reset = |other: Place| world.nodes[other].plan.as_ref().is_some_and(|record| record.is_reset);
-    if setup.survivors().any(|other| world.nodes[other].takes_part() && !has_reset(other)) && !setup.survivors().any(has_reset) {
+    let survivors = || world.survivors(setup);
+    if survivors().any(|other| world.nodes[other].takes_part() && !has_reset(other)) && !survivors().any(has_reset) {
         world.broken = Some(Breach::ResetBesideTheGroup);
     }
     let has: Bits = world.nodes[at].schema | world.nodes[at].logged();

@@ -2,6 +2,7 @@
 //!
 //! Schemas are sets of changes, a bit each. Nothing here acts; see `moves` for what may happen.
 
+use crate::person::Person;
 use group0_core::{
     ids::HostId,
     recovery::{Mode, Record, View},
@@ -31,8 +32,16 @@ pub const FORMER: Group = Group { number: 0, incarnation: 1 };
 pub struct Setup {
     /// Nodes that are lost, all at one moment.
     pub lost: Bits,
+    /// Survivors of that, of which one is lost for good later, at any moment.
+    pub lost_later: Bits,
     /// Nodes that are final at the beginning; the others are in `synchronize`.
     pub is_final: Bits,
+    /// There is no group yet: all are in `use_pre_raft_procedures`, and form it.
+    pub is_forming: bool,
+    /// Nothing is done before a person has approved the plan.
+    pub approves: bool,
+    /// There is somebody who approves plans where that is needed.
+    pub has_person: bool,
     /// What may happen, and how often.
     pub left: Left,
     /// The highest term.
@@ -50,6 +59,10 @@ pub struct Left {
     pub losses: u8,
     /// They had been away only, and are back.
     pub returns: u8,
+    /// A survivor is lost, too.
+    pub later_losses: u8,
+    /// A person approves what is not the plan.
+    pub mistakes: u8,
     /// A node that is not lost crashes.
     pub crashes: u8,
     /// The operator hangs with what it was about to do, and another one takes over.
@@ -73,6 +86,10 @@ pub enum Rule {
     PositionsOfLogs,
     /// A new group has an incarnation of its own.
     NewIncarnation,
+    /// That is higher than those that former plans may have led to, too.
+    PlansAreIncarnations,
+    /// A plan is approved by its own hash only.
+    HashIsOfThePlan,
     /// Who is removed is not believed.
     RemovedAreRefused,
 }
@@ -84,8 +101,12 @@ pub struct World {
     pub nodes: [Arc<Node>; NODES],
     /// Whether the lost cannot be reached.
     pub is_cut: bool,
+    /// Survivors that are lost since, for good.
+    pub gone: Bits,
     /// How often that has changed: it is the time, too.
     pub phase: u8,
+    /// What a person approves.
+    pub person: Person,
     /// What the object says.
     pub journal: Hashed<Journal>,
     /// What the operator is about to do, in this order.
@@ -113,6 +134,8 @@ pub enum Breach {
     ResetBesideTheGroup,
     /// The audit has found something in a plan.
     Audit,
+    /// Something was ordered by a plan that nobody has approved.
+    Unapproved,
 }
 
 /// What an operator orders.
@@ -243,16 +266,6 @@ impl Setup {
     pub fn obeys(&self, rule: Rule) -> bool {
         self.off != Some(rule)
     }
-
-    /// Those who are never lost.
-    pub fn survivors(&self) -> impl Iterator<Item = Place> {
-        places(!self.lost)
-    }
-
-    /// Whether the others are a majority without the lost.
-    pub fn loses_a_minority(&self) -> bool {
-        self.lost.is_power_of_two()
-    }
 }
 
 impl Order {
@@ -264,6 +277,12 @@ impl Order {
 }
 
 impl Node {
+    /// A member of a cluster that has no group yet.
+    pub fn of_no_group() -> Self {
+        let (stage, group) = (Stage::UsePreRaft, None);
+        Self { stage, reached: stage, group, incarnation: 0, ..Self::new(false) }
+    }
+
     /// A member of the former group, which has elected its leader.
     pub fn new(is_final: bool) -> Self {
         let stage = if is_final { Stage::UsePostRaft } else { Stage::Synchronize };
@@ -331,6 +350,16 @@ impl Node {
 }
 
 impl World {
+    /// Those who are not lost, whatever becomes of the others.
+    pub fn survivors(&self, setup: &Setup) -> impl Iterator<Item = Place> + use<> {
+        places(!(setup.lost | self.gone))
+    }
+
+    /// Whether the others are a majority without the lost.
+    pub fn loses_a_minority(&self, setup: &Setup) -> bool {
+        (setup.lost | self.gone).is_power_of_two()
+    }
+
     /// The node there, to change it.
     pub fn node_mut(&mut self, at: Place) -> &mut Node {
         Arc::make_mut(&mut self.nodes[at])

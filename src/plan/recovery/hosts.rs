@@ -98,7 +98,7 @@ fn nodes(seen: &Observation) -> impl Iterator<Item = &NodeSeen> {
 }
 
 /// The hosts that some node has removed for ever.
-pub(super) fn removed(seen: &Observation) -> BTreeSet<HostId> {
+pub(in crate::plan) fn removed(seen: &Observation) -> BTreeSet<HostId> {
     nodes(seen).flat_map(|node| &node.evidence.removed).copied().collect()
 }
 
