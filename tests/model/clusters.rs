@@ -66,11 +66,11 @@ fn a_stranger_joins_under_statements() {
     holds("a stranger joins under statements", setup);
 }
 
-/// Three who know each other find one group, and its founder crashes anywhere (12, 59, 60).
+/// Three who know each other find one group, and its founder crashes anywhere, twice (12, 59, 60).
 #[test]
 fn three_join() {
     let unbreakable = 0b110;
-    holds("three join", Setup { crashes: 1, unbreakable, lean: true, asked: true, until_joined: true, ..Setup::of(3) });
+    holds("three join", Setup { crashes: 2, unbreakable, lean: true, asked: true, until_joined: true, ..Setup::of(3) });
 }
 
 /// Nobody knows the first, who has the smallest id (61): replies cross, and there is one group.
@@ -140,8 +140,40 @@ fn one_boots_while_two_upgrade() {
 /// A node boots while three upgrade.
 #[test]
 fn one_boots_while_three_upgrade() {
-    let setup = Setup { fresh: 0b1000, joined: true, lean: true, ..who_know(&[&[1, 2], &[0, 2], &[0, 1], &[]]) };
-    holds("one boots while three upgrade", setup);
+    holds("one boots while three upgrade", newcomer_beside_three());
+}
+
+fn newcomer_beside_three() -> Setup {
+    Setup { fresh: 0b1000, joined: true, lean: true, ..who_know(&[&[1, 2], &[0, 2], &[0, 1], &[]]) }
+}
+
+/// A node boots beside three that are final, two of which crash anywhere, or one twice; and the newcomer, too.
+#[test]
+fn one_boots_beside_three_with_two_crashes() {
+    let setup = Setup { crashes: 2, unbreakable: 0b0100, ..newcomer_beside_three_that_are_final() };
+    holds("one boots beside three with two crashes", setup);
+}
+
+/// The same, and a person puts one of the three into recovery at any moment, and out again; one of them crashes, or the newcomer does. They
+/// differ by their number only, so that it is always the first, and the second.
+#[test]
+fn one_boots_beside_three_and_one_recovers() {
+    let reaches = vec!["all are final", "recovery beside a final node"];
+    let setup =
+        Setup { recoveries: 1, recoverable: 0b0001, crashes: 1, unbreakable: 0b0100, ..newcomer_beside_three_that_are_final() };
+    holds("one boots beside three and one recovers", Setup { reaches, ..setup });
+}
+
+fn newcomer_beside_three_that_are_final() -> Setup {
+    Setup { joined: false, finished: true, ..newcomer_beside_three() }
+}
+
+/// A node boots while two upgrade from step 3 on, one of which a person puts into recovery at any moment, and out again.
+#[test]
+fn one_boots_while_two_upgrade_and_one_recovers() {
+    let reaches = vec!["all are final", "recovery beside a final node"];
+    let setup = Setup { fresh: 0b100, recoveries: 1, recoverable: 0b001, joined: true, lean: true, reaches, ..Setup::default() };
+    holds("one boots while two upgrade and one recovers", Setup { peers: who_know(&[&[1], &[0], &[]]).peers, ..setup });
 }
 
 /// A newcomer is lost for good (55).

@@ -112,7 +112,7 @@ impl Glue<'_> {
     }
 
     /// S2: a member is final, or all have been in `synchronize` and this node has all that the old way acknowledged. Who went into
-    /// recovery after that does not count, nor what is acknowledged there.
+    /// recovery after that does not count, nor what is acknowledged there; nor does one that has only been added, and serves nobody.
     fn may_be_final(&self, at: Place) -> bool {
         let others =
             || places(self.world.members(self.world.log.len())).filter(|other| *other != at).map(|other| self.world.node(other));
@@ -121,7 +121,8 @@ impl Glue<'_> {
             Stage::Recovery => node.reached >= Stage::Synchronize,
             stage => stage == Stage::Synchronize,
         };
-        others().any(|node| node.stage == Stage::UsePostRaft) || others().all(is_synchronized) && has_all
+        others().any(|node| node.stage == Stage::UsePostRaft)
+            || others().all(|node| node.is_fresh || is_synchronized(node)) && has_all
     }
 
     /// Nodes are final with grounds only, where everyone is in somebody's `system.peers`.

@@ -240,7 +240,12 @@ fn watch_says_more(setup: &Setup, world: &World, at: Place, peer: Place) -> bool
         Phase::AwaitMembers => true,
         _ => node.stage == Stage::UsePostRaft || setup.may_recover() & 1 << peer != 0,
     };
-    is_heard && process.told[usize::from(peer)] != node.stage && node.group == world.node(at).group
+    is_heard && process.told[usize::from(peer)] != remembered(node) && node.group == world.node(at).group
+}
+
+/// As what its word is remembered: that of one on its first boot is news once, since it is not waited for from then on.
+fn remembered(node: &Node) -> Stage {
+    if node.is_fresh { Stage::Recovery } else { node.stage }
 }
 
 /// The world after that move.
@@ -277,8 +282,8 @@ fn make(glue: &mut Glue<'_>, step: Move) {
             glue.world.process_mut(at).calls.remove(&(verb, to));
         }
         Move::Watch(at, from) => {
-            let stage = glue.world.node(from).stage;
-            glue.world.process_mut(at).told[usize::from(from)] = stage;
+            let (stage, said) = (glue.world.node(from).stage, remembered(glue.world.node(from)));
+            glue.world.process_mut(at).told[usize::from(from)] = said;
             glue.told(at, from, stage);
         }
         Move::VersionMoved(at, of) => glue.upgrade(at, Event::VersionMoved(host(of))),
