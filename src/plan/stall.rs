@@ -146,7 +146,7 @@ fn answer(given: &Given<'_>, plan: &mut Plan, class: Class, after_it: bool) {
     match class {
         Class::QuorumLost => require(given, plan, class),
         Class::NodeLost if evidence::voters(given).is_some() || evidence::moves_without_a_group(given) => {
-            require(given, plan, class)
+            require(given, plan, class);
         }
         Class::NodeLost | Class::MinorityLost => {
             let (lost, by) = (evidence::names(&hosts::removable(given)), removal::remover(given));

@@ -54,8 +54,14 @@ pub enum Wild {
 /// Whether it is a fault: what only another fault mends counts as stuck.
 pub fn is_fault(setup: &Setup, world: &World, step: &Move) -> bool {
     match step {
-        Move::Lose | Move::Return | Move::LoseAnother(_) | Move::Crash(_) | Move::Succeed | Move::Late(_) => true,
-        Move::Wild(..) | Move::OldChange(_) => true,
+        Move::Lose
+        | Move::Return
+        | Move::LoseAnother(_)
+        | Move::Crash(_)
+        | Move::Succeed
+        | Move::Late(_)
+        | Move::Wild(..)
+        | Move::OldChange(_) => true,
         Move::Approve(approved) => person::is_mistake(setup, world, *approved),
         _ => false,
     }

@@ -34,7 +34,7 @@ pub struct Sight {
     /// Who cannot be reached.
     lost: u8,
     /// What a person has approved, and whether that is always needed.
-    approved: Option<String>,
+    hash: Option<String>,
     approves: bool,
     nodes: [Option<Said>; NODES],
 }
@@ -67,8 +67,8 @@ impl Sight {
     pub fn of(setup: &Setup, world: &World) -> Self {
         let lost = world.gone | if world.is_cut { setup.lost } else { 0 };
         let said = |at: Place| if lost & 1 << at != 0 { None } else { Said::by(setup, world, at) };
-        let (approved, approves) = (person::said(setup, world), setup.approves);
-        Self { phase: world.phase, lost, approved, approves, nodes: [0, 1, 2].map(said) }
+        let (hash, approves) = (person::said(setup, world), setup.approves);
+        Self { phase: world.phase, lost, hash, approves, nodes: [0, 1, 2].map(said) }
     }
 
     /// Grows when the lost go or come.
@@ -78,7 +78,7 @@ impl Sight {
 
     /// What people want.
     pub fn spec(&self) -> Group0UpgradeSpec {
-        spec(self.approves, self.approved.clone())
+        spec(self.approves, self.hash.clone())
     }
 
     /// In the planner's terms.
@@ -205,13 +205,13 @@ impl Said {
 }
 
 /// Whatever is proven is answered at once: that an operator waits is only that it looks late.
-fn spec(approves: bool, approved: Option<String>) -> Group0UpgradeSpec {
+fn spec(approves: bool, hash: Option<String>) -> Group0UpgradeSpec {
     let stateful_sets = vec!["db".into()];
     let cluster = ClusterRef { stateful_sets, container: "node".into(), admin_port: 7001, tls_secret_ref: None };
     let mut spec = Group0UpgradeSpec::new_for(cluster);
     spec.backup.enabled = false;
     spec.recovery.mode = if approves { RecoveryMode::Approve } else { RecoveryMode::Automatic };
-    spec.recovery.approved_plan_hash = approved;
+    spec.recovery.approved_plan_hash = hash;
     spec.recovery.dead_after = Duration::ZERO.into();
     spec.recovery.replace_lost_nodes = false;
     let reason = "what is lost with the dead is lost".into();
