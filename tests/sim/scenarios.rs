@@ -14,6 +14,8 @@ use std::{process::ExitCode, time::Duration};
 const OPERATOR: usize = 7;
 /// Where something is to be ended by a timer, it may end so much later.
 const TOLERANCE: Duration = Duration::from_secs(5);
+/// Counted when machines are lost: a survivor has more than it knows to have.
+const HIDDEN: &str = "a survivor has what only the lost knew to be decided";
 /// Counted when the object says so.
 const RECOVERED: &str = "recovered by the operator";
 
@@ -41,6 +43,11 @@ fn trouble(after: After, delay: Duration, action: Action) -> Step {
 
 fn person(after: After, delay: Duration, deed: Deed) -> Step {
     Step { after, delay, deed: Told::Person(deed) }
+}
+
+/// When this is counted for the first time.
+const fn first(event: &'static str) -> After {
+    After::Count(event, 1)
 }
 
 const fn seconds(count: u64) -> Duration {
@@ -109,10 +116,7 @@ fn of_operators() -> Vec<Story> {
             "helm upgrade puts the template back, in the middle and after the end: the flag comes back, and nobody is taken for it",
             1,
             &[],
-            vec![
-                person(After::Taken(1), seconds(1), Deed::Unflag),
-                person(After::First("phase Complete"), seconds(1), Deed::Unflag),
-            ],
+            vec![person(After::Taken(1), seconds(1), Deed::Unflag), person(first("phase Complete"), seconds(1), Deed::Unflag)],
             each_once,
         ),
     ]
@@ -122,7 +126,7 @@ fn of_operators() -> Vec<Story> {
 fn of_nodes() -> Vec<Story> {
     let pause = |after, delay, node| trouble(after, delay, Action::Pause(node, seconds(60)));
     let cut = |from, to| trouble(After::Taken(3), Duration::ZERO, Action::Cut(from, to, seconds(90)));
-    let complete = After::First("phase Complete");
+    let complete = first("phase Complete");
     vec![
         upgrade(
             "an unrelated node dies while another one is restarted: nothing more is taken until it is back",
@@ -187,7 +191,7 @@ fn of_losses() -> Vec<Story> {
     let destroy = |after, delay, machines: &[usize], with_disks| {
         person(after, delay, Deed::Destroy { machines: machines.to_vec(), with_disks })
     };
-    let complete = After::First("phase Complete");
+    let complete = first("phase Complete");
     let told = |name, swarm, script, judge| Story { name, swarm, script, judge };
     let quorum = || Swarm::story(1, 4, vec![0, 2], false);
     // Nobody is lost by itself, and people have to approve.
@@ -197,7 +201,9 @@ fn of_losses() -> Vec<Story> {
         swarm
     };
     let away = || destroy(complete, seconds(1), &[0, 2], false);
-    let returned = |after| person(After::First(after), Duration::ZERO, Deed::Return(vec![0, 2]));
+    let returned = |after| person(first(after), Duration::ZERO, Deed::Return(vec![0, 2]));
+    let mut far = Swarm::quiet(1, 1, &[Fault::Sites], None);
+    (far.nodes, far.changes) = (4, 25);
     let mut behind = Swarm::quiet(1, 1, &[], None);
     behind.changes = 25;
     vec![
@@ -210,7 +216,7 @@ fn of_losses() -> Vec<Story> {
         told(
             "whose log is to be kept is lost in the middle of the recovery: no other is picked without being asked",
             Swarm::story(1, 5, vec![0, 2, 4], false),
-            vec![destroy(After::First("planned RollForward"), Duration::ZERO, &[1], true)],
+            vec![destroy(first("planned RollForward"), Duration::ZERO, &[1], true)],
             |outcome| came(outcome, "waits for DonorLost").and_then(|()| came(outcome, RECOVERED)),
         ),
         told(
@@ -218,6 +224,12 @@ fn of_losses() -> Vec<Story> {
             behind,
             vec![trouble(complete, seconds(1), Action::Isolate(2, seconds(20))), destroy(complete, seconds(8), &[0, 1], true)],
             |outcome| came(outcome, "waits for DonorBehindKnownCommit").and_then(|()| came(outcome, RECOVERED)),
+        ),
+        told(
+            "what was acknowledged is in the log of a survivor, which does not know that: it is kept",
+            far,
+            vec![destroy(After::Count("schema change through group 0", 12), Duration::from_millis(10), &[0, 2], true)],
+            |outcome| came(outcome, HIDDEN).and_then(|()| came(outcome, RECOVERED)),
         ),
         told(
             "the lost return before anything was reset: the plan is withdrawn, and the former cluster goes on",
@@ -234,13 +246,13 @@ fn of_losses() -> Vec<Story> {
         told(
             "a survivor cannot be reached when the recovery is to begin: what is prepared is withdrawn",
             quorum(),
-            vec![trouble(After::First("stall QuorumLost"), seconds(4), Action::Pause(3, seconds(60)))],
+            vec![trouble(first("stall QuorumLost"), seconds(4), Action::Pause(3, seconds(60)))],
             |outcome| came(outcome, "waits for Withdrawing").and_then(|()| came(outcome, RECOVERED)),
         ),
         told(
             "the object is deleted in the middle of a recovery and made again: the plan is read from the nodes",
             quorum(),
-            vec![person(After::First("planned ResetGroup0"), Duration::from_millis(100), Deed::Delete)],
+            vec![person(first("planned ResetGroup0"), Duration::from_millis(100), Deed::Delete)],
             |outcome| came(outcome, RECOVERED),
         ),
     ]

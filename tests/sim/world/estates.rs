@@ -105,9 +105,11 @@ fn without(rows: &Rows, others: &Rows) -> Rows {
 }
 
 impl Kept {
-    /// Machines are lost: those of these, and not those of the survivors.
-    pub fn lose(&mut self, lost: &[Estate], survivors: &[Estate]) {
-        let is_decided = |group, entry: &Entry| lost.iter().chain(survivors).any(|estate| estate.decides(group, entry));
+    /// Machines are lost: those of these, and not those of the survivors. Whether a survivor has something in its log of which only the lost
+    /// knew that it is decided.
+    pub fn lose(&mut self, lost: &[Estate], survivors: &[Estate]) -> bool {
+        let is_known = |group, entry: &Entry| survivors.iter().any(|estate| estate.decides(group, entry));
+        let is_decided = |group, entry: &Entry| is_known(group, entry) || lost.iter().any(|estate| estate.decides(group, entry));
         let decided = |estate: &Estate| estate.rows(is_decided);
         let everything = merged(survivors.iter().map(|estate| estate.rows(|_, _| true)));
         let former = self.rows.take().unwrap_or_default();
@@ -116,6 +118,7 @@ impl Kept {
         let before = merged(lost.iter().map(decided).chain([former]));
         self.lacks_something |= !before.surplus_over(&rows).is_empty();
         self.rows = Some(rows);
+        survivors.iter().any(|estate| !decided(estate).surplus_over(&estate.rows(is_known)).is_empty())
     }
 
     /// What of it is not in that schema; nothing if nothing was ever lost.

@@ -119,7 +119,9 @@ impl World {
         if end_apart(&survivors) {
             self.events.count("survivors at different log positions");
         }
-        self.kept.lose(&lost, &survivors);
+        if self.kept.lose(&lost, &survivors) {
+            self.events.count("a survivor has what only the lost knew to be decided");
+        }
         for pid in nodes {
             self.gone.extend(self.slots[*pid].process.node().and_then(|node| node.host()));
         }

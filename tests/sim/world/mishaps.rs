@@ -41,7 +41,7 @@ impl World {
     fn cut(&mut self, from: Pid, to: Pid, long: Duration) {
         let until = self.now + long;
         // In a story nothing goes wrong by itself.
-        if self.trouble || !self.script.is_empty() {
+        if self.trouble || self.story.is_told() {
             self.on_network(|network, around| network.cut(from, to, until, around));
         }
     }

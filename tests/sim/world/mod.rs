@@ -36,6 +36,7 @@ use std::{
     ops::Range,
     time::Duration,
 };
+use story::Story;
 pub use story::{After, Step, Told};
 
 /// Once nothing goes wrong any more, everything that was begun is finished after so long at most: the longest back-offs of the
@@ -116,9 +117,7 @@ pub struct World {
     events: Events,
     log: Log,
     violation: Option<Violation>,
-    script: Vec<Step>,
-    /// How many of its steps are to come.
-    untold: usize,
+    story: Story,
     evictions: Vec<(Duration, Pid)>,
     acts_before_plan: Option<u64>,
     turns: u64,
@@ -220,8 +219,7 @@ impl World {
             events: Events::default(),
             log: Log::new(prints),
             violation: None,
-            script: Vec::new(),
-            untold: 0,
+            story: Story::default(),
             evictions: Vec::new(),
             acts_before_plan: None,
             turns: 0,
@@ -240,7 +238,7 @@ impl World {
 
     /// The world of a swarm, in which this happens besides.
     pub fn scripted(swarm: Swarm, script: Vec<Step>, prints: bool) -> Self {
-        Self { untold: script.len(), script, ..Self::new(swarm, prints) }
+        Self { story: Story::new(script), ..Self::new(swarm, prints) }
     }
 
     /// Runs to the end.
@@ -301,16 +299,15 @@ impl World {
             self.queue.put(at, Event::Trouble(action));
         }
         self.queue.put(self.swarm.trouble, Event::Calm);
-        self.go_on_after(After::Start);
+        self.go_on_with_story();
     }
 
     fn is_done(&mut self) -> Result<(), String> {
         let ring = self.membership();
         let stands_still = |slot: &&Slot| slot.paused.is_some().then(|| format!("{} stands still", slot.process.name()));
         let unfinished = self.slots.iter().filter_map(|slot| slot.process.is_done().err());
-        let untold = (self.untold > 0).then(|| format!("{} steps of the story are to come", self.untold));
         let standing = self.slots.iter().filter_map(|slot| stands_still(&slot));
-        let waits: Vec<String> = unfinished.chain(standing).chain(ring).chain(untold).collect();
+        let waits: Vec<String> = unfinished.chain(standing).chain(ring).chain(self.story.is_over().err()).collect();
         if waits.is_empty() { Ok(()) } else { Err(waits.join("\n  ")) }
     }
 
@@ -458,6 +455,7 @@ impl World {
             self.end(pid, &end);
         }
         self.probe(pid);
+        self.go_on_with_story();
     }
 
     /// A kubelet sees whether the process of a pod is ready.
@@ -485,7 +483,7 @@ impl World {
         match note {
             Note::Turn(turn) => self.durable(pid, &turn),
             Note::Line(text) => self.log.line(self.now, format_args!("{text}")),
-            Note::Event(name) => self.count(&name),
+            Note::Event(name) => self.events.count(&name),
             Note::Act(act) => self.acted(&act),
             Note::Told(operation) => self.invariants.on_told(&operation, &mut self.events),
             Note::Violation(KEPT, _) if self.has_recovered && (self.has_returned || self.is_loss_accepted()) => {}
@@ -516,7 +514,6 @@ impl World {
         }
         if let Act::Evicted { node, .. } = act {
             self.evictions.push((now, *node));
-            self.go_on_after(After::Taken(self.evictions.len()));
         }
         self.maybe_aim(0);
     }

@@ -8,7 +8,7 @@ use crate::{
     trouble::Action,
 };
 use group0_core::{cql::parse::parse, io::ClientRequest};
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 /// How long an answer may take that nobody waits for.
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -31,8 +31,8 @@ pub enum After {
     Start,
     /// Operators have taken so many nodes.
     Taken(usize),
-    /// This is counted for the first time.
-    First(&'static str),
+    /// This has been counted so often.
+    Count(&'static str, u64),
 }
 
 /// What happens in it.
@@ -46,26 +46,50 @@ pub enum Told {
     Cql(Pid, &'static str),
 }
 
-impl World {
-    /// This has come: the times of what follows it are known.
-    pub(super) fn go_on_after(&mut self, after: After) {
-        for (number, step) in self.script.iter().enumerate().filter(|(_, step)| step.after == after) {
-            self.queue.put(self.now + step.delay, Event::Told(number));
-        }
+/// The steps of a story, and how far it has come.
+#[derive(Debug, Default)]
+pub struct Story {
+    steps: Vec<Step>,
+    /// Those whose time is known.
+    due: BTreeSet<usize>,
+    told: usize,
+}
+
+impl Story {
+    pub const fn new(steps: Vec<Step>) -> Self {
+        Self { steps, due: BTreeSet::new(), told: 0 }
     }
 
-    pub(super) fn count(&mut self, name: &str) {
-        self.events.count(name);
-        let is_first = self.events.of(name) == 1;
-        let awaits = |step: &&Step| matches!(step.after, After::First(first) if first == name);
-        if let Some(after) = self.script.iter().find(awaits).map(|step| step.after).filter(|_| is_first) {
-            self.go_on_after(after);
+    /// Whether there is one: then nothing goes wrong by itself.
+    pub const fn is_told(&self) -> bool {
+        !self.steps.is_empty()
+    }
+
+    /// What is to come.
+    pub fn is_over(&self) -> Result<(), String> {
+        let left = self.steps.len() - self.told;
+        if left == 0 { Ok(()) } else { Err(format!("{left} steps of the story are to come")) }
+    }
+}
+
+impl World {
+    /// What a step comes after may have come.
+    pub(super) fn go_on_with_story(&mut self) {
+        for (number, step) in self.story.steps.iter().enumerate() {
+            let has_come = match step.after {
+                After::Start => true,
+                After::Taken(count) => self.evictions.len() >= count,
+                After::Count(event, count) => self.events.of(event) >= count,
+            };
+            if has_come && self.story.due.insert(number) {
+                self.queue.put(self.now + step.delay, Event::Told(number));
+            }
         }
     }
 
     pub(super) fn tell(&mut self, number: usize) {
-        self.untold -= 1;
-        match self.script[number].deed.clone() {
+        self.story.told += 1;
+        match self.story.steps[number].deed.clone() {
             Told::Trouble(action) => self.go_wrong(action),
             Told::Person(deed) => {
                 self.log.line(self.now, format_args!("a person: {deed:?}"));
