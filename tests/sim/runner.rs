@@ -61,8 +61,8 @@ fn faults(variable: &str) -> Vec<Fault> {
 }
 
 impl Request {
-    /// As the environment says: SEEDS and FIRST_SEED, or SEED, or KILL, or STORY; LOG; WITHOUT, NODES and CHANGES make worlds smaller, and all have
-    /// what is in WITH.
+    /// As the environment says: SEEDS and FIRST_SEED, or SEED, or KILL, or STORY; LOG; WITHOUT, NODES and CHANGES make worlds smaller, and
+    /// all have what is in WITH.
     pub fn of_environment() -> Self {
         Self {
             first: variable("FIRST_SEED").unwrap_or(1),

@@ -6,7 +6,7 @@ use crate::{
     report, runner,
     swarm::{Fault, Swarm},
     trouble::Action,
-    world::{After, Outcome, Step, Told, World},
+    world::{After, HIDDEN, Outcome, Step, Told, World},
 };
 use std::{process::ExitCode, time::Duration};
 
@@ -14,8 +14,6 @@ use std::{process::ExitCode, time::Duration};
 const OPERATOR: usize = 7;
 /// Where something is to be ended by a timer, it may end so much later.
 const TOLERANCE: Duration = Duration::from_secs(5);
-/// Counted when machines are lost: a survivor has more than it knows to have.
-const HIDDEN: &str = "a survivor has what only the lost knew to be decided";
 /// Counted when the object says so.
 const RECOVERED: &str = "recovered by the operator";
 
@@ -313,8 +311,8 @@ pub fn run_one(number: usize, prints: bool) -> ExitCode {
     if prints {
         report::trace();
     }
-    let Some(story) = stories().into_iter().nth(number.saturating_sub(1)) else {
-        println!("there are {} stories", stories().len());
+    let Some(story) = number.checked_sub(1).and_then(|at| stories().into_iter().nth(at)) else {
+        println!("there is no story {number}: they are 1 to {}", stories().len());
         return ExitCode::FAILURE;
     };
     println!("{}", story.name);

@@ -10,6 +10,9 @@ use group0_core::{
 };
 use std::collections::BTreeSet;
 
+/// Counted when machines are lost: a survivor has more than it knows to have.
+pub const HIDDEN: &str = "a survivor has what only the lost knew to be decided";
+
 /// What is on one disk.
 pub struct Estate {
     schema: Schema,

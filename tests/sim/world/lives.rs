@@ -2,7 +2,7 @@
 
 use super::{
     World, address,
-    estates::{Estate, end_apart},
+    estates::{Estate, HIDDEN, end_apart},
 };
 use crate::{
     process::{End, Kubelet, Order, Pid},
@@ -120,7 +120,7 @@ impl World {
             self.events.count("survivors at different log positions");
         }
         if self.kept.lose(&lost, &survivors) {
-            self.events.count("a survivor has what only the lost knew to be decided");
+            self.events.count(HIDDEN);
         }
         for pid in nodes {
             self.gone.extend(self.slots[*pid].process.node().and_then(|node| node.host()));

@@ -24,6 +24,7 @@ use crate::{
     swarm::Swarm,
     trouble::Trouble,
 };
+pub use estates::HIDDEN;
 use estates::Kept;
 use group0_core::{
     ids::HostId,
