@@ -5,7 +5,7 @@
 use super::{Action, Journal, Plan, recovery};
 use crate::{
     crd::{Group0UpgradeSpec, Mode},
-    observe::{HostId, Machine, NodeView, Observation, Part, PodName, PodState, UpgradeState},
+    observe::{HostId, Machine, NodeSeen, NodeView, Observation, Part, PlanState, PodName, PodState, UpgradeState},
 };
 use k8s_openapi::jiff::Timestamp;
 
@@ -60,7 +60,8 @@ impl Audit<'_> {
 
     fn all_others_serve(&self) -> Option<String> {
         let taken = self.disrupted().next().filter(|taken| !self.is_recovery(taken))?;
-        let (other, _) = self.seen.nodes.iter().find(|(name, view)| *name != taken && !serves(view))?;
+        let is_gone = |name: &PodName| self.leaves_recovery(taken) && self.host_is_lost(name);
+        let (other, _) = self.seen.nodes.iter().find(|(name, view)| *name != taken && !serves(view) && !is_gone(name))?;
         let is_correction = self.broken(taken) || self.is_stray(taken);
         (!is_correction).then(|| format!("it takes {taken} while {other} does not serve"))
     }
@@ -69,11 +70,23 @@ impl Audit<'_> {
     fn is_stray(&self, taken: &PodName) -> bool {
         let node = |view: &NodeView| view.node.known().cloned();
         let is_inside = self.seen.nodes.get(taken).and_then(node).is_some_and(|node| node.evidence.in_recovery);
-        let serving = || self.seen.nodes.values().filter(|view| serves(view)).filter_map(|view| view.node.known());
+        let believed = |node: &&NodeSeen| !self.is_removed(node.host);
+        let serving =
+            || self.seen.nodes.values().filter(|view| serves(view)).filter_map(|view| view.node.known()).filter(believed);
         let finals = || serving().filter(|node| node.state == UpgradeState::PostRaft);
         let voters = finals().filter_map(|node| node.group.as_ref()).map(|group| &group.voters).max_by_key(|voters| voters.len());
         let goes_on = voters.is_some_and(|voters| finals().filter(|it| voters.contains(&it.host)).count() * 2 > voters.len());
         is_inside && goes_on
+    }
+
+    /// Its plan was taken back, and its next start is in its group again, which may have no majority without it: the lost are not waited for.
+    fn leaves_recovery(&self, taken: &PodName) -> bool {
+        let node = self.seen.nodes.get(taken).and_then(|view| view.node.known());
+        node.is_some_and(|node| {
+            let said = &node.evidence;
+            let is_withdrawn = said.plan.as_ref().is_some_and(|plan| plan.state == PlanState::Withdrawn);
+            node.state == UpgradeState::Recovery && !said.recovery_stored && is_withdrawn
+        })
     }
 
     /// Of a recovery other things are asked: those that are given up do not serve.
@@ -192,6 +205,11 @@ impl Audit<'_> {
         self.plan.journal.recovery.as_ref().is_some_and(|recovery| recovery.plan.excluded.contains(&host))
     }
 
+    fn is_removed(&self, host: HostId) -> bool {
+        let mut nodes = self.seen.nodes.values().filter_map(|view| view.node.known());
+        nodes.any(|node| node.evidence.removed.contains(&host))
+    }
+
     /// Only who shows no sign of life and is proven to be lost, or is a ghost, is removed; in a recovery whoever its plan gives up.
     fn only_the_lost_are_removed(&self) -> Option<String> {
         let silent = &self.plan.journal.silent;
@@ -216,8 +234,6 @@ impl Audit<'_> {
 
     /// A member's place is not given up.
     fn nobodys_place_is_given_up(&self) -> Option<String> {
-        let nodes = || self.seen.nodes.values().filter_map(|view| view.node.known());
-        let is_removed = |host| nodes().any(|node| node.evidence.removed.contains(&host));
         self.plan.actions.iter().find_map(|action| {
             let Action::Replace { node, .. } = action else { return None };
             let known = self.plan.journal.node(node);
@@ -228,7 +244,7 @@ impl Audit<'_> {
             if may_be_fresh && !pod.volume_gone && pod.machine == Machine::There {
                 return Some(format!("it gives up {node}, which was made after its host was lost"));
             }
-            (!self.is_excluded(host) && !is_removed(host)).then(|| format!("it gives up {node}, whose host is not removed"))
+            (!self.is_excluded(host) && !self.is_removed(host)).then(|| format!("it gives up {node}, whose host is not removed"))
         })
     }
 
@@ -246,12 +262,19 @@ impl Audit<'_> {
         let Some(host) = action.pod().map(|pod| journal.nodes.get(pod).and_then(|node| node.host)) else { return false };
         let recovery = journal.recovery.as_ref().filter(|recovery| recovery.is_in_force());
         let is_none_of_ours = recovery.is_some_and(|it| host.is_none_or(|host| !it.plan.survivors.contains(&host)));
-        let is_declared = |host: HostId| self.spec.recovery.confirm_dead.iter().any(|dead| dead.host_id == host.to_string());
-        let is_lost = host.is_some_and(|host| {
-            let record = journal.silent.get(&host).filter(|record| record.since.is_some());
-            record.is_some_and(|record| record.proof.is_some() || is_declared(host))
-        });
-        is_none_of_ours || is_lost
+        is_none_of_ours || host.is_some_and(|host| self.is_lost(host))
+    }
+
+    /// Whether the host that this pod is known to have been is lost.
+    fn host_is_lost(&self, name: &PodName) -> bool {
+        self.plan.journal.nodes.get(name).and_then(|node| node.host).is_some_and(|host| self.is_lost(host))
+    }
+
+    /// It is silent, and that it will not come back is proven, or declared by a human.
+    fn is_lost(&self, host: HostId) -> bool {
+        let record = self.plan.journal.silent.get(&host).filter(|record| record.since.is_some());
+        let is_declared = || self.spec.recovery.confirm_dead.iter().any(|dead| dead.host_id == host.to_string());
+        record.is_some_and(|record| record.proof.is_some() || is_declared())
     }
 
     /// The journal does not forget what cannot be undone, and changes neither run nor epoch.

@@ -15,9 +15,11 @@ use std::{collections::BTreeSet, time::Duration};
 /// How often a node probes one of the others, with the default `failure_detector_timeout_in_ms`.
 const PROBE_PERIOD: Duration = Duration::from_secs(4);
 
-/// The nodes whose word is at hand.
+/// The nodes whose word is at hand, without those that are removed for ever: what these say is of the group that they were in.
 pub(super) fn nodes<'a>(given: &Given<'a>) -> impl Iterator<Item = (&'a PodName, &'a NodeSeen)> {
-    given.seen.nodes.iter().filter_map(|(name, view)| Some((name, given.fresh(&view.node).ok()?)))
+    let removed = hosts::removed(given.seen);
+    let fresh = given.seen.nodes.iter().filter_map(|(name, view)| Some((name, given.fresh(&view.node).ok()?)));
+    fresh.filter(move |(_, node)| !removed.contains(&node.host))
 }
 
 /// The first class whose evidence is there, with it.
@@ -199,8 +201,8 @@ pub(super) fn stray<'a>(given: &'a Given<'a>) -> Option<(&'a PodName, &'a NodeSe
 
 /// The final nodes that serve.
 fn finals<'a>(given: &'a Given<'a>) -> impl Iterator<Item = &'a NodeSeen> {
-    let healthy = given.seen.nodes.iter().filter_map(|(name, view)| given.healthy(name, view).ok());
-    healthy.map(|member| member.node).filter(|node| node.state == UpgradeState::PostRaft)
+    let healthy = nodes(given).filter(|(name, _)| given.healthy(name, &given.seen.nodes[*name]).is_ok());
+    healthy.map(|(_, node)| node).filter(|node| node.state == UpgradeState::PostRaft)
 }
 
 fn no_leader(given: &Given<'_>) -> Option<(Class, String)> {

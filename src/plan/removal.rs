@@ -41,7 +41,7 @@ pub(super) fn remove(given: &Given<'_>, plan: &mut Plan) {
     if evidence::nodes(given).any(|(_, node)| is_at_work(node) || is_under_way(node)) {
         return;
     }
-    let mut by = given.seen.nodes.iter().filter(|(name, view)| given.healthy(name, view).is_ok());
+    let mut by = evidence::nodes(given).filter(|(name, _)| given.healthy(name, &given.seen.nodes[*name]).is_ok());
     if let (Some(lost), Some((node, _)), true) = (proven, by.next(), may_act(given, plan)) {
         let ignore = dead.iter().map(|dead| dead.host).filter(|host| *host != lost.host).collect();
         plan.actions.push(Action::RemoveHost { node: node.clone(), host: lost.host, ignore });

@@ -8,7 +8,7 @@ use super::{
     Action, Given, Intent, Plan, Progress, RecoveryVerb, WaitingFor, Why, evidence,
     health::after,
     recovery::{self, hosts},
-    removal, window,
+    removal, terms, window,
 };
 use crate::{
     crd::{Phase, RecoveryMode},
@@ -218,7 +218,8 @@ fn restart_once(given: &Given<'_>, plan: &mut Plan, candidates: Vec<PodName>) {
 
 /// Whether nothing else is to be done, and nothing that was begun may still take place.
 pub(super) fn is_free(given: &Given<'_>, plan: &Plan) -> bool {
-    let is_open = given.journal.taken.is_some() || plan.journal.intents.iter().any(|intent| intent.action.is_harmful_when_late());
+    let intents = plan.journal.intents.iter().filter(|intent| intent.action.is_harmful_when_late());
+    let is_open = given.journal.taken.iter().chain(intents).any(|intent| terms::matters(given, plan, intent));
     plan.actions.is_empty() && !is_open
 }
 

@@ -50,7 +50,7 @@ fn ignored(given: &Given<'_>, plan: &Plan) -> Vec<Intent> {
 /// Whether it must be over before anything else is done. Of what was begun at a node that is lost for good nobody will ever know that it
 /// is over, and once it is removed for ever it is no matter. To a recovery only survivors matter: the others are what it is about. The
 /// recovery as this look leaves it, that is: when it is taken back, others may be restarted in the same look.
-fn matters(given: &Given<'_>, plan: &Plan, intent: &Intent) -> bool {
+pub(super) fn matters(given: &Given<'_>, plan: &Plan, intent: &Intent) -> bool {
     let host = intent.action.pod().and_then(|node| given.journal.node(node).host);
     let is_lost = |host| hosts::dead(given).iter().any(|dead| dead.host == host) || hosts::removed(given.seen).contains(&host);
     if host.is_some_and(is_lost) {

@@ -31,7 +31,7 @@ fn a_reset_that_does_not_wait() {
 /// A plan is withdrawn on a survivor that has forgotten its group by it.
 #[test]
 fn a_way_back_after_the_reset() {
-    notices(Rule::NoWayBack, the_final_one(), "no plan is withdrawn once a group is forgotten");
+    notices(Rule::NoWayBack, the_final_one(), "no plan is withdrawn once a group is forgotten by it");
 }
 
 /// What was acknowledged is in the log of one survivor, which does not know that it is committed.

@@ -179,6 +179,33 @@ fn a_survivor_is_lost_and_the_last_one_crashes() {
     holds("a survivor is lost, and the last one crashes", Setup { terms: 1, left, reaches: vec!["two plans"], ..setup });
 }
 
+/// The same of either, and the first comes back: what a plan has begun before the other one was lost is taken back, and the two go on.
+#[test]
+fn a_survivor_is_lost_and_the_first_comes_back() {
+    let setup = the_next_one(0b011);
+    let left = Left { returns: 1, changes: 0, ..setup.left };
+    let reaches = vec!["recovered", "two plans", "withdrawn and whole"];
+    holds("a survivor is lost, and the first comes back", Setup { left, terms: 1, reaches, ..setup });
+}
+
+/// The same, and another operator takes over at any point.
+#[test]
+fn the_first_comes_back_under_another_operator() {
+    let setup = the_next_one(0b011);
+    let left = Left { returns: 1, successors: 1, changes: 0, ..setup.left };
+    let reaches = vec!["recovered", "two plans", "withdrawn and whole"];
+    holds("the first comes back under another operator", Setup { left, terms: 1, reaches, ..setup });
+}
+
+/// The same, and the one that is left crashes at any point.
+#[test]
+fn the_first_comes_back_and_the_last_one_crashes() {
+    let setup = the_next_one(0b011);
+    let left = Left { returns: 1, crashes: 1, changes: 0, ..setup.left };
+    let reaches = vec!["recovered", "two plans", "withdrawn and whole"];
+    holds("the first comes back, and the last one crashes", Setup { left, terms: 1, reaches, ..setup });
+}
+
 /// A survivor is lost where nothing is done before a person has approved the plan, who may have looked before that.
 #[test]
 fn a_survivor_is_lost_and_a_person_approves() {

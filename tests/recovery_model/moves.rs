@@ -78,7 +78,7 @@ pub fn possible(setup: &Setup, world: &World) -> Vec<Move> {
     moves.extend((left.returns > 0 && world.is_cut).then_some(Move::Return));
     moves.extend((left.successors > 0).then_some(Move::Succeed));
     moves.extend(world.late.iter().cloned().map(Move::Late));
-    let may_lose = places(setup.lost_later & !world.gone).filter(|_| left.later_losses > 0 && world.is_cut);
+    let may_lose = places(setup.lost_later & !world.gone).filter(|_| left.later_losses > 0 && world.phase > 0);
     moves.extend(may_lose.map(Move::LoseAnother));
     moves.extend(person::possible(setup, world).into_iter().map(Move::Approve));
     let stays = setup.lost | world.gone;

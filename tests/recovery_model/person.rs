@@ -53,10 +53,13 @@ pub fn approve(setup: &Setup, world: &mut World, approved: Approved) {
     }
 }
 
-/// The plan in force, if it waits for approval still. Where that is given in general, only one that has lost its donor does.
+/// The plan in force, if it waits for approval still. Where that is given in general, only one does that has lost its donor, or that gives
+/// up somebody who is back.
 fn present(setup: &Setup, world: &World) -> Option<u8> {
     let recovery = world.journal.recovery.as_ref().filter(|recovery| recovery.is_in_force() && recovery.approved_at.is_none())?;
-    (setup.approves || recovery.needs_human).then(|| number_of(world, &recovery.plan.hash()))?
+    let is_proven = |host| world.journal.silent.get(host).is_some_and(|record| record.proof.is_some());
+    let is_open = recovery.needs_human || !recovery.plan.excluded.iter().all(is_proven);
+    (setup.approves || is_open).then(|| number_of(world, &recovery.plan.hash()))?
 }
 
 fn number_of(world: &World, hash: &String) -> Option<u8> {

@@ -18,7 +18,7 @@ pub fn always() -> Vec<Property<Search>> {
         }),
         Property::always("what was acknowledged is there in the end", nothing_lost),
         Property::always("who has removed a host is not in its group", no_removed_is_believed),
-        Property::always("no plan is withdrawn once a group is forgotten", no_way_back),
+        Property::always("no plan is withdrawn once a group is forgotten by it", no_way_back),
         Property::always("the audit agrees", |_, world: &World| world.broken != Some(Breach::Audit)),
         Property::always("nothing is ordered by a plan that nobody has approved", |_, world: &World| {
             world.broken != Some(Breach::Unapproved)
@@ -104,12 +104,15 @@ fn no_removed_is_believed(_: &Search, world: &World) -> bool {
     })
 }
 
+/// By the same plan, that is: once it is over, another one may be made and taken back.
 fn no_way_back(_: &Search, world: &World) -> bool {
     let records = || world.nodes.iter().filter_map(|node| node.plan.as_deref());
     let journalled = world.journal.recovery.as_ref().is_some_and(|it| it.withdrawn.is_some() && it.reset_at.is_some());
+    let is_of = |plan: &Record, record: &Record| record.stored.plan.number == plan.stored.plan.number;
     let is_withdrawn = |record: &Record| record.stored.state == PlanState::Withdrawn;
-    let group_is_forgotten = world.nodes.iter().any(|node| node.removed != 0);
-    !(journalled || group_is_forgotten && records().any(is_withdrawn))
+    let has_reset = |record: &Record| matches!(record.stored.state, PlanState::Resetting | PlanState::Done);
+    let both_ways = |plan: &Record| is_withdrawn(plan) && records().any(|record| is_of(plan, record) && has_reset(record));
+    !(journalled || records().any(|record| is_withdrawn(record) && record.is_reset || both_ways(record)))
 }
 
 /// Who is not lost, or has come back in time.

@@ -68,6 +68,17 @@ impl Audit<'_> {
         })
     }
 
+    /// What one says that is removed for ever is of a group that it was in.
+    fn members(&self) -> impl Iterator<Item = &NodeSeen> {
+        self.nodes().map(|(_, node)| node).filter(|node| !self.is_removed(node.host))
+    }
+
+    /// What is for ever is so however long ago it was said.
+    fn is_removed(&self, host: HostId) -> bool {
+        let words = || self.seen.nodes.values().filter_map(|view| view.node.known());
+        words().any(|node| node.evidence.removed.contains(&host))
+    }
+
     fn node(&self, name: &PodName) -> Option<&NodeSeen> {
         self.seen.nodes.get(name).and_then(|view| view.node.known())
     }
@@ -108,11 +119,10 @@ impl Audit<'_> {
         if former.is_some_and(|former| former.plan.number == self.recovery.plan.number) {
             return None;
         }
-        let voters =
-            self.nodes().filter_map(|(_, node)| node.group.as_ref()).map(|group| &group.voters).max_by_key(|it| it.len());
+        let voters = self.members().filter_map(|node| node.group.as_ref()).map(|group| &group.voters).max_by_key(|it| it.len());
         let is_final = |node: &NodeSeen| node.state == UpgradeState::PostRaft;
         let whole = voters.filter(|voters| {
-            self.nodes().filter(|(_, node)| is_final(node) && voters.contains(&node.host)).count() * 2 > voters.len()
+            self.members().filter(|node| is_final(node) && voters.contains(&node.host)).count() * 2 > voters.len()
         });
         let adopted = self.nodes().any(|(_, node)| self.is_at_least(node, PlanState::Fenced));
         (whole.is_some() && !adopted).then(|| "it plans a recovery while a majority of the voters goes on".into())
@@ -127,11 +137,9 @@ impl Audit<'_> {
     fn no_living_host_is_given_up(&self) -> Option<String> {
         let goes_on = self.orders().any(|(_, _, verb)| verb != RecoveryVerb::LiftFence);
         let may_still_end = self.before.recovery.as_ref().is_none_or(|former| former.reset_at.is_none());
-        // What is for ever is so however long ago it was said.
-        let words = || self.seen.nodes.values().filter_map(|view| view.node.known());
-        let adopts = words().any(|node| self.is_at_least(node, PlanState::Resetting));
-        let is_removed = |host: &HostId| words().any(|node| node.evidence.removed.contains(host));
-        let alive = self.recovery.plan.excluded.iter().find(|host| self.is_alive(**host) && !is_removed(host))?;
+        let mut words = self.seen.nodes.values().filter_map(|view| view.node.known());
+        let adopts = words.any(|node| self.is_at_least(node, PlanState::Resetting));
+        let alive = self.recovery.plan.excluded.iter().find(|host| self.is_alive(**host) && !self.is_removed(**host))?;
         (goes_on && may_still_end && !adopts).then(|| format!("it gives up host {alive}, which is alive"))
     }
 

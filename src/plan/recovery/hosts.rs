@@ -5,7 +5,7 @@
 
 use crate::{
     observe::{HostId, Machine, NodeSeen, NodeView, Observation, Part, Pod, PodName, PodState, UpgradeState},
-    plan::{Given, Journal, health::signed},
+    plan::{Given, Journal, WaitingFor, Why, health::signed},
 };
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
@@ -97,9 +97,20 @@ fn nodes(seen: &Observation) -> impl Iterator<Item = &NodeSeen> {
     seen.nodes.values().filter_map(|view| view.node.known())
 }
 
+/// Those that are no host that is removed for ever.
+fn members_of(seen: &Observation) -> impl Iterator<Item = &NodeSeen> {
+    let removed = removed(seen);
+    nodes(seen).filter(move |node| !removed.contains(&node.host))
+}
+
 /// The hosts that some node has removed for ever.
 pub(in crate::plan) fn removed(seen: &Observation) -> BTreeSet<HostId> {
     nodes(seen).flat_map(|node| &node.evidence.removed).copied().collect()
+}
+
+/// What is said of a host that is removed for ever, and answers.
+pub(in crate::plan) fn answers_for_nobody(node: &PodName, host: HostId) -> WaitingFor {
+    WaitingFor::Recovery(Why::ExcludedAlive { node: node.clone(), host })
 }
 
 /// Every host that a member tells of, and those of pods that do not answer.
@@ -107,12 +118,12 @@ fn known(seen: &Observation, journal: &Journal) -> BTreeSet<HostId> {
     let of_silent_pods = seen.nodes.iter().filter(|(_, view)| view.node.known().is_none());
     let remembered = of_silent_pods.filter_map(|(name, _)| journal.node(name).host);
     let planned = journal.recovery.iter().filter(|recovery| recovery.is_in_force()).flat_map(|recovery| &recovery.plan.excluded);
-    told(nodes(seen)).chain(non_voters(seen)).chain(remembered).chain(planned.copied()).collect()
+    told(members_of(seen)).chain(non_voters(seen)).chain(remembered).chain(planned.copied()).collect()
 }
 
 /// Those whom a final node knows as members without a vote.
 fn non_voters(seen: &Observation) -> impl Iterator<Item = HostId> {
-    let finals = nodes(seen).filter(|node| node.state == UpgradeState::PostRaft);
+    let finals = members_of(seen).filter(|node| node.state == UpgradeState::PostRaft);
     finals.filter_map(|node| node.group.as_ref()).flat_map(|group| &group.learners).copied()
 }
 
@@ -176,7 +187,7 @@ fn gone(journal: &Journal, host: HostId, name: Option<&PodName>, pod: &Pod) -> O
 /// The hosts that the members who answer know of.
 pub(in crate::plan) fn members(given: &Given<'_>) -> BTreeSet<HostId> {
     let removed = removed(given.seen);
-    told(nodes(given.seen)).filter(|host| !removed.contains(host)).collect()
+    told(members_of(given.seen)).filter(|host| !removed.contains(host)).collect()
 }
 
 /// The members that have been silent for long enough, and of which it is known that they will not come back.
@@ -196,7 +207,7 @@ pub(in crate::plan) fn removable(given: &Given<'_>) -> Vec<Dead> {
 /// A newcomer that was lost on its way in: a non-voter in nobody's ring, for which there is no pod. Nothing is lost with it, so that its
 /// silence is enough.
 fn is_ghost(given: &Given<'_>, host: HostId, record: &Silent) -> bool {
-    let is_non_voter = non_voters(given.seen).any(|it| it == host) && !told(nodes(given.seen)).any(|it| it == host);
+    let is_non_voter = non_voters(given.seen).any(|it| it == host) && !told(members_of(given.seen)).any(|it| it == host);
     is_non_voter && !removed(given.seen).contains(&host) && has_no_pod(given, host, record)
 }
 
@@ -207,7 +218,7 @@ pub(in crate::plan) fn missing(given: &Given<'_>) -> BTreeSet<HostId> {
     }
     let removed = removed(given.seen);
     let is_missing = |host: &HostId| silent_since(given, *host).is_some() && !removed.contains(host);
-    told(nodes(given.seen)).chain(non_voters(given.seen)).filter(is_missing).collect()
+    told(members_of(given.seen)).chain(non_voters(given.seen)).filter(is_missing).collect()
 }
 
 /// When the next of the silent counts as dead, if nobody hears of it before.

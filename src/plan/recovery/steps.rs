@@ -387,10 +387,11 @@ fn replace(scene: &mut Scene<'_>) -> Option<Missing> {
     let uid = |pod: &PodName| given.pod(pod).map(|pod| pod.uid.clone()).unwrap_or_default();
     let left = gone.into_iter().map(|(_, pod)| pod).filter(|pod| hosts::is_left(given, pod));
     let to_be = left.chain(nobodys(scene)).filter(|pod| !scene.recovery.replaced.contains(*pod));
-    let actions = to_be.map(|pod| Action::Replace { node: pod.clone(), uid: uid(pod) }).collect();
-    let refused = |(host, pod): (HostId, &PodName)| WaitingFor::Recovery(Why::ExcludedAlive { node: pod.clone(), host });
-    let alive = alive.into_iter().map(refused).collect();
-    if given.spec.recovery.replace_lost_nodes { acts(actions).or_else(|| waits(alive)) } else { waits(alive) }
+    let actions: Vec<_> = to_be.map(|pod| Action::Replace { node: pod.clone(), uid: uid(pod) }).collect();
+    let actions = if given.spec.recovery.replace_lost_nodes { actions } else { Vec::new() };
+    let alive: Vec<_> = alive.into_iter().map(|(host, pod)| hosts::answers_for_nobody(pod, host)).collect();
+    // Nothing is left but what a human is to do: that keeps nobody from answering the next loss.
+    acts(actions).or_else(|| waits(alive).filter(|_| hosts::removable(given).is_empty()))
 }
 
 /// Whether somebody answers there, now and not a while ago.

@@ -95,14 +95,17 @@ pub(super) fn leftovers(given: &Given<'_>) -> Option<Plan> {
     lifts.or_else(|| leave(given))
 }
 
-/// Restarts one that a withdrawn plan had put into recovery, which ends with its next start. While somebody does not serve nobody is.
+/// Restarts one that a withdrawn plan had put into recovery, which ends with its next start. While somebody does not serve nobody is; for
+/// the dead nobody waits, since the others may have no majority before that one is back in their group.
 fn leave(given: &Given<'_>) -> Option<Plan> {
-    let nodes = given.seen.nodes.iter().map(|(name, view)| given.healthy(name, view));
-    let members: Vec<_> = nodes.collect::<Result<_, _>>().ok()?;
+    let dead = hosts::dead(given);
+    let is_dead = |name: &PodName| dead.iter().any(|dead| dead.pod.as_ref() == Some(name));
+    let expected = given.seen.nodes.iter().filter(|(name, view)| given.answering(name, view).is_ok() || !is_dead(name));
+    let members: Vec<_> = expected.map(|(name, view)| given.healthy(name, view)).collect::<Result<_, _>>().ok()?;
     let is_withdrawn = |plan: &StoredPlan| plan.state == PlanState::Withdrawn;
     let is_left =
         |member: &&Member<'_>| Scene::leaves_with_a_start(member) && member.node.evidence.plan.as_ref().is_some_and(is_withdrawn);
-    let member = members.iter().find(is_left).filter(|_| given.journal.taken.is_none())?;
+    let member = members.iter().find(is_left)?;
     let action = Action::Restart { node: member.name.clone(), generation: member.node.generation };
     let mut plan = given.wait(Phase::Recovering, Vec::new());
     plan.journal.taken = Some(Intent { action: action.clone(), epoch: given.journal.epoch, at: given.now });
