@@ -58,6 +58,7 @@ pub fn evidence(evidence: &Evidence) -> v1::Evidence {
         plan: evidence.plan.as_ref().map(plan),
         plan_state: evidence.plan.as_ref().map_or(v1::evidence::PlanState::Unspecified, |plan| plan_state(plan.state)).into(),
         rolled_forward: evidence.plan.as_ref().is_some_and(|plan| plan.rolled_forward),
+        forward_only: evidence.forward_only,
     }
 }
 

@@ -47,6 +47,7 @@ fn evidence(evidence: &v1::Evidence) -> Result<Evidence, String> {
         heard: evidence.heard.iter().map(heard).collect::<Result<_, _>>()?,
         removed: hosts(&evidence.removed_host_ids)?,
         plan: evidence.plan.as_ref().map(|plan| stored_plan(plan, evidence)).transpose()?,
+        forward_only: evidence.forward_only,
     })
 }
 

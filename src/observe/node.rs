@@ -121,6 +121,8 @@ pub struct Evidence {
     pub removed: BTreeSet<HostId>,
     /// The plan that was stored last.
     pub plan: Option<StoredPlan>,
+    /// Whether it has forgotten its group by a plan, be it one before that, and the recovery is not closed: no fence is lifted here.
+    pub forward_only: bool,
 }
 
 /// A place in the log; ordered as Raft elects.

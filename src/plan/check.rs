@@ -60,9 +60,8 @@ impl Audit<'_> {
 
     fn all_others_serve(&self) -> Option<String> {
         let taken = self.disrupted().next().filter(|taken| !self.is_recovery(taken))?;
-        let is_gone = |name: &PodName| self.leaves_recovery(taken) && self.host_is_lost(name);
-        let (other, _) = self.seen.nodes.iter().find(|(name, view)| *name != taken && !serves(view) && !is_gone(name))?;
-        let is_correction = self.broken(taken) || self.is_stray(taken);
+        let (other, _) = self.seen.nodes.iter().find(|(name, view)| *name != taken && !serves(view))?;
+        let is_correction = self.broken(taken) || self.is_stray(taken) || self.leaves_recovery(taken);
         (!is_correction).then(|| format!("it takes {taken} while {other} does not serve"))
     }
 
@@ -79,7 +78,7 @@ impl Audit<'_> {
         is_inside && goes_on
     }
 
-    /// Its plan was taken back, and its next start is in its group again, which may have no majority without it: the lost are not waited for.
+    /// Its plan was taken back, and its next start is in its group again, which may have no majority without it.
     fn leaves_recovery(&self, taken: &PodName) -> bool {
         let node = self.seen.nodes.get(taken).and_then(|view| view.node.known());
         node.is_some_and(|node| {
@@ -232,12 +231,24 @@ impl Audit<'_> {
         !is_in_ring && !votes && groups().any(|group| group.learners.contains(&host))
     }
 
+    /// A host that a member tells of, which nobody has removed, and which answers in no pod. Those that a recovery gives up are none.
+    fn member_away(&self) -> Option<HostId> {
+        let nodes = || self.seen.nodes.values().filter_map(|view| view.node.known());
+        let members = nodes().filter(|node| !self.is_removed(node.host));
+        let mut told = members.flat_map(|node| node.peers.keys().chain(node.group.iter().flat_map(|group| &group.voters)));
+        let is_away = |host: HostId| !nodes().any(|node| node.host == host);
+        told.find(|host| !self.is_removed(**host) && !self.is_excluded(**host) && is_away(**host)).copied()
+    }
+
     /// A member's place is not given up.
     fn nobodys_place_is_given_up(&self) -> Option<String> {
         self.plan.actions.iter().find_map(|action| {
             let Action::Replace { node, .. } = action else { return None };
             let known = self.plan.journal.node(node);
-            let host = known.host?;
+            let Some(host) = known.host else {
+                let away = self.member_away()?;
+                return Some(format!("it gives up {node}, of which nothing is known, while host {away} is away"));
+            };
             let pod = self.seen.nodes.get(node).and_then(|view| view.pod.known())?;
             // Whoever was made since, runs, and lacks nothing may be a fresh member.
             let may_be_fresh = known.host_pod.as_ref() != Some(&pod.uid) && pod.state == PodState::Running;
@@ -263,11 +274,6 @@ impl Audit<'_> {
         let recovery = journal.recovery.as_ref().filter(|recovery| recovery.is_in_force());
         let is_none_of_ours = recovery.is_some_and(|it| host.is_none_or(|host| !it.plan.survivors.contains(&host)));
         is_none_of_ours || host.is_some_and(|host| self.is_lost(host))
-    }
-
-    /// Whether the host that this pod is known to have been is lost.
-    fn host_is_lost(&self, name: &PodName) -> bool {
-        self.plan.journal.nodes.get(name).and_then(|node| node.host).is_some_and(|host| self.is_lost(host))
     }
 
     /// It is silent, and that it will not come back is proven, or declared by a human.

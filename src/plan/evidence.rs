@@ -17,9 +17,9 @@ const PROBE_PERIOD: Duration = Duration::from_secs(4);
 
 /// The nodes whose word is at hand, without those that are removed for ever: what these say is of the group that they were in.
 pub(super) fn nodes<'a>(given: &Given<'a>) -> impl Iterator<Item = (&'a PodName, &'a NodeSeen)> {
-    let removed = hosts::removed(given.seen);
-    let fresh = given.seen.nodes.iter().filter_map(|(name, view)| Some((name, given.fresh(&view.node).ok()?)));
-    fresh.filter(move |(_, node)| !removed.contains(&node.host))
+    let removed = given.removed;
+    let fresh: Vec<_> = given.seen.nodes.iter().filter_map(|(name, view)| Some((name, given.fresh(&view.node).ok()?))).collect();
+    fresh.into_iter().filter(|(_, node)| !removed.contains(&node.host))
 }
 
 /// The first class whose evidence is there, with it.
@@ -96,7 +96,8 @@ fn losses(given: &Given<'_>, plan: &Plan) -> Option<(Class, String)> {
     Some((class, evidence))
 }
 
-fn down(given: &Given<'_>, waiting: &[WaitingFor]) -> Option<(Class, String)> {
+/// Of those that are away, and why: first one that is in the way, then one that is lost and counts as such later.
+pub(super) fn down(given: &Given<'_>, waiting: &[WaitingFor]) -> Option<(Class, String)> {
     let is_down = |why: &&WaitingFor| {
         matches!(
             why,
@@ -110,10 +111,19 @@ fn down(given: &Given<'_>, waiting: &[WaitingFor]) -> Option<(Class, String)> {
     let pod_of = |why: &WaitingFor| why.node().and_then(|name| given.pod(name));
     let is_out = |pod: &Pod| matches!(pod.machine, Machine::OutOfService | Machine::OutOfServiceForItsVolume);
     let is_lost = |why: &&WaitingFor| pod_of(why).is_some_and(|pod| pod.volume_gone || is_out(pod));
+    let dead = hosts::dead(given);
+    let host_of = |why: &WaitingFor| why.node().and_then(|name| given.journal.node(name).host);
+    let counts_as_dead = |why: &WaitingFor| host_of(why).is_some_and(|host| dead.iter().any(|dead| dead.host == host));
     // One that merely waits, as a fresh member does for its group, says less than what it waits for.
-    let why = waiting.iter().filter(is_down).min_by_key(|why| !is_lost(why))?;
+    let merely_waits = |why: &WaitingFor| matches!(why, WaitingFor::PodNotReady { .. });
+    let why = waiting.iter().filter(is_down).min_by_key(|why| (merely_waits(why), counts_as_dead(why), !is_lost(why)))?;
     let pod = pod_of(why);
     let of_whom = what_that_proves(given, why);
+    let host = host_of(why);
+    if let Some(host) = host.filter(|host| given.removed.contains(host)) {
+        let what_to_do = "which is removed for ever: delete its volume and its pod, and a fresh member takes its place";
+        return Some((Class::NodeDownRestartable, format!("{why}; in it is host {host}, {what_to_do}")));
+    }
     let where_it_is = match pod.map(|pod| pod.machine) {
         _ if pod.is_some_and(|pod| pod.volume_gone) => format!("its volume is gone{of_whom}"),
         Some(Machine::Gone) => "its machine is gone from Kubernetes, which proves nothing about its containers".into(),
@@ -134,7 +144,10 @@ fn down(given: &Given<'_>, waiting: &[WaitingFor]) -> Option<(Class, String)> {
             "; other hosts answer in the pods of [{hosts}], which are silent, and nothing proves that they are gone: if they are, name them in spec.recovery.confirmDead"
         )
     };
-    Some((Class::NodeDownRestartable, format!("{why}; {where_it_is}{only_a_human}")))
+    let unproven = host
+        .filter(|host| hosts::is_unproven(given, *host))
+        .map(|host| format!("; if it does not come back, say so: name host {host} in spec.recovery.confirmDead"));
+    Some((Class::NodeDownRestartable, format!("{why}; {where_it_is}{only_a_human}{}", unproven.unwrap_or_default())))
 }
 
 /// A proof is of the host that was in the pod: of none if nobody knows it, and of no use if it is no member any more.

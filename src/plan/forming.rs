@@ -56,10 +56,8 @@ pub(super) fn follow(given: &Given<'_>) -> Plan {
 fn sort_out<'a>(given: &Given<'a>) -> (Vec<Member<'a>>, Vec<WaitingFor>) {
     let mut members = Vec::new();
     let mut waiting = Vec::new();
-    let removed = hosts::removed(given.seen);
     for (name, view) in &given.seen.nodes {
         match given.answering(name, view) {
-            Ok(member) if removed.contains(&member.node.host) => waiting.push(hosts::answers_for_nobody(name, member.node.host)),
             Ok(member) => {
                 waiting.extend(given.healthy(name, view).err());
                 members.push(member);

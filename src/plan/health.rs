@@ -1,6 +1,6 @@
 //! Whether one node or StatefulSet can be relied upon. Unknown and old answers are no.
 
-use super::{Given, WaitingFor};
+use super::{Given, WaitingFor, Why};
 use crate::observe::{NodeSeen, NodeView, Part, Pod, PodName, PodState, Set, UpgradeState};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use std::time::Duration;
@@ -13,8 +13,16 @@ pub(super) struct Member<'a> {
     pub node: &'a NodeSeen,
 }
 
+/// Whether this release knows the state that the node reports.
+pub(super) fn recognized(name: &PodName, node: &NodeSeen) -> Result<(), WaitingFor> {
+    match &node.state {
+        UpgradeState::Unrecognized(state) => Err(WaitingFor::UnknownNodeState { node: name.clone(), state: state.clone() }),
+        _ => Ok(()),
+    }
+}
+
 impl Given<'_> {
-    /// The node, if its pod runs and its own word is at hand; else what is missing.
+    /// The node, if its pod runs, its own word is at hand, and it is not removed for ever; else what is missing.
     pub(super) fn answering<'a>(&self, name: &'a PodName, view: &'a NodeView) -> Result<Member<'a>, WaitingFor> {
         let unknown = |why: String| WaitingFor::NodeUnknown { node: name.clone(), why };
         let pod = self.current_pod(name, view).map_err(unknown)?;
@@ -27,6 +35,9 @@ impl Given<'_> {
         let node = self.fresh(&view.node).map_err(unknown)?;
         if node.sequence < self.journal.node(name).sequence {
             return Err(unknown("its answer is older than one that a decision was made from".into()));
+        }
+        if self.removed.contains(&node.host) {
+            return Err(WaitingFor::Recovery(Why::ExcludedAlive { node: name.clone(), host: node.host }));
         }
         Ok(Member { name, pod, node })
     }
@@ -44,9 +55,7 @@ impl Given<'_> {
     pub(super) fn healthy<'a>(&self, name: &'a PodName, view: &'a NodeView) -> Result<Member<'a>, WaitingFor> {
         let member = self.answering(name, view)?;
         let node = member.node;
-        if let UpgradeState::Unrecognized(state) = &node.state {
-            return Err(WaitingFor::UnknownNodeState { node: name.clone(), state: state.clone() });
-        }
+        recognized(name, node)?;
         if let Err(why) = node.bootstrapped.as_ref().and(node.ready.as_ref()) {
             return Err(not_ready(name, why));
         }
@@ -60,7 +69,7 @@ impl Given<'_> {
     /// Of a pod of which nothing is known, nothing can be said.
     pub(super) fn needs_restart(&self, name: &PodName, view: &NodeView) -> bool {
         match self.healthy(name, view) {
-            Ok(_) | Err(WaitingFor::UnknownNodeState { .. }) => false,
+            Ok(_) | Err(WaitingFor::UnknownNodeState { .. } | WaitingFor::Recovery(_)) => false,
             Err(WaitingFor::PodDown { .. } | WaitingFor::PodBroken { .. }) => true,
             Err(_) => self.current_pod(name, view).is_ok_and(|pod| self.had_time(pod)),
         }

@@ -28,15 +28,17 @@ pub mod window;
 
 pub use action::{Action, RecoveryVerb};
 pub use journal::{Commit, Halt, Intent, Journal, Progress, Remembered, Undone};
+pub(crate) use recovery::hosts::members_of;
 pub use recovery::{Because, Donor, Event, FrozenPlan, Gone, Proof, Recovery, Silent, Step, Why};
 pub use removal::Remover;
 pub use report::{Report, WaitingFor, runbook};
 
 use crate::{
     crd::{Group0UpgradeSpec, Phase},
-    observe::{NodeSeen, Observation, Part, Pod, PodName, Set},
+    observe::{HostId, NodeSeen, Observation, Part, Pod, PodName, Set},
 };
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use std::collections::BTreeSet;
 
 /// How soon to look again when nothing calls earlier.
 pub const LOOK_EVERY: SignedDuration = SignedDuration::from_secs(5);
@@ -96,12 +98,15 @@ struct Given<'a> {
     seen: &'a Observation,
     journal: &'a Journal,
     now: Timestamp,
+    /// The hosts that are removed for ever.
+    removed: &'a BTreeSet<HostId>,
 }
 
 /// What to do about this cluster now.
 pub fn plan(spec: &Group0UpgradeSpec, seen: &Observation, journal: &Journal, now: Timestamp) -> Plan {
-    let journal = &remember::all(&Given { spec, seen, journal, now });
-    let given = &Given { spec, seen, journal, now };
+    let removed = &recovery::hosts::removed(seen);
+    let journal = &remember::all(&Given { spec, seen, journal, now, removed });
+    let given = &Given { spec, seen, journal, now, removed };
     let decided = decide(given);
     let outlook = outlook::lines(given, &decided);
     let mut plan = restrained(given, decided);

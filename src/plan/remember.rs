@@ -36,9 +36,9 @@ pub(super) fn progress(given: &Given<'_>, plan: &mut Plan) {
 
 /// The highest known of the same group as before; of another group once nobody tells of that one any more.
 fn commit(seen: &Observation, before: Option<Commit>) -> Option<Commit> {
-    let nodes = seen.nodes.values().filter_map(|view| view.node.known());
-    let told: Vec<_> =
-        nodes.filter_map(|node| Some(Commit { group: node.evidence.group?, index: node.evidence.commit })).collect();
+    let told: Vec<_> = hosts::members_of(seen)
+        .filter_map(|node| Some(Commit { group: node.evidence.group?, index: node.evidence.commit }))
+        .collect();
     let of = |group| told.iter().filter(move |commit| commit.group == group).max().copied();
     match before {
         Some(before) if told.is_empty() || of(before.group).is_some() => {

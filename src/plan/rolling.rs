@@ -187,12 +187,18 @@ fn take_back(given: &Given<'_>, halt: &Halt) -> Plan {
     let next = next_to_take(given, |pod| pod.flag || pod.hold);
     let mut plan = templates_first(given, Phase::Rolling, false).unwrap_or_else(|| match next {
         Some(next) => take_gated(given, Phase::Rolling, next, &[UpgradeState::PreRaft]),
-        None => Plan { journal: Journal { canary: None, ..given.journal.clone() }, ..given.wait(Phase::Rolling, Vec::new()) },
+        None => {
+            Plan { journal: Journal { canary: None, ..given.journal.clone() }, ..given.wait(Phase::Rolling, unhealthy(given)) }
+        }
     });
     plan.report.waiting.insert(0, failed);
     plan.journal.halted = Some(halt.clone());
     plan.journal.canary = plan.journal.canary.filter(|_| next.is_some());
     plan
+}
+
+fn unhealthy(given: &Given<'_>) -> Vec<WaitingFor> {
+    given.seen.nodes.iter().filter_map(|(name, view)| given.healthy(name, view).err()).collect()
 }
 
 /// A pod cannot run as it is, and its template is another one by now: it gets that at once.

@@ -94,7 +94,8 @@ impl fmt::Display for Class {
 /// Says why nothing moves, if nothing moves, and adds what may be done about it.
 pub(super) fn classify(given: &Given<'_>, plan: &mut Plan) {
     let waits = !(plan.actions.is_empty() && plan.report.waiting.is_empty());
-    if !waits || plan.report.waiting.iter().any(WaitingFor::is_on_purpose) {
+    let is_halted = plan.report.waiting.iter().any(|why| matches!(why, WaitingFor::CanaryFailed { .. }));
+    if !waits || (plan.report.waiting.iter().any(WaitingFor::is_on_purpose) && !is_halted) {
         return;
     }
     let Some(Progress { since, .. }) = plan.journal.progress.clone() else { return };
@@ -106,7 +107,12 @@ pub(super) fn classify(given: &Given<'_>, plan: &mut Plan) {
     if !is_recovery {
         removal::replace(given, plan);
     }
-    let found = if is_recovery { None } else { evidence::find(given, plan) };
+    let found = if is_recovery { evidence::down(given, &plan.report.waiting) } else { evidence::find(given, plan) };
+    let is_loss = |class| matches!(class, Class::NodeLost | Class::QuorumLost | Class::MinorityLost);
+    // What a first node waits for is a human's decision; what is lost meanwhile is no part of that.
+    if is_halted && !found.as_ref().is_some_and(|(class, _)| is_loss(*class)) {
+        return;
+    }
     // A loss has been waited for already, for all of `recovery.deadAfter`; schema changes may go on meanwhile, the old way. In the middle
     // the others may still come to the end.
     let is_at_once = match found {

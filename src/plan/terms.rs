@@ -52,7 +52,7 @@ fn ignored(given: &Given<'_>, plan: &Plan) -> Vec<Intent> {
 /// recovery as this look leaves it, that is: when it is taken back, others may be restarted in the same look.
 pub(super) fn matters(given: &Given<'_>, plan: &Plan, intent: &Intent) -> bool {
     let host = intent.action.pod().and_then(|node| given.journal.node(node).host);
-    let is_lost = |host| hosts::dead(given).iter().any(|dead| dead.host == host) || hosts::removed(given.seen).contains(&host);
+    let is_lost = |host| hosts::dead(given).iter().any(|dead| dead.host == host) || given.removed.contains(&host);
     if host.is_some_and(is_lost) {
         return false;
     }

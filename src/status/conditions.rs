@@ -4,7 +4,7 @@ use super::{message, with_runbook};
 use crate::{
     crd::{Group0UpgradeStatus, Phase},
     observe::{NodeSeen, Observation, PodState, UpgradeState},
-    plan::{Plan, WaitingFor, Why},
+    plan::{Plan, WaitingFor, Why, members_of},
 };
 use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::{Condition, Time},
@@ -129,9 +129,9 @@ fn every(seen: &Observation, holds: impl Fn(&NodeSeen) -> bool) -> Verdict {
     known.map_or(Verdict::Unknown, |all| all.into_iter().all(|holds| holds).into())
 }
 
-/// Whether a majority of the voters answers; Unknown while no node tells of a group.
+/// Whether a majority of the voters answers and is not in recovery; Unknown while no node tells of a group.
 fn quorum(seen: &Observation) -> Verdict {
-    let nodes = || seen.nodes.values().filter_map(|view| view.node.known());
+    let nodes = || members_of(seen).filter(|node| node.state != UpgradeState::Recovery);
     let Some(voters) = nodes().filter_map(|node| node.group.as_ref()).map(|group| &group.voters).max_by_key(|v| v.len()) else {
         return Verdict::Unknown;
     };

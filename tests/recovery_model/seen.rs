@@ -155,6 +155,7 @@ impl Sight {
             heard: others(at).filter_map(heard).collect(),
             removed: places(said.removed).map(host).collect(),
             plan: said.plan.as_deref().map(stored),
+            forward_only: said.plan.as_deref().is_some_and(|record| record.is_reset),
         }
     }
 

@@ -84,6 +84,8 @@ pub struct Evidence {
     pub removed: BTreeSet<HostId>,
     /// The plan that was stored last.
     pub plan: Option<StoredPlan>,
+    /// Whether the group was forgotten by a plan, be it one before that, and the recovery is not closed: it goes only forward.
+    pub forward_only: bool,
 }
 
 /// A place in the log; ordered as Raft elects.

@@ -7,19 +7,21 @@ use crate::{
 };
 use std::collections::BTreeSet;
 
-/// The highest-numbered plan that some node has fenced or reset by, if the journal knows of none as high. Nothing is read out of
-/// its text but its hash.
+/// The highest-numbered plan that some node has fenced or reset by, if the journal knows of none as high; where a node has forgotten its group
+/// and goes only forward, also one that was only prepared. Nothing is read out of its text but its hash.
 pub(super) fn from_nodes(given: &Given<'_>) -> Option<Recovery> {
-    let nodes = given.seen.nodes.iter().filter_map(|(name, view)| given.answering(name, view).ok());
-    let stored: Vec<&StoredPlan> = nodes.filter_map(|member| member.node.evidence.plan.as_ref()).collect();
+    let said = || given.seen.nodes.iter().filter_map(|(name, view)| Some(&given.answering(name, view).ok()?.node.evidence));
+    let stored: Vec<&StoredPlan> = said().filter_map(|evidence| evidence.plan.as_ref()).collect();
+    let forward_only = said().any(|evidence| evidence.forward_only);
     let last = given.journal.recovery.as_ref().map_or(0, |recovery| recovery.plan.number);
     let is_somewhere = |number: u64, state: PlanState| stored.iter().any(|plan| plan.number == number && plan.state == state);
     let is_given_up = |number| is_somewhere(number, PlanState::Withdrawn) && !is_somewhere(number, PlanState::Resetting);
-    let begun = stored.iter().filter(|plan| matches!(plan.state, PlanState::Fenced | PlanState::Resetting));
+    let has_begun = |state| matches!(state, PlanState::Fenced | PlanState::Resetting);
+    let begun = stored.iter().filter(|plan| has_begun(plan.state) || (forward_only && plan.state == PlanState::Prepared));
     let known = begun.filter(|plan| plan.number > last && !is_given_up(plan.number));
     let highest = known.max_by_key(|plan| (plan.number, plan.state))?;
     let has_reset = [PlanState::Resetting, PlanState::Done].into_iter().any(|state| is_somewhere(highest.number, state));
-    Some(adopted(given, highest, has_reset))
+    Some(Recovery { forward_only, ..adopted(given, highest, has_reset) })
 }
 
 fn adopted(given: &Given<'_>, stored: &StoredPlan, has_reset: bool) -> Recovery {

@@ -116,7 +116,11 @@ impl Audit<'_> {
     /// No plan is made while a majority of the voters answers and is final, and none that a node knows by that number.
     fn begun_with_reason(&self) -> Option<String> {
         let former = self.before.recovery.as_ref();
-        if former.is_some_and(|former| former.plan.number == self.recovery.plan.number) {
+        let is_new = former.is_none_or(|former| former.plan.number != self.recovery.plan.number);
+        let begins = |verb| matches!(verb, RecoveryVerb::PrepareFence | RecoveryVerb::Fence | RecoveryVerb::EnterRecovery);
+        let may_end = self.recovery.reset_at.is_none() && !self.recovery.forward_only;
+        let is_begun = is_new || (may_end && self.orders_any(begins));
+        if !is_begun {
             return None;
         }
         let voters = self.members().filter_map(|node| node.group.as_ref()).map(|group| &group.voters).max_by_key(|it| it.len());
@@ -124,8 +128,8 @@ impl Audit<'_> {
         let whole = voters.filter(|voters| {
             self.members().filter(|node| is_final(node) && voters.contains(&node.host)).count() * 2 > voters.len()
         });
-        let adopted = self.nodes().any(|(_, node)| self.is_at_least(node, PlanState::Fenced));
-        (whole.is_some() && !adopted).then(|| "it plans a recovery while a majority of the voters goes on".into())
+        let adopted = is_new && self.nodes().any(|(_, node)| self.is_at_least(node, PlanState::Fenced));
+        (whole.is_some() && !adopted).then(|| "it recovers while a majority of the voters goes on".into())
     }
 
     fn is_alive(&self, host: HostId) -> bool {
@@ -240,7 +244,7 @@ impl Audit<'_> {
 
     /// The dead are not up, and a survivor in recovery exchanges nothing with one outside: all that is asked is that every survivor
     /// answers, and that all see each other in their present start; of those that are lost since nothing, where the plan is taken back or has
-    /// made a group that goes on.
+    /// made a group that goes on; and where it is taken back, nothing of those that are away.
     fn restarts_one_among_those_who_see_each_other(&self) -> Option<String> {
         let taken = self.plan.actions.iter().find_map(|action| match action {
             Action::Restart { node, .. } if is_of_recovery(self.seen, self.plan, node) => Some(node),
@@ -253,9 +257,13 @@ impl Audit<'_> {
                 .all(|(_, other)| node.peers.get(&other.host).is_some_and(|peer| peer.up && peer.generation == other.generation))
         };
         let needs_nobody = self.recovery.withdrawn.is_some() || self.recovery.reset_at.is_some();
+        // Out of recovery, into a group that may have no majority without it.
+        let leaves = self.recovery.withdrawn.is_some()
+            && self.node(taken).is_some_and(|it| it.state == UpgradeState::Recovery && !it.evidence.recovery_stored);
+        let is_away = |host: &HostId| leaves && !self.nodes().any(|(_, it)| it.host == *host);
         let record = |host: &HostId| self.plan.journal.silent.get(host).filter(|_| needs_nobody);
         let is_lost = |host: &HostId| record(host).is_some_and(|it| it.since.is_some() && it.proof.is_some());
-        let missing = self.without(sees).find(|host| !is_lost(host))?;
+        let missing = self.without(sees).find(|host| !is_lost(host) && !is_away(host))?;
         Some(format!("it restarts {taken} although host {missing} is away, or does not see another survivor"))
     }
 }

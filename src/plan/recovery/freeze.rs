@@ -69,18 +69,11 @@ impl<'a> Census<'a> {
 
     fn recovery(&self, given: &Given<'_>, trigger: Class, plan: FrozenPlan) -> Recovery {
         let now = given.now;
-        // What is left of those whom an earlier plan removed for ever is not forgotten by this one.
-        let removed = hosts::removed(given.seen);
-        let is_left = |(host, pod): &(&HostId, &Option<PodName>)| {
-            removed.contains(*host) && pod.as_ref().is_some_and(|pod| given.journal.node(pod).host == Some(**host))
-        };
-        let former = given.journal.recovery.iter().flat_map(|former| &former.pods).filter(is_left);
-        let former = former.map(|(host, pod)| (*host, pod.clone()));
         let silent_since = |dead: &Dead| hosts::silent_since(given, dead.host);
         Recovery {
             plan,
             trigger,
-            pods: former.chain(self.dead.iter().map(|dead| (dead.host, dead.pod.clone()))).collect(),
+            pods: self.dead.iter().map(|dead| (dead.host, dead.pod.clone())).collect(),
             step: Step::Approve,
             step_since: now,
             frozen_at: now,

@@ -5,7 +5,7 @@
 
 use crate::{
     observe::{HostId, Machine, NodeSeen, NodeView, Observation, Part, Pod, PodName, PodState, UpgradeState},
-    plan::{Given, Journal, WaitingFor, Why, health::signed},
+    plan::{Given, Journal, health::signed},
 };
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
@@ -58,9 +58,8 @@ pub(in crate::plan) struct Dead {
 
 /// Brings the journal up to what is seen. `moved` are hosts whose pod another one has taken over since the last look.
 pub(in crate::plan) fn remember(given: &Given<'_>, journal: &mut Journal, moved: &BTreeMap<HostId, PodName>) {
-    let (seen, now) = (given.seen, given.now);
+    let (seen, now, removed) = (given.seen, given.now, given.removed);
     let mut silent = std::mem::take(&mut journal.silent);
-    let removed = removed(seen);
     let last_signs = last_signs(given);
     for host in known(seen, journal).into_iter().chain(moved.keys().copied()) {
         let pod = moved.get(&host).cloned().or_else(|| pod_of(journal, host));
@@ -98,19 +97,17 @@ fn nodes(seen: &Observation) -> impl Iterator<Item = &NodeSeen> {
 }
 
 /// Those that are no host that is removed for ever.
-fn members_of(seen: &Observation) -> impl Iterator<Item = &NodeSeen> {
+pub(crate) fn members_of(seen: &Observation) -> impl Iterator<Item = &NodeSeen> {
     let removed = removed(seen);
     nodes(seen).filter(move |node| !removed.contains(&node.host))
 }
 
-/// The hosts that some node has removed for ever.
+/// The hosts that some node has removed for ever; not by the word of one that was removed by a later incarnation of the group.
 pub(in crate::plan) fn removed(seen: &Observation) -> BTreeSet<HostId> {
-    nodes(seen).flat_map(|node| &node.evidence.removed).copied().collect()
-}
-
-/// What is said of a host that is removed for ever, and answers.
-pub(in crate::plan) fn answers_for_nobody(node: &PodName, host: HostId) -> WaitingFor {
-    WaitingFor::Recovery(Why::ExcludedAlive { node: node.clone(), host })
+    let is_later = |other: &NodeSeen, node: &NodeSeen| other.evidence.incarnation > node.evidence.incarnation;
+    let removes = |other: &NodeSeen, node: &NodeSeen| is_later(other, node) && other.evidence.removed.contains(&node.host);
+    let is_of_the_past = |node: &&NodeSeen| nodes(seen).any(|other| removes(other, node));
+    nodes(seen).filter(|node| !is_of_the_past(node)).flat_map(|node| &node.evidence.removed).copied().collect()
 }
 
 /// Every host that a member tells of, and those of pods that do not answer.
@@ -186,7 +183,7 @@ fn gone(journal: &Journal, host: HostId, name: Option<&PodName>, pod: &Pod) -> O
 
 /// The hosts that the members who answer know of.
 pub(in crate::plan) fn members(given: &Given<'_>) -> BTreeSet<HostId> {
-    let removed = removed(given.seen);
+    let removed = given.removed;
     told(members_of(given.seen)).filter(|host| !removed.contains(host)).collect()
 }
 
@@ -208,7 +205,7 @@ pub(in crate::plan) fn removable(given: &Given<'_>) -> Vec<Dead> {
 /// silence is enough.
 fn is_ghost(given: &Given<'_>, host: HostId, record: &Silent) -> bool {
     let is_non_voter = non_voters(given.seen).any(|it| it == host) && !told(members_of(given.seen)).any(|it| it == host);
-    is_non_voter && !removed(given.seen).contains(&host) && has_no_pod(given, host, record)
+    is_non_voter && !given.removed.contains(&host) && has_no_pod(given, host, record)
 }
 
 /// Members, with or without a vote, that are silent, although all pods answer: others answer there.
@@ -216,7 +213,7 @@ pub(in crate::plan) fn missing(given: &Given<'_>) -> BTreeSet<HostId> {
     if given.seen.nodes.values().any(|view| given.fresh(&view.node).is_err()) {
         return BTreeSet::new();
     }
-    let removed = removed(given.seen);
+    let removed = given.removed;
     let is_missing = |host: &HostId| silent_since(given, *host).is_some() && !removed.contains(host);
     told(members_of(given.seen)).chain(non_voters(given.seen)).filter(is_missing).collect()
 }
@@ -285,6 +282,13 @@ pub(in crate::plan) fn displaced(given: &Given<'_>) -> Vec<HostId> {
     given.journal.silent.iter().filter(is_displaced).map(|(host, _)| *host).collect()
 }
 
+/// A member that has been silent for long enough, of which nothing proves that it will not come back.
+pub(in crate::plan) fn is_unproven(given: &Given<'_>, host: HostId) -> bool {
+    let record = given.journal.silent.get(&host).filter(|record| record.proof.is_none() && !is_declared(given, host));
+    let since = record.and_then(|record| record.since);
+    since.is_some_and(|since| given.now.duration_since(since) >= dead_after(given)) && members(given).contains(&host)
+}
+
 /// All pods are of other hosts. One in which nobody answers, nor is known to have been, may be that of any host.
 fn has_no_pod(given: &Given<'_>, host: HostId, record: &Silent) -> bool {
     let is_anothers = |(name, view): (&PodName, &NodeView)| {
@@ -312,7 +316,7 @@ fn is_declared(given: &Given<'_>, host: HostId) -> bool {
 /// Where hosts were that are removed for ever and proven to be lost with what they had, and where nobody has answered since; each until it
 /// was given up.
 pub(in crate::plan) fn given_up<'a>(given: &Given<'a>) -> Vec<&'a PodName> {
-    let removed = removed(given.seen);
+    let removed = given.removed;
     let open = given
         .journal
         .silent

@@ -4,7 +4,10 @@ use super::{Because, Donor, Event, Recovery, Step, Why, freeze, hosts, report, s
 use crate::{
     crd::RecoveryMode,
     observe::{HostId, PlanState, PodName, Position},
-    plan::{Action, Given, Intent, Plan, RecoveryVerb, WaitingFor, evidence, forming, guard, health::Member},
+    plan::{
+        Action, Given, Intent, Plan, RecoveryVerb, WaitingFor, evidence, forming, guard,
+        health::{Member, recognized},
+    },
 };
 use std::cmp::Reverse;
 
@@ -83,7 +86,11 @@ fn other_plan(scene: &Scene<'_>) -> Option<Plan> {
     };
     let member = scene.members().find(is_other).filter(|_| ended_at.is_none() && withdraw::cause(scene).is_none())?;
     let number = member.node.evidence.plan.as_ref().map_or(0, |plan| plan.number);
-    let why = WaitingFor::Recovery(Why::OtherPlan { node: member.name.clone(), number });
+    let why = WaitingFor::Recovery(Why::OtherPlan {
+        node: member.name.clone(),
+        number,
+        may_be_withdrawn: scene.recovery.may_be_withdrawn(),
+    });
     Some(report(scene.given, scene.recovery.clone(), vec![why]))
 }
 
@@ -374,24 +381,23 @@ fn verify(scene: &mut Scene<'_>) -> Option<Missing> {
 
 fn not_whole(scene: &Scene<'_>) -> Vec<WaitingFor> {
     let members: Vec<_> = scene.members().copied().collect();
+    let unrecognized = members.iter().filter_map(|member| recognized(member.name, member.node).err());
     let unfinished = members.iter().filter_map(forming::not_final);
-    unfinished.chain(forming::not_one_group(&members)).collect()
+    unrecognized.chain(unfinished).chain(forming::not_one_group(&members)).collect()
 }
 
-/// Step 11: what is left of the lost makes room, once. A pod in which another host has answered has been taken over already.
+/// Step 11: what is left of the lost makes room, once. A pod in which another host has answered has been taken over already; one in which
+/// a lost host answers is a human's business, and keeps nothing else from going on.
 fn replace(scene: &mut Scene<'_>) -> Option<Missing> {
     let given = scene.given;
     let is_open = |(host, pod): &(HostId, &PodName)| given.journal.node(pod).host == Some(*host);
     let lost = scene.recovery.pods.iter().filter_map(|(host, pod)| Some((*host, pod.as_ref()?))).filter(is_open);
-    let (alive, gone): (Vec<_>, Vec<_>) = lost.partition(|(_, pod)| answers(given, pod));
+    let gone = lost.filter(|(_, pod)| !answers(given, pod));
     let uid = |pod: &PodName| given.pod(pod).map(|pod| pod.uid.clone()).unwrap_or_default();
-    let left = gone.into_iter().map(|(_, pod)| pod).filter(|pod| hosts::is_left(given, pod));
+    let left = gone.map(|(_, pod)| pod).filter(|pod| hosts::is_left(given, pod));
     let to_be = left.chain(nobodys(scene)).filter(|pod| !scene.recovery.replaced.contains(*pod));
-    let actions: Vec<_> = to_be.map(|pod| Action::Replace { node: pod.clone(), uid: uid(pod) }).collect();
-    let actions = if given.spec.recovery.replace_lost_nodes { actions } else { Vec::new() };
-    let alive: Vec<_> = alive.into_iter().map(|(host, pod)| hosts::answers_for_nobody(pod, host)).collect();
-    // Nothing is left but what a human is to do: that keeps nobody from answering the next loss.
-    acts(actions).or_else(|| waits(alive).filter(|_| hosts::removable(given).is_empty()))
+    let actions = to_be.map(|pod| Action::Replace { node: pod.clone(), uid: uid(pod) }).collect();
+    if given.spec.recovery.replace_lost_nodes { acts(actions) } else { None }
 }
 
 /// Whether somebody answers there, now and not a while ago.
@@ -399,9 +405,13 @@ fn answers(given: &Given<'_>, pod: &PodName) -> bool {
     given.seen.nodes.get(pod).is_some_and(|view| given.fresh(&view.node).is_ok())
 }
 
-/// Pods in which nobody is known to have answered, if the plan gives up hosts of which no pod is known: all others have one.
+/// Pods in which nobody is known to have answered, if the plan gives up hosts of which no pod is known, and all members answer elsewhere: who
+/// has forgotten where they were must not take the volume of one that is away.
 fn nobodys<'a>(scene: &Scene<'a>) -> impl Iterator<Item = &'a PodName> {
     let given = scene.given;
-    let is_homeless = scene.recovery.pods.values().any(Option::is_none);
+    let is_homeless = scene.recovery.pods.values().any(Option::is_none)
+        && hosts::members(given)
+            .iter()
+            .all(|host| hosts::view_of(given, *host).is_some_and(|(_, view)| given.fresh(&view.node).is_ok()));
     given.seen.nodes.keys().filter(move |pod| is_homeless && !answers(given, pod) && given.journal.node(pod).host.is_none())
 }

@@ -59,8 +59,8 @@ pub enum Why {
     StillJoining { node: PodName },
     /// A plan that the survivors would not store.
     PlanTooLarge { bytes: usize },
-    /// A node that has stored another plan under the same number.
-    OtherPlan { node: PodName, number: u64 },
+    /// A node that has stored another plan under the same number; whether ours can still be taken back.
+    OtherPlan { node: PodName, number: u64, may_be_withdrawn: bool },
     /// What made this plan necessary after another one.
     Follows(Because),
     /// The longest log that is left lacks what is known to be committed.
@@ -176,11 +176,14 @@ impl fmt::Display for Why {
             }
             Self::StillJoining { node } => write!(f, "{node} is a member that has not finished joining: remove it, or wait"),
             Self::PlanTooLarge { bytes } => write!(f, "the plan has {bytes} bytes, more than nodes store"),
-            Self::OtherPlan { node, number } => write!(
-                f,
-                "{node} has stored another plan {number} than this object has: find out who made it; with spec.recovery.mode Disabled \
-                 this one is taken back, and with Approve again the next is made"
-            ),
+            Self::OtherPlan { node, number, may_be_withdrawn } => {
+                write!(f, "{node} has stored another plan {number} than this object has: find out who made it; ")?;
+                f.write_str(if *may_be_withdrawn {
+                    "with spec.recovery.mode Disabled this one is taken back, and with Approve again the next is made"
+                } else {
+                    "this one can no longer be taken back"
+                })
+            }
             Self::Follows(because) => f.write_str(&because.text),
             Self::DonorBehindKnownCommit { donor, index, commit } => write!(
                 f,

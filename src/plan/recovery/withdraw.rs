@@ -6,10 +6,11 @@ use crate::{
     crd::{Phase, RecoveryMode},
     observe::{HostId, PlanState, PodName, StoredPlan},
     plan::{
-        Action, Given, Intent, Plan, RecoveryVerb, WaitingFor,
+        Action, Given, Intent, Plan, RecoveryVerb, WaitingFor, evidence,
         health::{Member, signed},
     },
 };
+use k8s_openapi::jiff::Timestamp;
 
 /// It is kept in status, which bounds it.
 const MAX_WHY_CHARS: usize = 400;
@@ -37,7 +38,8 @@ pub(super) fn said(recovery: &Recovery) -> Option<WaitingFor> {
     Some(WaitingFor::Recovery(Why::Withdrawing { number: recovery.plan.number, why }))
 }
 
-/// A sign of life of one that was to be excluded; or somebody who does not want it any more.
+/// A sign of life of one that was to be excluded; a group that goes on, which people may have made; or somebody who does not want it any
+/// more.
 fn reason(scene: &Scene<'_>) -> Option<String> {
     let (given, recovery) = (scene.given, &scene.recovery);
     if given.spec.recovery.mode == RecoveryMode::Disabled {
@@ -46,14 +48,16 @@ fn reason(scene: &Scene<'_>) -> Option<String> {
     if let Some(alive) = alive(given, recovery) {
         return Some(format!("{} (host {alive}) shows a sign of life", recovery.name_of(alive)));
     }
+    if evidence::goes_on(given) {
+        return Some("a majority of the voters answers and is final: the group goes on without a recovery".into());
+    }
     unreachable(scene)
 }
 
 /// An excluded host that has shown a sign of life since the plan was frozen. What one does that is removed for ever is no matter.
 pub(super) fn alive(given: &Given<'_>, recovery: &Recovery) -> Option<HostId> {
     let is_alive = |host: &&HostId| hosts::silent_since(given, **host).is_none_or(|since| since > recovery.frozen_at);
-    let removed = hosts::removed(given.seen);
-    recovery.plan.excluded.difference(&removed).find(is_alive).copied()
+    recovery.plan.excluded.difference(given.removed).find(is_alive).copied()
 }
 
 /// A survivor that could not be asked for too long, before all had stored the plan: nothing is enabled anywhere.
@@ -66,20 +70,30 @@ fn unreachable(scene: &Scene<'_>) -> Option<String> {
     Some(text.chars().take(MAX_WHY_CHARS).collect())
 }
 
-fn missing(scene: &Scene<'_>) -> Option<Missing> {
+fn missing(scene: &mut Scene<'_>) -> Option<Missing> {
     let stored = scene.without(|member| !matches!(scene.state(member), Some(PlanState::Prepared | PlanState::Fenced)));
     let lift = scene.order(&stored, RecoveryVerb::LiftFence);
     if !lift.is_empty() {
         return Some(Missing::Acts(lift));
     }
     let inside = scene.without(|member| !Scene::leaves_with_a_start(member) || scene.state(member).is_none());
+    let Recovery { step, step_since, .. } = scene.recovery;
+    if step == Step::Withdraw && was_waited_for(scene.given, step_since) {
+        scene.missing.clear();
+    }
     scene.restart_one(inside)
+}
+
+/// Whether those who are away were waited for long enough: without who is to be restarted, the others may have no majority.
+fn was_waited_for(given: &Given<'_>, since: Timestamp) -> bool {
+    given.now.duration_since(since) >= signed(given.spec.deadlines.no_progress.into())
 }
 
 /// Lifts fences of plans that nobody carries out any more, on nodes that could not be asked when these were taken back, and ends the
 /// recovery that they had ordered there. Not of one that was carried out.
 pub(super) fn leftovers(given: &Given<'_>) -> Option<Plan> {
     let nodes = given.seen.nodes.iter().filter_map(|(name, view)| given.answering(name, view).ok());
+    let nodes = nodes.filter(|member| !member.node.evidence.forward_only);
     let stored: Vec<_> = nodes.filter_map(|member| Some((member.name, member.node.evidence.plan.as_ref()?))).collect();
     let last =
         given.journal.recovery.as_ref().filter(|recovery| recovery.reset_at.is_some()).map(|recovery| recovery.plan.number);
@@ -95,12 +109,13 @@ pub(super) fn leftovers(given: &Given<'_>) -> Option<Plan> {
     lifts.or_else(|| leave(given))
 }
 
-/// Restarts one that a withdrawn plan had put into recovery, which ends with its next start. While somebody does not serve nobody is; for
-/// the dead nobody waits, since the others may have no majority before that one is back in their group.
+/// Restarts one that a withdrawn plan had put into recovery, which ends with its next start. While somebody does not serve nobody is; the
+/// dead are not waited for, nor is who is away while nothing moves.
 fn leave(given: &Given<'_>) -> Option<Plan> {
     let dead = hosts::dead(given);
-    let is_dead = |name: &PodName| dead.iter().any(|dead| dead.pod.as_ref() == Some(name));
-    let expected = given.seen.nodes.iter().filter(|(name, view)| given.answering(name, view).is_ok() || !is_dead(name));
+    let since = given.journal.progress.as_ref().map_or(given.now, |progress| progress.since);
+    let is_awaited = |name: &PodName| !was_waited_for(given, since) && !dead.iter().any(|dead| dead.pod.as_ref() == Some(name));
+    let expected = given.seen.nodes.iter().filter(|(name, view)| given.answering(name, view).is_ok() || is_awaited(name));
     let members: Vec<_> = expected.map(|(name, view)| given.healthy(name, view)).collect::<Result<_, _>>().ok()?;
     let is_withdrawn = |plan: &StoredPlan| plan.state == PlanState::Withdrawn;
     let is_left =

@@ -39,7 +39,7 @@ impl World {
                 plan.state = PlanState::Fenced;
             }
             RecoveryVerb::LiftFence => {
-                assert!(plan.state < PlanState::Resetting, "{name} has reset its group");
+                assert!(!evidence.forward_only, "{name} has reset its group");
                 plan.state = PlanState::Withdrawn;
                 evidence.recovery_stored = false;
             }
@@ -57,6 +57,7 @@ impl World {
                 is(PlanState::Fenced);
                 assert!(is_in_recovery, "{name} is not in recovery");
                 plan.state = PlanState::Resetting;
+                evidence.forward_only = true;
                 evidence.group = None;
                 evidence.removed.extend(plan.excluded.iter().copied());
                 let removed = evidence.removed.clone();
@@ -69,6 +70,7 @@ impl World {
             RecoveryVerb::CloseRecovery => {
                 is(PlanState::Resetting);
                 plan.state = PlanState::Done;
+                evidence.forward_only = false;
             }
         }
     }

@@ -74,6 +74,7 @@ impl Node {
             heard: self.life.heard.iter().map(|(host, at)| (*host, self.now.elapsed.saturating_sub(*at))).collect(),
             removed: self.local.removed().clone(),
             plan: self.plans.stored(),
+            forward_only: self.plans.goes_only_forward(),
         }
     }
 }

@@ -31,6 +31,11 @@ impl Plans {
         self.0.as_ref().map(|record| record.stored.clone())
     }
 
+    /// Whether the group was forgotten by that plan or one before it, and the recovery is not closed.
+    pub(super) fn goes_only_forward(&self) -> bool {
+        self.0.as_ref().is_some_and(|record| record.is_reset)
+    }
+
     /// The number of the plan that was stored last, whatever became of it.
     pub(super) fn last_number(&self) -> Option<u64> {
         self.0.as_ref().map(|record| record.stored.plan.number)
