@@ -221,8 +221,8 @@ async fn one(mut client: PeerClient<Channel>, call: &Call, header: v1::Header, r
             let response = call::unary(call, request, async |request| client.join_ring(request).await).await?;
             Ok(wire::join_from(response)?)
         }
-        PeerRequest::RemoveHost(host) => {
-            let request = v1::RemoveHostRequest { header: Some(header), host: wire::host_bytes(host) };
+        PeerRequest::RemoveHost { host, agreed } => {
+            let request = v1::RemoveHostRequest { header: Some(header), host: wire::host_bytes(host), agreed };
             let response = call::unary(call, request, async |request| client.remove_host(request).await).await?;
             Ok((PeerReply::Removed, wire::path_from(response.path)))
         }

@@ -171,7 +171,8 @@ impl peer_server::Peer for Peer {
 
     async fn remove_host(&self, request: Request<v1::RemoveHostRequest>) -> Result<Response<v1::RemoveHostResponse>, Status> {
         let request = request.into_inner();
-        match self.ask(request.header, PeerRequest::RemoveHost(wire::host(&request.host)?)).await? {
+        let (host, agreed) = (wire::host(&request.host)?, request.agreed);
+        match self.ask(request.header, PeerRequest::RemoveHost { host, agreed }).await? {
             (PeerReply::Removed, path) => Ok(Response::new(v1::RemoveHostResponse { path: Some(wire::path_to(path)) })),
             _ => Err(unexpected()),
         }

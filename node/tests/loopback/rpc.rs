@@ -94,7 +94,7 @@ fn answer_all(input: &Input) -> Vec<Reply> {
         PeerRequest::JoinRing { endpoint: joining, replaces } if *joining == endpoint() && *replaces == Some(replaced()) => {
             Ok((PeerReply::JoinRing(JoinReply::Welcome), PATH))
         }
-        PeerRequest::RemoveHost(host) if *host == HostId::of(6) => Ok((PeerReply::Removed, PATH)),
+        PeerRequest::RemoveHost { host, agreed: true } if *host == HostId::of(6) => Ok((PeerReply::Removed, PATH)),
         other => Err(Refusal::Never(format!("{other:?}"))),
     };
     vec![Reply::Peer { id: *id, outcome }]
@@ -116,7 +116,7 @@ async fn every_verb_reaches_the_other_node_and_its_reply_comes_back() {
         PeerRequest::MigrationRequest { snapshot_of: None },
         PeerRequest::DefinitionsUpdate(rows()),
         PeerRequest::JoinRing { endpoint: endpoint(), replaces: Some(replaced()) },
-        PeerRequest::RemoveHost(HostId::of(6)),
+        PeerRequest::RemoveHost { host: HostId::of(6), agreed: true },
     ];
     for (number, request) in (0..).zip(requests) {
         let verb = request.verb();

@@ -76,8 +76,13 @@ pub enum PeerRequest {
         /// Whose place I take.
         replaces: Option<Replacement>,
     },
-    /// A host is removed the old way: forget it for good.
-    RemoveHost(HostId),
+    /// A host is removed the old way.
+    RemoveHost {
+        /// Which.
+        host: HostId,
+        /// Forget it for good, since all who are up agree. Before: do you? Then nothing is stored.
+        agreed: bool,
+    },
 }
 
 impl PeerRequest {
@@ -92,7 +97,7 @@ impl PeerRequest {
             Self::MigrationRequest { .. } => "MigrationRequest",
             Self::DefinitionsUpdate(_) => "DefinitionsUpdate",
             Self::JoinRing { .. } => "JoinRing",
-            Self::RemoveHost(_) => "RemoveHost",
+            Self::RemoveHost { .. } => "RemoveHost",
         }
     }
 }
@@ -160,7 +165,7 @@ pub enum PeerReply {
     },
     /// To `JoinRing`.
     JoinRing(JoinReply),
-    /// To `RemoveHost`: recorded, and durable.
+    /// To `RemoveHost`: agreed to; or recorded, and durable.
     Removed,
 }
 

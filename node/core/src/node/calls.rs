@@ -30,7 +30,7 @@ pub enum Purpose {
     },
     /// To remove a host from the group.
     Departure,
-    /// To have this host record the removal of another, the old way.
+    /// To have this host agree to the removal of another and record it, the old way.
     RemoveHost(HostId),
     /// Whether we were removed: the refusal says it.
     WhetherRemoved,

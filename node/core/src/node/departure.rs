@@ -4,8 +4,9 @@
 //! the same transaction. So a removal is one change of the configuration: it has taken place or it has not, and a second try finds it
 //! done.
 //!
-//! The old way, while no node has a group or in recovery, each live node records the removal in the transaction in which it finds that it
-//! has no group, and who was down hears of it by gossip later. A node that leaves says so by gossip, too.
+//! The old way, while no node has a group or in recovery, each live node first says whether it agrees, and none stores anything before all
+//! have: what one has recorded all others hear of by gossip, and nobody takes it back. Then each records the removal in the transaction in
+//! which it finds that it has no group, and who was down hears of it later. A node that leaves says so by gossip, too.
 
 use super::{
     Node, Purpose, Timer,
@@ -31,6 +32,9 @@ const RETRY_LAST: Duration = Duration::from_secs(1);
 /// What a host that has left says to all who ask.
 pub(super) const LEFT: &str =
     "this host has left the cluster for good. Stop it; to let it join again as a new host, delete its workdir";
+
+/// What is said of a host that is up.
+const ALIVE: &str = "the node being removed is alive, maybe you should use decommission instead?";
 
 /// A host on its way out by this node's doing.
 #[derive(Debug)]
@@ -59,6 +63,8 @@ enum Way {
 enum Round {
     /// Takes the schema of the host that leaves.
     Schema,
+    /// Says whether it agrees to the removal: it may see the host alive.
+    Ask,
     /// Records that the host is gone. A host that leaves is out before: it must not come into a group while others take it for gone.
     Record,
 }
@@ -133,7 +139,7 @@ impl Node {
             return Err(format!("no host {host} is in this cluster; its other hosts are [{}]", hosts.join(", ")));
         }
         if host != self.host && self.gossip.is_up(host) {
-            return Err("the node being removed is alive, maybe you should use decommission instead?".into());
+            return Err(ALIVE.into());
         }
         if host == self.host && self.stage() == Stage::Recovery {
             self.nobody_is_in_a_group()?;
@@ -206,12 +212,13 @@ impl Node {
         if host == self.host {
             return Ok(Way::Old { round: Round::Schema, missing: self.live_peers() });
         }
-        let others = self.peers.hosts().iter().filter(|other| **other != host && !ignore.contains(other));
+        let others = self.peers.hosts().iter().filter(|other| **other != host);
         let (up, down): (BTreeSet<_>, BTreeSet<_>) = others.partition(|other| self.gossip.is_up(**other));
+        // One that is up is asked though it is named.
+        let down: Vec<_> = down.iter().filter(|other| !ignore.contains(other)).map(ToString::to_string).collect();
         if down.is_empty() {
-            return Ok(Way::Old { round: Round::Record, missing: up });
+            return Ok(Way::Old { round: Round::Ask, missing: up });
         }
-        let down: Vec<_> = down.iter().map(ToString::to_string).collect();
         Err(format!(
             "other hosts are down, too: [{}]. Bring them back, or name them in ignore_nodes; nothing was changed",
             down.join(", ")
@@ -234,7 +241,8 @@ impl Node {
             Way::Old { round, missing } => {
                 let request = match round {
                     Round::Schema => PeerRequest::DefinitionsUpdate(self.schema.rows().clone()),
-                    Round::Record => PeerRequest::RemoveHost(host),
+                    Round::Ask => PeerRequest::RemoveHost { host, agreed: false },
+                    Round::Record => PeerRequest::RemoveHost { host, agreed: true },
                 };
                 let missing = missing.clone();
                 self.call_for_departure(&missing, &request);
@@ -266,7 +274,7 @@ impl Node {
     pub(super) fn removal_recorded(&mut self, peer: HostId, outcome: &Result<(), String>) {
         let Some(departure) = &mut self.departure else { return };
         let host = departure.host;
-        let Way::Old { missing, .. } = &mut departure.way else { return };
+        let Way::Old { round, missing } = &mut departure.way else { return };
         match outcome {
             Ok(()) => {
                 missing.remove(&peer);
@@ -276,6 +284,11 @@ impl Node {
             }
             // It is told again.
             Err(_) if self.boot == Boot::Left => {}
+            Err(why) if *round == Round::Ask => {
+                self.end_departure(&Err(format!(
+                    "host {peer} does not agree that {host} is removed: {why}. Nothing was changed"
+                )));
+            }
             Err(why) => {
                 self.end_departure(&Err(format!("host {peer} has not taken leave of {host}: {why}. Ask again")));
             }
@@ -283,45 +296,51 @@ impl Node {
     }
 
     fn end_old_round(&mut self) {
-        let Some(host) = self.departure.as_ref().map(|departure| departure.host) else { return };
+        let Some(&Departure { host, way: Way::Old { round, .. }, .. }) = self.departure.as_ref() else { return };
         if !self.goes_the_old_way(host) && !self.is_outside_group(host) && self.boot != Boot::Left {
             return self.end_departure(&Err("the cluster has begun to move to group 0".into()));
         }
-        if host == self.host
-            && self.boot != Boot::Left
+        if round != Round::Record
             && let Err(why) = self.may_depart(host)
         {
             return self.end_departure(&Err(why)); // it has changed since
         }
-        let others = self.live_peers();
-        let Some(departure) = &mut self.departure else { return };
-        match &mut departure.way {
-            Way::Old { round, missing } if *round == Round::Schema => {
-                (*round, *missing) = (Round::Record, others);
+        match round {
+            Round::Schema => {
                 self.be_out();
-                self.begin_departure();
+                self.depart_by(Way::Old { round: Round::Record, missing: self.live_peers() });
             }
-            _ if host == self.host => self.end_departure(&Ok(())),
-            _ => {
-                if let Err(why) = self.record_removal(host, self.host) {
+            Round::Ask => self.depart_by(Way::Old { round: Round::Record, missing: self.live_peers() }),
+            Round::Record if host == self.host => self.end_departure(&Ok(())),
+            Round::Record => {
+                if let Err(why) = self.record_removal(host) {
                     self.end_departure(&Err(why));
                 }
             }
         }
     }
 
-    /// The old way, on each live node, as this one asks for it.
-    pub(super) fn record_removal(&mut self, host: HostId, from: HostId) -> Result<(), String> {
-        if self.has_departed(host) {
-            return Ok(());
+    /// A peer asks, the old way, whether this host agrees to a removal, or to record it, since all do.
+    pub(super) fn remove_as_asked(&mut self, host: HostId, agreed: bool, from: HostId) -> Result<(), String> {
+        if host != from && (host == self.host || !agreed && self.gossip.is_up(host)) {
+            return Err(ALIVE.into());
         }
-        if host != from && (host == self.host || self.gossip.is_up(host)) {
-            return Err("the node being removed is alive, maybe you should use decommission instead?".into());
+        if agreed { self.record_removal(host) } else { self.may_record_removal(host) }
+    }
+
+    /// The old way, on each live node. That the host may be up by now does not count: others have recorded it already.
+    fn record_removal(&mut self, host: HostId) -> Result<(), String> {
+        self.may_record_removal(host)?;
+        if !self.has_departed(host) {
+            self.forget_host(host);
         }
-        if !self.goes_the_old_way(host) && !self.is_outside_group(host) {
+        Ok(())
+    }
+
+    fn may_record_removal(&self, host: HostId) -> Result<(), String> {
+        if !self.has_departed(host) && !self.goes_the_old_way(host) && !self.is_outside_group(host) {
             return Err("the cluster moves to group 0".into());
         }
-        self.forget_host(host);
         Ok(())
     }
 
@@ -340,7 +359,7 @@ impl Node {
         let Some(host) = self.departure.as_ref().map(|departure| departure.host) else { return };
         match outcome.clone().and_then(|()| self.may_depart(host)) {
             Ok(()) if self.is_outside_group(host) => {
-                self.depart_by(Way::Old { round: Round::Record, missing: self.live_peers() });
+                self.depart_by(Way::Old { round: Round::Ask, missing: self.live_peers() });
             }
             Ok(()) => self.depart_by(Way::Group { may_change: true }),
             Err(why) => self.end_departure(&Err(why)),
@@ -369,7 +388,7 @@ impl Node {
             && self.boot == Boot::Left
         {
             let missing = missing.clone();
-            return self.call_for_departure(&missing, &PeerRequest::RemoveHost(host));
+            return self.call_for_departure(&missing, &PeerRequest::RemoveHost { host, agreed: true });
         }
         let may_change = matches!(departure.way, Way::Group { may_change: true });
         let Some((id, group)) = self.group.as_mut().filter(|_| may_change) else { return };
@@ -456,6 +475,7 @@ impl Node {
         let Some(departure) = self.departure.take() else { return };
         self.timers.unset(Timer::DepartureRetry);
         self.forget_barrier(Waiter::Departure);
+        self.forget_calls(|purpose| matches!(purpose, Purpose::RemoveHost(_)));
         self.watchers.touch();
         if let Err(why) = outcome {
             tracing::warn!(target: "raft_group0", host = %departure.host, why, "the host has not left the cluster");

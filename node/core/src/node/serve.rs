@@ -80,7 +80,7 @@ impl Node {
 
     pub(super) fn request(&mut self, id: RequestId, header: &Header, request: PeerRequest) {
         self.caused_by(header.path);
-        let changes = matches!(request, PeerRequest::DefinitionsUpdate(_) | PeerRequest::RemoveHost(_));
+        let changes = matches!(request, PeerRequest::DefinitionsUpdate(_) | PeerRequest::RemoveHost { .. });
         let admitted = self.hear(header).and_then(|()| if changes { self.admit_change(header) } else { Ok(()) });
         if let Err(refusal) = admitted {
             return self.effects.reply.push(Reply::Peer { id, outcome: Err(refusal) });
@@ -103,7 +103,7 @@ impl Node {
                 self.reply(id, PeerReply::Merged { version: self.schema_version() });
             }
             PeerRequest::JoinRing { endpoint, replaces } => self.join_ring(id, endpoint, replaces.as_ref()),
-            PeerRequest::RemoveHost(host) => match self.record_removal(host, header.from) {
+            PeerRequest::RemoveHost { host, agreed } => match self.remove_as_asked(host, agreed, header.from) {
                 Ok(()) => self.reply(id, PeerReply::Removed),
                 Err(why) => self.effects.reply.push(Reply::Peer { id, outcome: Err(Refusal::Never(why)) }),
             },

@@ -67,8 +67,8 @@ impl Sender {
             PeerRequest::MigrationRequest { snapshot_of: Some(_) } => PeerRequest::DefinitionsUpdate(self.rows.clone()),
             PeerRequest::DefinitionsUpdate(_) => PeerRequest::JoinRing { endpoint, replaces: None },
             PeerRequest::JoinRing { replaces: None, .. } => PeerRequest::JoinRing { endpoint, replaces: Some(place) },
-            PeerRequest::JoinRing { replaces: Some(_), .. } => PeerRequest::RemoveHost(self.victim),
-            PeerRequest::RemoveHost(_) => return None,
+            PeerRequest::JoinRing { replaces: Some(_), .. } => PeerRequest::RemoveHost { host: self.victim, agreed: true },
+            PeerRequest::RemoveHost { .. } => return None,
         })
     }
 
@@ -229,7 +229,7 @@ enum Fate {
 const fn fate(request: &PeerRequest) -> Fate {
     match request {
         PeerRequest::Group0ModifyConfig { .. } | PeerRequest::MigrationRequest { snapshot_of: Some(_) } => Fate::OtherGroup,
-        PeerRequest::DefinitionsUpdate(_) | PeerRequest::RemoveHost(_) => Fate::Former,
+        PeerRequest::DefinitionsUpdate(_) | PeerRequest::RemoveHost { .. } => Fate::Former,
         PeerRequest::GetGroup0UpgradeState
         | PeerRequest::WatchGroup0UpgradeState
         | PeerRequest::Group0PeerExchange { .. }
