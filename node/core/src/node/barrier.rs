@@ -126,6 +126,15 @@ impl Node {
         }
     }
 
+    /// Nobody waits any more, and whoever asked is told why.
+    pub(super) fn end_barriers(&mut self, why: &str) {
+        for waiter in std::mem::take(&mut self.barriers.waiting).into_keys() {
+            if let Waiter::Asked(id) = waiter {
+                self.reply_admin(id, AdminReply::Refused(why.into()));
+            }
+        }
+    }
+
     fn end_barrier(&mut self, waiter: Waiter, outcome: Result<(), String>) {
         self.forget_barrier(waiter);
         match waiter {

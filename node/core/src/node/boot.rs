@@ -22,7 +22,7 @@ const RETRY: Duration = Duration::from_millis(500);
 const FOUNDING_PATIENCE: u32 = 2;
 
 /// What a node that a person has drained says to all who ask.
-const DRAINED: &str = "this node was drained and takes part in nothing: restart it, or stop it";
+pub(super) const DRAINED: &str = "this node was drained and takes part in nothing: restart it, or stop it";
 
 /// How far the first boot has come.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -91,7 +91,6 @@ impl Calls {
     }
 
     /// What calls are under way for.
-    #[cfg(test)]
     pub fn purposes(&self) -> impl Iterator<Item = &Purpose> {
         self.open.values()
     }

@@ -105,6 +105,9 @@ impl Node {
         if self.has_departed(host) {
             return Some(AdminReply::Done);
         }
+        if self.is_stopping() {
+            return Some(AdminReply::Refused(super::boot::DRAINED.into()));
+        }
         let way = match self.may_depart(host).and_then(|()| self.way(host, ignore)) {
             Ok(way) => way,
             Err(why) => return Some(AdminReply::Refused(why)),
@@ -471,7 +474,7 @@ impl Node {
         self.end_operations(LEFT);
     }
 
-    fn end_departure(&mut self, outcome: &Result<(), String>) {
+    pub(super) fn end_departure(&mut self, outcome: &Result<(), String>) {
         let Some(departure) = self.departure.take() else { return };
         self.timers.unset(Timer::DepartureRetry);
         self.forget_barrier(Waiter::Departure);

@@ -275,7 +275,7 @@ impl Node {
             let is_announced = self.is_stopping();
             self.stopping = Some(then.clone());
             if !is_announced {
-                self.say_good_bye();
+                self.say_good_bye("the node is shutting down");
             }
             self.effects.apply.push(then);
         }
@@ -285,16 +285,19 @@ impl Node {
     fn drain(&mut self) {
         if !self.is_stopping() {
             self.drained = true;
-            self.say_good_bye();
+            self.say_good_bye(boot::DRAINED);
         }
     }
 
-    /// Announces the shutdown. Nothing that peers send is heard any more.
-    fn say_good_bye(&mut self) {
+    /// Announces the shutdown. Nothing that peers send is heard any more: whoever waits for that is told why.
+    fn say_good_bye(&mut self, why: &str) {
         tracing::info!(target: "gossip", "draining: announcing the shutdown");
         self.hand_over_leadership(|_| true);
+        self.end_departure(&Err(format!("{why}. Ask again after its restart: what has taken place already is found done")));
+        self.end_barriers(why);
+        self.end_rolls_forward(why);
         self.forget_calls(|_| true);
-        self.end_operations("the node is shutting down");
+        self.end_operations(why);
         self.settle_endpoint();
         self.gossip_step(crate::gossip::GossipInput::Shutdown);
         self.timers = Timers::default();

@@ -125,6 +125,17 @@ impl Node {
         self.reply_admin(id, outcome.map_or_else(AdminReply::Refused, |()| AdminReply::Done));
     }
 
+    /// No donor answers any more.
+    pub(in crate::node) fn end_rolls_forward(&mut self, why: &str) {
+        let awaited = |purpose: &Purpose| match purpose {
+            Purpose::RollForward { id, plan } => Some((*id, *plan)),
+            _ => None,
+        };
+        for (id, plan) in self.calls.purposes().filter_map(awaited).collect::<Vec<_>>() {
+            self.rolled_forward(id, plan, Err(why.into()));
+        }
+    }
+
     fn take_from_donor(&mut self, plan: u64, migration: &Migration) -> Result<(), String> {
         let record = recovery::rolled_forward(self.plans.0.as_ref(), plan, migration.state.stage)?;
         self.merge_rows(&migration.rows);

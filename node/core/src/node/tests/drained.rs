@@ -1,6 +1,6 @@
 //! A node that a person has drained: its process stays, and it takes part in nothing. And whose tokens are whose.
 
-use super::{KEYSPACE, is_final, report, ring, upgrade, world::World};
+use super::{KEYSPACE, is_final, report, ring, upgrade, upgraded, world::World};
 use crate::{
     ids::Now,
     io::{AdminReply, AdminRequest, Apply, Input, Order, PeerRequest, Refusal},
@@ -56,6 +56,23 @@ fn who_is_drained_ends_at_once_when_it_is_told_to() {
     let restart = AdminRequest::Restart { order: Order::default(), generation };
     let input = Input::Admin { id: crate::io::RequestId(u64::MAX), request: restart };
     assert_eq!(last_words(&mut world, input), [Apply::Restart]);
+}
+
+/// Whoever waits for what takes others is told, whether it asked before or after.
+#[test]
+fn who_waits_for_something_of_a_node_that_is_drained_is_told() {
+    let mut world = upgraded(3);
+    world.crash(1);
+    world.crash(2);
+    let leaves = world.admin(0, AdminRequest::Decommission { order: None });
+    let barrier = world.admin(0, AdminRequest::ReadBarrier { within: None });
+    world.admin(0, AdminRequest::Drain);
+    let again = world.admin(0, AdminRequest::Decommission { order: None });
+    world.run(Duration::from_mins(1));
+    for id in [leaves, barrier, again] {
+        let answer = world.admin_replies.get(&id);
+        assert!(matches!(answer, Some(AdminReply::Refused(why)) if why.contains("drained")), "{answer:?}");
+    }
 }
 
 #[test]
