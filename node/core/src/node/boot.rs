@@ -5,10 +5,10 @@ use super::{
     local::{BootstrapState, key},
 };
 use crate::{
-    gossip::{Endpoint, RingStatus},
+    gossip::{Endpoint, RingStatus, Timing},
     group0::joining,
     ids::{GroupId, Incarnation},
-    io::{Apply, CallError, JoinReply, Migration, PeerRequest, Point, Settings},
+    io::{Apply, CallError, JoinReply, Migration, PeerRequest, Point},
     raft::Configuration,
     upgrade::{Stage, feature::FeatureWithdrawn},
 };
@@ -20,6 +20,10 @@ const RETRY: Duration = Duration::from_millis(500);
 /// For so many failure detection timeouts a node that might found the ring takes silence for a ring that it cannot reach just now. Longer than
 /// a crashed node takes to come back; the reference's shadow round waits 30 s.
 const FOUNDING_PATIENCE: u32 = 2;
+
+/// A ring that this host was in before it lost its data knocks at its address, each member at that of one lost host a period. Nobody founds
+/// one before he has listened for that: there would be two rings, and two groups of one incarnation.
+const LISTENING: Duration = Timing::EXCHANGE_PERIOD.saturating_mul(3);
 
 /// What a node that a person has drained says to all who ask.
 pub(super) const DRAINED: &str = "this node was drained and takes part in nothing: restart it, or stop it";
@@ -35,8 +39,8 @@ pub enum Boot {
         has_ring: bool,
         /// Who of this round does not answer or cannot be asked, and why.
         silent: Option<String>,
-        /// Until then that is reason enough not to found a ring.
-        silence_counts_until: Duration,
+        /// Since when. For a while nobody founds a ring.
+        since: Duration,
         /// What was heard last.
         heard: String,
     },
@@ -70,14 +74,8 @@ pub enum Through {
 
 impl Boot {
     /// Of one that is not in the ring.
-    pub fn begin(settings: &Settings, now: Duration) -> Self {
-        Self::Asking {
-            outstanding: 0,
-            has_ring: false,
-            silent: None,
-            silence_counts_until: now + FOUNDING_PATIENCE * settings.failure_detector_timeout,
-            heard: "nobody has answered yet".into(),
-        }
+    pub fn begin(now: Duration) -> Self {
+        Self::Asking { outstanding: 0, has_ring: false, silent: None, since: now, heard: "nobody has answered yet".into() }
     }
 
     /// Whether the node is in the ring.
@@ -168,7 +166,7 @@ impl Node {
                 self.ask_to_join();
             }
             Boot::Pulling => {
-                self.boot = Boot::begin(&self.settings, self.now.elapsed);
+                self.boot = Boot::begin(self.now.elapsed);
                 self.ask_to_join();
             }
             Boot::Joining(group, through, _) => {
@@ -238,16 +236,21 @@ impl Node {
     /// Nobody who answers is in the ring, that one last: the first configured seed starts it, the others wait for that. Who is silent may have
     /// one: lost machines come back empty while the only one that is left is restarted (seed 7068 with disasters).
     fn found_ring_or_wait(&mut self, address: SocketAddr) {
-        let Boot::Asking { silent, silence_counts_until, .. } = &self.boot else { return };
-        let may_found = self.may_found_ring();
-        match silent {
-            Some(silent) if may_found && self.now.elapsed < *silence_counts_until => self.heard(format!(
-                "{silent}, and may know a ring; if it stays silent, this node founds one {} s after its start",
-                (FOUNDING_PATIENCE * self.settings.failure_detector_timeout).as_secs()
-            )),
-            _ if may_found => self.complete_boot(),
-            Some(silent) => self.heard(silent.clone()),
-            None => self.heard(format!("{address} is not in the ring itself")),
+        let Boot::Asking { silent, since, .. } = self.boot.clone() else { return };
+        if !self.may_found_ring() {
+            return self.heard(silent.unwrap_or_else(|| format!("{address} is not in the ring itself")));
+        }
+        let (patience, why) = match silent {
+            Some(silent) => {
+                let patience = FOUNDING_PATIENCE * self.settings.failure_detector_timeout;
+                (patience.max(LISTENING), format!("{silent}, and may know a ring; if it stays silent"))
+            }
+            None => (LISTENING, "nobody is known to be in a ring; if that stays so".into()),
+        };
+        if self.now.elapsed < since + patience {
+            self.heard(format!("{why}, this node founds one {} s after its start", patience.as_secs()));
+        } else {
+            self.complete_boot();
         }
     }
 

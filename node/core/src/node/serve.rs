@@ -224,7 +224,10 @@ impl Node {
         let is_member = |row: &&Endpoint| row.host != endpoint.host && row.status != RingStatus::Joining;
         let others = self.peers.rows().values().filter(is_member);
         if let Some(taken) = others.map(|row| (row.host, row.address)).find(|(_, address)| *address == endpoint.address) {
-            return JoinReply::Refused(format!("address {} belongs to host {}", taken.1, taken.0));
+            return JoinReply::Refused(format!(
+                "address {} belongs to host {}. If that one is lost, start this one with replace_node_first_boot: {}",
+                taken.1, taken.0, taken.0
+            ));
         }
         let joining = Endpoint { status: RingStatus::Joining, ..endpoint };
         self.peers.update(&mut self.effects.persist, &joining);

@@ -114,7 +114,7 @@ impl Node {
             group,
             upgrade: Upgrade::default(),
             joining,
-            boot: if local.is_bootstrapped() { boot::Boot::Completed } else { boot::Boot::begin(&settings, now.elapsed) },
+            boot: if local.is_bootstrapped() { boot::Boot::Completed } else { boot::Boot::begin(now.elapsed) },
             unresolved_seeds: local.get(key::HOST_ID).is_none().then_some(0), // the very first start waits for all
             told_ready: None,
             departure: None,

@@ -69,6 +69,24 @@ fn a_lost_first_seed_is_replaced() {
     goes_on(&mut world, lost);
 }
 
+/// It has nobody to ask, and the others knock at its address.
+#[test]
+fn a_lost_first_seed_founds_no_second_ring() {
+    let mut world = upgraded(3);
+    lose(&mut world, 0);
+    world.start(0);
+    assert!(world.run_until(LIMIT, |world| world.hosts[0].ready.is_ok()), "{:?}", world.hosts[0].ready);
+    world.run(Duration::from_secs(5));
+    assert!(is_final(&world) && world.all(|node| node.joining.group() == world.node(1).joining.group()), "{}", report(&world));
+
+    let mut world = with_keyspace(3);
+    let lost = lose(&mut world, 0);
+    world.start(0);
+    world.run(Duration::from_secs(10));
+    let waits = world.hosts[0].ready.clone().expect_err("it has founded a ring of its own");
+    assert!(waits.contains(&format!("replace_node_first_boot: {lost}")), "{waits}");
+}
+
 #[test]
 fn before_the_upgrade_a_lost_host_is_replaced_and_the_ring_is_upgraded() {
     let mut world = with_keyspace(4);
