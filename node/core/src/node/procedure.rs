@@ -433,6 +433,7 @@ impl Node {
         let was_final = self.boot.is_completed() && self.stage() == Stage::UsePostRaft;
         if self.start_group(id, incarnation, "joiner", Group::joining()) {
             self.effects.persist.points.push(Point::Joining);
+            self.give_up_dormant_log();
             if was_final {
                 self.reconcile_anew();
             }
@@ -442,7 +443,6 @@ impl Node {
     /// It was final in a former group and may have applied there what the leader of this one has not: it is final again when it has
     /// submitted that, also after a crash.
     fn reconcile_anew(&mut self) {
-        self.give_up_dormant_log();
         self.local.set_stage(&mut self.effects.persist, Stage::Synchronize);
         self.stage_entered(Stage::Synchronize);
         self.upgrade_event(Event::Begin);

@@ -206,10 +206,11 @@ fn flag(settings: &Settings, local: &Local) -> Flag {
     }
 }
 
-/// Of a host that was final and comes into the group of a leader that people have named: its log may have what nobody has applied.
+/// Of a host that was in a group, final or not yet, and comes into that of a leader that people have named: its log may have what nobody has
+/// applied.
 fn group_left_behind(settings: &Settings, local: &Local) -> Option<GroupId> {
-    let is_final = local.stage() == Stage::UsePostRaft;
-    settings.recovery_leader.filter(|_| is_final).and(local.reached_group()?.parse().ok())
+    let comes = local.stage() != Stage::Recovery;
+    settings.recovery_leader.filter(|_| comes).and(local.reached_group()?.parse().ok())
 }
 
 fn check(settings: &Settings, local: &Local) -> Result<(), StartError> {
