@@ -57,6 +57,11 @@ impl Modification {
         self.add.iter().all(added) && !self.remove.iter().any(|host| members.contains(host))
     }
 
+    /// Whom it would add although that one was removed for good. Whoever asks for it may not have heard of that.
+    fn adds_removed(&self, removed: &BTreeSet<HostId>) -> Option<HostId> {
+        self.add.iter().map(|(member, _)| member.host).find(|host| removed.contains(host))
+    }
+
     /// Why it was not proposed: if there is no room, for whom and with how many.
     fn why_dropped(&self, dropped: Dropped, configuration: &Configuration) -> String {
         let members = configuration.members();
@@ -289,7 +294,9 @@ impl Node {
         let mut refused = Vec::new();
         for (id, modification) in waiting {
             modification.is_proposed = true;
-            if !modification.is_done(group.configuration())
+            if let Some(host) = modification.adds_removed(self.local.removed()) {
+                refused.push((*id, Refusal::RemovedHost(host)));
+            } else if !modification.is_done(group.configuration())
                 && let Err(dropped) = group.change(&modification.add, &modification.remove)
             {
                 refused.push((*id, Refusal::NotNow(modification.why_dropped(dropped, group.configuration()))));

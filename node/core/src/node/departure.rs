@@ -20,7 +20,6 @@ use crate::{
     group0::joining,
     ids::HostId,
     io::{AdminReply, Apply, CallError, PeerReply, PeerRequest, Point, Replacement, RequestId},
-    raft::Group,
     upgrade::Stage,
 };
 use std::{collections::BTreeSet, time::Duration};
@@ -129,8 +128,14 @@ impl Node {
         None
     }
 
+    /// A host that was removed and is a member all the same has still to leave.
     fn has_departed(&self, host: HostId) -> bool {
-        if host == self.host { self.boot == Boot::Left } else { self.local.removed().contains(&host) }
+        if host == self.host { self.boot == Boot::Left } else { self.local.removed().contains(&host) && !self.is_member(host) }
+    }
+
+    /// Whether the applied configuration has it.
+    fn is_member(&self, host: HostId) -> bool {
+        self.group.as_ref().is_some_and(|(_, group)| group.configuration().contains(&host))
     }
 
     fn may_depart(&self, host: HostId) -> Result<(), String> {
@@ -181,19 +186,17 @@ impl Node {
 
     /// It had leave to join, and nobody has told us that it came in: the upgrade waits for it in step 0, and would for ever. Or it never had.
     fn died_while_joining(&self, host: HostId) -> bool {
-        let is_member = |(_, group): &(_, Group)| group.configuration().contains(&host);
         let has_begun = match self.peers.rows().get(&host) {
             Some(row) => self.stage() == Stage::UsePreRaft && row.status == RingStatus::Joining,
             None => self.gossip.endpoints().get(&host).is_none_or(|it| it.status == RingStatus::Waiting),
         };
         // Whoever is final takes the way of the group, whose read barrier says whether it has come in meanwhile.
-        has_begun && self.stage() != Stage::UsePostRaft && !self.group.as_ref().is_some_and(is_member)
+        has_begun && self.stage() != Stage::UsePostRaft && !self.is_member(host)
     }
 
     /// In the ring and not in the group, once that is final: it was in the group before, which was lost.
     fn is_outside_group(&self, host: HostId) -> bool {
-        let is_member = |(_, group): &(_, Group)| group.configuration().contains(&host);
-        self.stage() == Stage::UsePostRaft && self.group.as_ref().is_some_and(|group| !is_member(group))
+        self.stage() == Stage::UsePostRaft && self.group.is_some() && !self.is_member(host)
     }
 
     /// A host leaves only while another one is whole, and stays.
@@ -349,10 +352,9 @@ impl Node {
 
     /// Somebody says that a host is gone for good. Where there is a group, its configuration says who is a member.
     pub(super) fn heard_of_removal(&mut self, host: HostId) {
-        let is_member = |(_, group): &(_, Group)| group.configuration().contains(&host);
         if host == self.host {
             self.told_to_be_removed();
-        } else if !self.has_departed(host) && !self.group.as_ref().is_some_and(is_member) {
+        } else if !self.has_departed(host) && !self.is_member(host) {
             self.forget_host(host);
         }
     }

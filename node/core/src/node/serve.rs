@@ -102,7 +102,7 @@ impl Node {
                 self.take_foreign_rows(&rows);
                 self.reply(id, PeerReply::Merged { version: self.schema_version() });
             }
-            PeerRequest::JoinRing { endpoint, replaces } => self.join_ring(id, endpoint, replaces.as_ref()),
+            PeerRequest::JoinRing { endpoint, replaces } => self.join_ring(id, header.from, endpoint, replaces.as_ref()),
             PeerRequest::RemoveHost { host, agreed } => match self.remove_as_asked(host, agreed, header.from) {
                 Ok(()) => self.reply(id, PeerReply::Removed),
                 Err(why) => self.effects.reply.push(Reply::Peer { id, outcome: Err(Refusal::Never(why)) }),
@@ -194,7 +194,11 @@ impl Node {
 
     /// A new host asks for leave. Before the feature is enabled here it is recorded durably, which makes it a known member. One that takes
     /// another's place comes in like any other once that one is gone.
-    fn join_ring(&mut self, id: RequestId, endpoint: Endpoint, replaces: Option<&Replacement>) {
+    fn join_ring(&mut self, id: RequestId, from: HostId, endpoint: Endpoint, replaces: Option<&Replacement>) {
+        if endpoint.host != from {
+            let why = format!("host {from} asks for leave to join in the name of {}: each host asks for itself", endpoint.host);
+            return self.reply(id, PeerReply::JoinRing(JoinReply::Refused(why)));
+        }
         if let Some(why) = replaces.filter(|_| self.boot.is_completed()).and_then(|replaced| self.make_room(replaced).err()) {
             return self.reply(id, PeerReply::JoinRing(JoinReply::Refused(why)));
         }

@@ -138,7 +138,10 @@ impl Group {
         change.add.iter().for_each(|(member, _)| self.names.insert(member.host));
         let Ok(state) = self.node.apply_conf_change(&change.inner()) else { return };
         let configuration = change.result(&state, &self.names, &before.addresses);
-        self.output.gone.extend(&before.members() - &configuration.members());
+        let gone = &before.members() - &configuration.members();
+        // Whoever asked for them did so before they were out.
+        self.waiting.iter_mut().for_each(|change| change.add.retain(|(member, _)| !gone.contains(&member.host)));
+        self.output.gone.extend(gone);
         self.node.mut_store().set_configuration(configuration.clone());
         self.configured = entry.index;
         self.output.configuration = Some(configuration);

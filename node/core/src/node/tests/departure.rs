@@ -7,8 +7,9 @@ use super::{
 };
 use crate::{
     ids::HostId,
-    io::{AdminReply, AdminRequest, PeerRequest, Point, Refusal, RequestId},
+    io::{AdminReply, AdminRequest, JoinReply, PeerReply, PeerRequest, Persist, Point, Refusal, RequestId},
     node::{Node, StartError, departure::LEFT},
+    raft::Member,
     upgrade::Stage,
 };
 use std::time::Duration;
@@ -321,4 +322,51 @@ fn a_leader_of_which_recovery_is_requested_hands_over_and_the_others_change_the_
     let gone = host(&world, others[0]);
     decommission(&mut world, others[0]).unwrap();
     goes_on_without(&mut world, gone, &others[1..]);
+}
+
+/// A member that has not heard of the removal passes on what the host asks for.
+#[test]
+fn a_host_that_was_removed_is_not_added_again_by_the_word_of_another() {
+    let mut world = upgraded(3);
+    let gone = Member { host: host(&world, 2), address: world.hosts[2].settings.broadcast_address };
+    wait_until_down(&mut world, 2, 0);
+    remove(&mut world, 0, gone.host).unwrap();
+    goes_on_without(&mut world, gone.host, &[0, 1]);
+    let leads = |number: &usize| world.node(*number).group.as_ref().unwrap().1.status().is_leader;
+    let leader = (0..2).find(leads).unwrap();
+    let last_index = |world: &World| world.node(leader).group.as_ref().unwrap().1.status().last_index;
+    let (before, group) = (last_index(&world), world.node(leader).group.as_ref().unwrap().0);
+    let header = world.header(1 - leader, host(&world, leader));
+    let id = world.ask(leader, header, PeerRequest::Group0ModifyConfig { group, add: vec![(gone, true)], remove: vec![] });
+    world.run(Duration::from_secs(1));
+    assert!(
+        matches!(&world.peer_replies[&id], Err(Refusal::RemovedHost(host)) if *host == gone.host),
+        "{:?}",
+        world.peer_replies
+    );
+    assert_eq!(last_index(&world), before);
+}
+
+/// As a former release may have left it behind: removed, and added again after that.
+#[test]
+fn a_host_that_is_a_member_in_spite_of_its_removal_is_removed() {
+    let mut world = upgraded(3);
+    let gone = host(&world, 2);
+    wait_until_down(&mut world, 2, 0);
+    for number in 0..2 {
+        world.hosts[number].node.as_mut().unwrap().local.add_removed(&mut Persist::default(), gone);
+    }
+    remove(&mut world, 0, gone).unwrap();
+    goes_on_without(&mut world, gone, &[0, 1]);
+}
+
+#[test]
+fn nobody_asks_for_leave_to_join_in_the_name_of_another() {
+    let mut world = ring(2);
+    let header = world.header(1, host(&world, 0));
+    let endpoint = crate::gossip::Endpoint { host: HostId::of(9), ..world.node(1).gossip.me().clone() };
+    let id = world.ask(0, header, PeerRequest::JoinRing { endpoint, replaces: None });
+    let Ok(PeerReply::JoinRing(JoinReply::Refused(why))) = &world.peer_replies[&id] else { panic!("{:?}", world.peer_replies) };
+    assert!(why.contains("in the name of"), "{why}");
+    assert!(!world.node(0).peers.hosts().contains(&HostId::of(9)));
 }

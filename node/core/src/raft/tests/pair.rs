@@ -243,3 +243,15 @@ fn a_state_that_contradicts_itself_does_not_start() {
     let stored = Stored { applied: 7, ..Stored::founding(member(1)) };
     assert!(Group::start(GROUP, HostId::of(1), stored, Random::seeded(1), Duration::ZERO, TICK).is_err());
 }
+
+/// Whoever asked for it did so before the host was out.
+#[test]
+fn an_addition_that_waits_while_its_host_is_removed_comes_to_nothing() {
+    let mut members = Members::trio();
+    members.group(1).change(&[], &[HostId::of(3)]).unwrap();
+    let removal = members.group(1).take().send;
+    members.group(1).change(&[(member(3), true)], &[]).unwrap();
+    removal.into_iter().for_each(|message| members.groups.get_mut(&message.to).unwrap().step(message));
+    members.ticks(5);
+    assert!([1, 2].into_iter().all(|number| !members.group(number).configuration().contains(&HostId::of(3))));
+}
