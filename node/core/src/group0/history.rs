@@ -12,11 +12,18 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Rows older than this, counted from the newest, are dropped with the next append.
 const KEPT_MICROS: i64 = 7 * 24 * 3600 * 1_000_000;
 
+/// Of more rows than this the oldest are dropped, too: with what is kept of a statement they take about 100 MiB, in memory and in a
+/// snapshot.
+const ROWS_MAX: usize = 100_000;
+
 /// The history.
 #[derive(Clone, Debug, Default)]
 pub struct History {
     rows: BTreeMap<u64, HistoryRow>,
     states: BTreeSet<TimeUuid>,
+    /// The newest state that may have been dropped because there were too many, since this process has started. Nobody asks for those
+    /// that were made before.
+    dropped: Option<TimeUuid>,
 }
 
 impl History {
@@ -46,9 +53,11 @@ impl History {
         self.states.contains(&state)
     }
 
-    /// Whether the history goes back to the time of that state: if it does not, a state that is missing may have been dropped.
+    /// Whether the history goes back to the time of that state, which was made by this process: if it does not, a state that is missing
+    /// may have been dropped.
     pub fn reaches_back_to(&self, state: TimeUuid) -> bool {
-        self.states.last().is_none_or(|newest| state.micros() >= oldest_kept(*newest))
+        let is_in_time = self.states.last().is_none_or(|newest| state.micros() >= oldest_kept(*newest));
+        is_in_time && self.dropped.is_none_or(|dropped| state > dropped)
     }
 
     /// Whether the command takes effect here and now: it was made on the last state, or is a merge; and was not applied before.
@@ -57,13 +66,14 @@ impl History {
         on_last && !self.contains(command.state)
     }
 
-    /// Appends, and drops what is too old.
+    /// Appends, and drops what is too old or too much. It depends on nothing but the rows, so every member drops the same.
     pub fn append(&mut self, persist: &mut Persist, row: HistoryRow) {
         let limit = oldest_kept(row.state);
-        while let Some(oldest) = self.rows.first_entry().filter(|entry| entry.get().state.micros() < limit) {
-            let (key, dropped) = oldest.remove_entry();
-            self.states.remove(&dropped.state);
-            persist.writes.push(Write::Delete(Table::History, key.to_be_bytes().to_vec()));
+        while self.rows.first_key_value().is_some_and(|(_, oldest)| oldest.state.micros() < limit) {
+            self.drop_oldest(persist);
+        }
+        while self.rows.len() >= ROWS_MAX {
+            self.dropped = self.dropped.max(self.drop_oldest(persist));
         }
         let key = self.rows.keys().next_back().map_or(0, |last| last + 1);
         let value = postcard::to_allocvec(&row).unwrap_or_default();
@@ -72,13 +82,24 @@ impl History {
         self.rows.insert(key, row);
     }
 
+    fn drop_oldest(&mut self, persist: &mut Persist) -> Option<TimeUuid> {
+        let (key, HistoryRow { state, .. }) = self.rows.pop_first()?;
+        self.states.remove(&state);
+        persist.writes.push(Write::Delete(Table::History, key.to_be_bytes().to_vec()));
+        Some(state)
+    }
+
     /// Takes over the history of a snapshot in place of ours.
     pub fn restore(&mut self, persist: &mut Persist, rows: Vec<HistoryRow>) {
         let (from, to) = (0_u64.to_be_bytes().to_vec(), u64::MAX.to_be_bytes().to_vec());
         persist.writes.push(Write::DeleteRange(Table::History, from, to));
-        *self = Self::default();
+        *self = Self { dropped: self.dropped, ..Self::default() };
         for row in rows {
             self.append(persist, row);
+        }
+        if self.rows.len() == ROWS_MAX {
+            // Its maker has dropped some, or is about to: which ones is not known.
+            self.dropped = self.dropped.max(self.states.last().copied());
         }
     }
 }
@@ -134,5 +155,44 @@ mod tests {
             history.reaches_back_to(state(2)) && !history.reaches_back_to(state(1)),
             "whether it was ever reached is unknown"
         );
+    }
+    /// Rows of these numbers, which are in one week.
+    fn with(numbers: impl IntoIterator<Item = i64>) -> History {
+        let mut history = History::default();
+        numbers.into_iter().for_each(|number| history.append(&mut Persist::default(), row(number)));
+        history
+    }
+
+    fn full() -> std::ops::RangeInclusive<i64> {
+        1..=i64::try_from(ROWS_MAX).unwrap()
+    }
+
+    #[test]
+    fn of_too_many_rows_the_oldest_go_and_what_became_of_them_is_unknown() {
+        let mut history = with(full());
+        assert!(history.contains(state(1)) && history.reaches_back_to(state(1)));
+        let mut persist = Persist::default();
+        history.append(&mut persist, row(full().end() + 1));
+        assert_eq!(history.rows().count(), ROWS_MAX);
+        assert_eq!(persist.writes[0], Write::Delete(Table::History, 0_u64.to_be_bytes().to_vec()));
+        assert!(!history.contains(state(1)) && !history.reaches_back_to(state(1)));
+        assert!(history.contains(state(2)) && history.reaches_back_to(state(2)));
+    }
+
+    /// The order of the log is not that of the ids: the oldest row that is kept may have a smaller one than a row that was dropped.
+    #[test]
+    fn what_was_dropped_is_unknown_also_if_an_older_state_is_kept() {
+        let history = with([500, 3].into_iter().chain(1_000..999 + full().end()));
+        assert!(!history.contains(state(500)) && history.contains(state(3)));
+        assert!(!history.reaches_back_to(state(500)) && history.reaches_back_to(state(501)));
+    }
+
+    #[test]
+    fn what_a_full_snapshot_does_not_have_may_have_been_dropped() {
+        let (rows, mut history) = (with(full()), with([]));
+        history.restore(&mut Persist::default(), rows.rows().skip(1).cloned().collect());
+        assert!(history.reaches_back_to(state(1)));
+        history.restore(&mut Persist::default(), rows.rows().cloned().collect());
+        assert!(!history.reaches_back_to(state(1)) && history.reaches_back_to(state(full().end() + 1)));
     }
 }

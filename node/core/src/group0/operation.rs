@@ -34,7 +34,8 @@ pub enum Event {
     Applied,
     /// Its command was applied without effect: another was faster.
     Lost,
-    /// Its command was applied without effect, now; whether it had taken effect before is unknown: the history goes not so far back.
+    /// Its command was applied without effect, now, or it lost before; whether it has taken effect is unknown: the history goes not so far
+    /// back.
     Forgotten,
     /// Nothing was heard of the command for a while.
     Silence,
@@ -88,7 +89,7 @@ pub fn step(state: &Operation, event: Event) -> (Operation, Option<Action>) {
             (Operation { attempts: state.attempts + 1, phase: Phase::Barrier }, Some(Action::Barrier))
         }
         (Phase::Proposed, Event::Lost) => with(Phase::Done, Action::GiveUp),
-        (Phase::Proposed, Event::Forgotten) => with(Phase::Done, Action::Wonder),
+        (Phase::Preparing | Phase::Proposed, Event::Forgotten) => with(Phase::Done, Action::Wonder),
         (Phase::Barrier | Phase::Preparing, Event::Expired) => {
             with(Phase::Done, Action::TimeOut { submitted: state.attempts > 0 })
         }
@@ -127,6 +128,7 @@ mod tests {
     #[test]
     fn an_outcome_that_the_history_does_not_know_any_more_is_told_as_unknown() {
         assert_eq!(run(&[Event::Turn, Event::Prepared, Event::Silence, Event::Forgotten]), Some(Action::Wonder));
+        assert_eq!(run(&[Event::Turn, Event::Prepared, Event::Lost, Event::Turn, Event::Forgotten]), Some(Action::Wonder));
     }
 
     #[test]

@@ -21,7 +21,10 @@ const SNAPSHOT_LIMIT: Duration = Duration::from_secs(3);
 /// The log is cut when this many applied entries are in it: replaying them takes a blink.
 const LOG_LENGTH_MAX: u64 = 1_000;
 
-/// Entries kept behind the cut, so that a member that was away briefly needs no snapshot.
+/// And when what is in it takes more than this, applied or not: the log is in memory.
+const LOG_BYTES_MAX: usize = 16 << 20;
+
+/// Entries kept behind the cut, unless they take more than half of that, so that a member that was away briefly needs no snapshot.
 const LOG_KEPT: u64 = 200;
 
 /// How long a founder waits for the rest of the ring to ask to be added: longer than their requests lie apart, shorter than a
@@ -190,8 +193,8 @@ impl Node {
     fn compact_log(&mut self) {
         let Some((_, group)) = &mut self.group else { return };
         let (applied, length) = (group.status().applied, group.status().log_length);
-        if length > LOG_LENGTH_MAX {
-            group.compact(applied.saturating_sub(LOG_KEPT));
+        if length > LOG_LENGTH_MAX.min(group.entries_within(LOG_BYTES_MAX)) {
+            group.compact(applied.saturating_sub(LOG_KEPT.min(group.entries_within(LOG_BYTES_MAX / 2))));
         }
     }
 

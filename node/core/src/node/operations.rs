@@ -26,6 +26,7 @@ use crate::{
 };
 use bytes::Bytes;
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
@@ -41,6 +42,9 @@ const OPERATIONS_MAX: usize = 4_096;
 
 /// Rows of one merge command, encoded: half of what a command may hold, for the envelope and for ours being an estimate.
 const MERGE_BYTES_MAX: usize = MAX_COMMAND_BYTES / 2;
+
+/// Of the text of a statement, in the history: each row of it is kept in memory for a week, and is in every snapshot.
+const DESCRIBED_BYTES_MAX: usize = 1_024;
 
 /// What remedies rows that no command holds, however they came here.
 const MAKE_SMALLER: &str = "on the node that has it, order recovery, ALTER or DROP what it belongs to, and end the recovery";
@@ -239,8 +243,8 @@ impl Node {
             }
             taken.push(scope);
             self.operation_event(id, Event::Turn);
-            if self.has_taken_effect_before(id) {
-                self.operation_event(id, Event::Applied);
+            if let Some(event) = self.former_event(id) {
+                self.operation_event(id, event);
                 continue;
             }
             let at = self.next_timestamp(after);
@@ -253,14 +257,15 @@ impl Node {
         }
     }
 
-    /// Whether a command that seemed to have lost its race is in the history by now. Then that one is the operation's.
-    fn has_taken_effect_before(&mut self, id: RequestId) -> bool {
-        let Some(open) = self.operations.open.get_mut(&id) else { return false };
-        let Some((state, reply)) = open.former.iter().find(|(state, _)| self.history.contains(*state)).cloned() else {
-            return false;
-        };
-        (open.submitted, open.reply) = (Some((state, Bytes::new())), reply);
-        true
+    /// A command that seemed to have lost its race is in the history by now, and is the operation's; or may have been there and is dropped.
+    fn former_event(&mut self, id: RequestId) -> Option<Event> {
+        let open = self.operations.open.get_mut(&id)?;
+        if let Some((state, reply)) = open.former.iter().find(|(state, _)| self.history.contains(*state)).cloned() {
+            (open.submitted, open.reply) = (Some((state, Bytes::new())), reply);
+            return Some(Event::Applied);
+        }
+        let is_forgotten = open.former.iter().any(|(state, _)| !self.history.reaches_back_to(*state));
+        is_forgotten.then_some(Event::Forgotten)
     }
 
     /// Validates, and makes the command; or answers the client.
@@ -274,7 +279,7 @@ impl Node {
                 match self.prepare(&request, at, Some(state)) {
                     Ok(Some(change)) => {
                         tracing::info!(target: "schema", "Altering {} version={state}", change.subject);
-                        let description = format!("CQL DDL statement: \"{}\"", request.text);
+                        let description = format!("CQL DDL statement: \"{}\"", beginning(&request.text));
                         (change.rows.clone(), description, success(&change), Some(PreviousState(previous)))
                     }
                     Ok(None) => return self.close_operation(id, ClientReply::Void),
@@ -469,6 +474,14 @@ impl Node {
         if let Some(Agreement { reply, .. }) = self.operations.agreements.remove(&id) {
             self.effects.reply.push(Reply::Client { id, reply });
         }
+    }
+}
+
+/// As much of a text as the history keeps.
+fn beginning(text: &str) -> Cow<'_, str> {
+    match text.floor_char_boundary(DESCRIBED_BYTES_MAX) {
+        end if end < text.len() => format!("{}…", &text[..end]).into(),
+        _ => text.into(),
     }
 }
 

@@ -246,6 +246,11 @@ impl Group {
         }
     }
 
+    /// How many of the last entries of the log take no more bytes than that.
+    pub fn entries_within(&self, bytes: usize) -> u64 {
+        self.node.store().entries_within(bytes)
+    }
+
     /// The members as of the applied index.
     pub fn configuration(&self) -> &Configuration {
         self.node.store().configuration()

@@ -72,6 +72,15 @@ impl Log {
         self.start = Snapshot { index: through, term, configuration: self.configuration.clone() };
     }
 
+    /// How many of the last entries take no more bytes than that.
+    pub fn entries_within(&self, bytes: usize) -> u64 {
+        let sums = self.entries.iter().rev().scan(0, |sum, entry| {
+            *sum += entry.data.len();
+            Some(*sum)
+        });
+        sums.take_while(|sum| *sum <= bytes).zip(1..).last().map_or(0, |(_, count)| count)
+    }
+
     /// The place of the applied state.
     pub fn applied_snapshot(&self) -> Option<Snapshot> {
         let term = self.term(self.applied).ok().filter(|_| self.applied > 0)?;

@@ -3,6 +3,7 @@
 
 mod addresses;
 mod at_once;
+mod bounds;
 mod by_hand;
 mod crashes;
 mod departure;
