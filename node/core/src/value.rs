@@ -1,7 +1,7 @@
 //! CQL types and values, as the schema stores them and the native protocol sends them.
 
-use serde::{Deserialize, Serialize};
-use std::{fmt, net::IpAddr};
+use serde::{Deserialize, Deserializer, Serialize, de};
+use std::{cell::Cell, fmt, net::IpAddr};
 use uuid::Uuid;
 
 /// A CQL type. Its text form is that of `system_schema.columns.type`.
@@ -131,6 +131,10 @@ impl fmt::Display for CqlType {
     }
 }
 
+/// How deep lists, sets and maps may be within each other when a value is read. Columns of system tables need two or three; without a
+/// bound, bytes of a peer or of the log could exhaust the stack, and end the process at each start.
+const NESTING_MAX: u8 = 64;
+
 /// A value of a column of a system table.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Value {
@@ -157,11 +161,42 @@ pub enum Value {
     /// blob
     Blob(Vec<u8>),
     /// list and vector, and the fields of a tuple
-    List(Vec<Value>),
+    List(#[serde(deserialize_with = "deeper")] Vec<Value>),
     /// set; its elements ascend
-    Set(Vec<Value>),
+    Set(#[serde(deserialize_with = "deeper")] Vec<Value>),
     /// map; its keys ascend
-    Map(Vec<(Value, Value)>),
+    Map(#[serde(deserialize_with = "deeper")] Vec<(Value, Value)>),
+}
+
+thread_local! {
+    /// Of the values that this thread is reading now.
+    static DEPTH: Cell<u8> = const { Cell::new(0) };
+}
+
+/// One level of nesting while it is read; over with whatever comes of it.
+struct Level;
+
+impl Level {
+    fn enter() -> Option<Self> {
+        let depth = DEPTH.get();
+        (depth < NESTING_MAX).then(|| {
+            DEPTH.set(depth + 1);
+            Self
+        })
+    }
+}
+
+impl Drop for Level {
+    fn drop(&mut self) {
+        DEPTH.set(DEPTH.get() - 1);
+    }
+}
+
+/// Reads what is in a list, set or map, unless that is too deep already.
+fn deeper<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
+    let too_deep = || de::Error::custom("the value is too deeply nested");
+    let _level = Level::enter().ok_or_else(too_deep)?;
+    T::deserialize(deserializer)
 }
 
 /// A float kept by its bits, so that values have one total order on every node.
@@ -199,5 +234,39 @@ impl Value {
         elements.sort();
         elements.dedup();
         Self::Set(elements)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As on the wire: lists of one element, and a text of no letters in the innermost.
+    fn nested(depth: usize) -> Vec<u8> {
+        [[11, 1].repeat(depth), vec![0, 0]].concat()
+    }
+
+    fn read(bytes: Vec<u8>) -> Option<Value> {
+        let small_stack = std::thread::Builder::new().stack_size(512 * 1024);
+        small_stack.spawn(move || postcard::from_bytes(&bytes).ok()).unwrap().join().unwrap()
+    }
+
+    #[test]
+    fn a_value_that_nests_without_end_is_refused_and_does_not_exhaust_the_stack() {
+        assert_eq!(read(nested(100_000)), None);
+        let map = [[13, 1].repeat(100_000), vec![0, 0]].concat();
+        assert_eq!(read(map), None);
+    }
+
+    #[test]
+    fn the_bound_holds_for_each_value_anew() {
+        let deepest = nested(usize::from(NESTING_MAX));
+        for _ in 0..2 {
+            assert!(postcard::from_bytes::<Value>(&nested(usize::from(NESTING_MAX) + 1)).is_err());
+            let value: Value = postcard::from_bytes(&deepest).unwrap();
+            assert_eq!(postcard::to_allocvec(&value).unwrap(), deepest, "what is written is as it was");
+        }
+        let beside = [vec![12, 100], nested(usize::from(NESTING_MAX) - 1).repeat(100)].concat();
+        assert!(postcard::from_bytes::<Value>(&beside).is_ok());
     }
 }
