@@ -24,7 +24,7 @@ use std::{
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    sync::broadcast,
+    sync::{Semaphore, broadcast},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -240,6 +240,89 @@ async fn a_client_that_does_not_read_is_not_answered_without_end_and_then_given_
     // The operating system takes some megabytes off our hands.
     assert!(made.load(Ordering::Relaxed) < 200, "{made:?}");
     drop(socket);
+}
+
+/// Answers each statement once it may, and counts those that have come.
+struct Held {
+    come: Arc<AtomicUsize>,
+    may_answer: Arc<Semaphore>,
+    events: broadcast::Sender<Event>,
+}
+
+impl Backend for Held {
+    async fn query(&self, _: ClientRequest) -> ClientReply {
+        self.come.fetch_add(1, Ordering::Relaxed);
+        self.may_answer.acquire().await.unwrap().forget();
+        ClientReply::Void
+    }
+
+    fn events(&self) -> broadcast::Receiver<Event> {
+        self.events.subscribe()
+    }
+}
+
+async fn start_held() -> (SocketAddr, Arc<AtomicUsize>, Arc<Semaphore>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (come, may_answer) = (Arc::<AtomicUsize>::default(), Arc::new(Semaphore::new(0)));
+    let server = CqlServer::new(Held { come: come.clone(), may_answer: may_answer.clone(), events: broadcast::Sender::new(1) });
+    tokio::spawn(server.serve(listener, CancellationToken::new()));
+    (address, come, may_answer)
+}
+
+async fn connect(address: SocketAddr) -> TcpStream {
+    let mut socket = TcpStream::connect(address).await.unwrap();
+    let options = [("CQL_VERSION".to_owned(), "3.0.0".to_owned())];
+    exchange(&mut socket, &Request::Startup(options.into()).write(0)).await;
+    socket
+}
+
+/// A statement of about so many bytes.
+fn padded(bytes: usize) -> Vec<u8> {
+    let text = format!("DROP TABLE ks.t{}", " ".repeat(bytes));
+    Request::Query { text, parameters: Parameters::default() }.write(1)
+}
+
+#[tokio::test]
+async fn of_large_statements_no_more_are_taken_in_at_a_time_than_there_is_room_for() {
+    let (address, come, may_answer) = start_held().await;
+    let mut asking = Vec::new();
+    for _ in 0..6 {
+        let mut socket = connect(address).await;
+        asking.push(tokio::spawn(async move { exchange(&mut socket, &padded(15 * 1024 * 1024)).await.1 }));
+    }
+    while come.load(Ordering::Relaxed) < 4 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let (_, small) = exchange(&mut connect(address).await, &Request::Options.write(1)).await;
+    assert!(matches!(small, Response::Supported(_)), "{small:?}");
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(come.load(Ordering::Relaxed), 4);
+    may_answer.add_permits(6);
+    for answer in asking {
+        assert!(matches!(answer.await.unwrap(), Response::Void));
+    }
+}
+
+#[tokio::test]
+async fn who_announces_a_large_statement_and_does_not_send_it_gives_its_room_back() {
+    let (address, _, may_answer) = start_held().await;
+    may_answer.add_permits(1);
+    let mut slow = Vec::new();
+    for _ in 0..4 {
+        let mut socket = connect(address).await;
+        socket.write_all(&[4, 0, 0, 1, 7, 1, 0, 0, 0]).await.unwrap();
+        slow.push(socket);
+    }
+    let mut other = connect(address).await;
+    // From here on a time that is waited for has come as soon as nothing else is to be done.
+    tokio::time::pause();
+    let begin = tokio::time::Instant::now();
+    assert!(matches!(exchange(&mut other, &padded(64 * 1024)).await.1, Response::Void));
+    assert!(begin.elapsed() >= Duration::from_secs(29), "{:?}", begin.elapsed());
+    for mut socket in slow {
+        assert_eq!(socket.read(&mut [0; 1]).await.unwrap(), 0);
+    }
 }
 
 /// What a socket waits for, as the operating system tells it: 2 is the question whether the other machine is there still.

@@ -35,6 +35,19 @@ pub enum FrameError {
     },
 }
 
+/// The header of the next frame, once it is there.
+pub(super) fn head(bytes: &[u8]) -> Result<Option<Header>, FrameError> {
+    match bytes.first() {
+        Some(first) if first & 0x7f < FIRST_VERSION_WITH_THIS_HEADER => {
+            return Err(FrameError::OldVersion(first & 0x7f));
+        }
+        _ => {}
+    }
+    let Some(head) = bytes.get(..HEADER_LEN) else { return Ok(None) };
+    let stream = head.get(2..4).and_then(|s| s.try_into().ok()).map_or(0, i16::from_be_bytes);
+    Header::read(head).map(Some).map_err(|reason| FrameError::Malformed { stream, reason })
+}
+
 /// See the module.
 #[derive(Debug, Default)]
 pub struct FrameDecoder;
@@ -44,15 +57,7 @@ impl Decoder for FrameDecoder {
     type Error = FrameError;
 
     fn decode(&mut self, bytes: &mut BytesMut) -> Result<Option<Frame>, FrameError> {
-        match bytes.first() {
-            Some(first) if first & 0x7f < FIRST_VERSION_WITH_THIS_HEADER => {
-                return Err(FrameError::OldVersion(first & 0x7f));
-            }
-            _ => {}
-        }
-        let Some(head) = bytes.get(..HEADER_LEN) else { return Ok(None) };
-        let stream = head.get(2..4).and_then(|s| s.try_into().ok()).map_or(0, i16::from_be_bytes);
-        let header = Header::read(head).map_err(|reason| FrameError::Malformed { stream, reason })?;
+        let Some(header) = head(bytes)? else { return Ok(None) };
         if bytes.len() < HEADER_LEN + header.length {
             // No more than has been announced, and that only once some of it is there.
             bytes.reserve((HEADER_LEN + header.length - bytes.len()).min(64 * 1024));

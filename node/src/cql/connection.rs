@@ -2,10 +2,11 @@
 
 use super::{
     ANSWERS_QUEUED_MAX, Backend, Counts, CqlServer, DRAIN_MAX, GREETING_MAX, IN_FLIGHT_MAX, WRITE_MAX,
-    codec::{Frame, FrameDecoder, FrameError},
+    codec::{Frame, FrameError},
+    intake::{self, Received, Room},
     session::{Answer, Place, Session},
 };
-use futures::StreamExt;
+use futures::{StreamExt, stream::BoxStream};
 use group0_core::cql::frame::{ErrorBody, Event, HEADER_LEN, Request, Response, VERSION, unsupported_version};
 use std::{
     io::{self, ErrorKind},
@@ -14,15 +15,12 @@ use std::{
 };
 use tokio::{
     io::{AsyncWriteExt, BufWriter},
-    net::{
-        TcpStream,
-        tcp::{OwnedReadHalf, OwnedWriteHalf},
-    },
+    net::{TcpStream, tcp::OwnedWriteHalf},
     sync::{broadcast, mpsc},
     task::JoinSet,
     time,
 };
-use tokio_util::{codec::FramedRead, sync::CancellationToken};
+use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 /// Of an event.
@@ -37,7 +35,7 @@ pub(super) async fn run<B: Backend>(server: Arc<CqlServer<B>>, socket: TcpStream
     let (answers, queue) = mpsc::channel(ANSWERS_QUEUED_MAX);
     let mut writer = pin!(write_all(write, queue));
     let connection = Connection {
-        frames: FramedRead::new(read, FrameDecoder),
+        frames: intake::frames(read, server.room.clone()),
         events: server.backend.events(),
         session: Arc::new(Session::new(server.clone())),
         server,
@@ -77,7 +75,7 @@ async fn try_write_all(write: OwnedWriteHalf, mut queue: mpsc::Receiver<Outgoing
 }
 
 struct Connection<B> {
-    frames: FramedRead<OwnedReadHalf, FrameDecoder>,
+    frames: BoxStream<'static, Result<Received, FrameError>>,
     events: broadcast::Receiver<Event>,
     session: Arc<Session<B>>,
     server: Arc<CqlServer<B>>,
@@ -99,10 +97,10 @@ impl<B: Backend> Connection<B> {
                 () = shutdown.cancelled() => break,
                 () = &mut greeting, if !self.session.has_started() => break,
                 Some(_) = self.tasks.join_next() => Next::Go,
-                frame = self.frames.next(), if self.tasks.len() < IN_FLIGHT_MAX => match frame {
+                received = self.frames.next(), if self.tasks.len() < IN_FLIGHT_MAX => match received {
                     // Nobody waits for what is under way.
                     None => return,
-                    Some(frame) => self.frame(frame).await,
+                    Some(received) => self.frame(received).await,
                 },
                 event = self.events.recv() => self.event(event).await,
             };
@@ -113,9 +111,9 @@ impl<B: Backend> Connection<B> {
         let _ = time::timeout(DRAIN_MAX, async { while self.tasks.join_next().await.is_some() {} }).await;
     }
 
-    async fn frame(&mut self, frame: Result<Frame, FrameError>) -> Next {
-        let Frame { header, body } = match frame {
-            Ok(frame) => frame,
+    async fn frame(&mut self, received: Result<Received, FrameError>) -> Next {
+        let (Frame { header, body }, room) = match received {
+            Ok(received) => received,
             Err(error) => return self.unreadable(error).await,
         };
         self.server.counts.bytes_received.fetch_add((HEADER_LEN + body.len()) as u64, Ordering::Relaxed);
@@ -124,7 +122,7 @@ impl<B: Backend> Connection<B> {
         }
         match Request::read(&header, &body) {
             Ok(request) => {
-                self.start(header.stream, request);
+                self.start(header.stream, request, room);
                 Next::Go
             }
             Err(reason) => self.refuse(header.stream, ErrorBody::Protocol(reason.to_string())).await,
@@ -132,7 +130,7 @@ impl<B: Backend> Connection<B> {
     }
 
     /// Answers `request` beside everything else.
-    fn start(&mut self, stream: i16, request: Request) {
+    fn start(&mut self, stream: i16, request: Request, room: Option<Room>) {
         let (session, answers, counts) = (self.session.clone(), self.answers.clone(), self.server.counts.clone());
         self.tasks.spawn(async move {
             let Answer { response, place } = session.answer(request).await;
@@ -140,6 +138,7 @@ impl<B: Backend> Connection<B> {
             if matches!(response, Response::Error(_)) {
                 Counts::add(&counts.errors);
             }
+            drop(room);
             let _ = answers.send(Outgoing(response.write(stream), place)).await;
         });
     }

@@ -1,11 +1,13 @@
 //! Serves CQL clients: connections, sessions, prepared statements and pages around a [`Backend`] that answers single statements.
 //!
 //! What bytes and statements mean is `group0_core::cql`'s matter; what a statement does is the node's. `server` accepts,
-//! `connection` reads and writes frames, `session` answers requests, `prepared` remembers statements, `client` is the other side.
+//! `intake` takes frames in, `connection` has them answered and writes the answers, `session` answers requests, `prepared` remembers
+//! statements, `client` is the other side.
 
 pub mod client;
 mod codec;
 mod connection;
+mod intake;
 mod prepared;
 mod server;
 mod session;
@@ -18,6 +20,16 @@ pub const CONNECTIONS_MAX: usize = 4096;
 
 /// Requests of one connection that wait for their answers. Reading pauses while there are so many.
 pub const IN_FLIGHT_MAX: usize = 1024;
+
+/// Bytes of the large requests of all clients that are being read or answered; whoever sends more waits. A schema change may wait a minute
+/// for a majority, and is in memory for so long. There is room for some of the largest frames.
+const LARGE_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// A frame that is no larger costs no more than the task that answers it, and does not wait for the large ones.
+const SMALL_FRAME_MAX: usize = 4 * 1024;
+
+/// For the body of a large frame to come.
+const BODY_TIME_MAX: std::time::Duration = std::time::Duration::from_secs(30);
 
 /// Answers of one connection that wait to be written; what comes more waits in its request.
 const ANSWERS_QUEUED_MAX: usize = 64;

@@ -1,6 +1,6 @@
 //! Accepts connections and holds what they share.
 
-use super::{CONNECTIONS_MAX, SILENCE_MAX, connection, prepared::PreparedCache};
+use super::{CONNECTIONS_MAX, LARGE_BYTES_MAX, SILENCE_MAX, connection, prepared::PreparedCache};
 use crate::descriptors;
 use group0_api::acceptor::Acceptor;
 use group0_core::{
@@ -70,12 +70,15 @@ pub struct CqlServer<B> {
     pub(super) backend: B,
     pub(super) prepared: PreparedCache,
     pub(super) counts: Arc<Counts>,
+    /// See [`LARGE_BYTES_MAX`].
+    pub(super) room: Arc<Semaphore>,
 }
 
 impl<B: Backend> CqlServer<B> {
     /// In front of that backend.
     pub fn new(backend: B) -> Self {
-        Self { backend, prepared: PreparedCache::default(), counts: Arc::default() }
+        let room = Arc::new(Semaphore::new(LARGE_BYTES_MAX));
+        Self { backend, prepared: PreparedCache::default(), counts: Arc::default(), room }
     }
 
     /// What it counts.

@@ -124,6 +124,9 @@ impl Node {
             self.effects.reply.push(refuse(CqlError::Server(RESTART_FIRST.into())));
         } else if stage == Stage::Synchronize {
             self.effects.reply.push(refuse(CqlError::Server(IN_SYNCHRONIZE.into())));
+        } else if stage == Stage::UsePostRaft && request.text.len() > MAX_COMMAND_BYTES {
+            // It is not held while it waits for a majority, and for nothing.
+            self.effects.reply.push(refuse(too_large(request.text.len())));
         } else if stage == Stage::UsePostRaft {
             self.open_operation(id, Work::Statement(Box::new(request.clone())));
         } else {
@@ -290,8 +293,7 @@ impl Node {
         let command = Command { rows, previous, state, creator: self.host, description };
         let bytes = Bytes::from(postcard::to_allocvec(&command).unwrap_or_default());
         if bytes.len() > MAX_COMMAND_BYTES {
-            let text = format!("the change takes {} bytes as a command; at most {MAX_COMMAND_BYTES} are allowed", bytes.len());
-            return self.close_operation(id, ClientReply::Error(CqlError::Invalid(text)));
+            return self.close_operation(id, ClientReply::Error(too_large(bytes.len())));
         }
         let open = self.operations.open.get_mut(&id)?;
         (open.submitted, open.reply) = (Some((state, bytes)), reply);
@@ -475,6 +477,10 @@ impl Node {
             self.effects.reply.push(Reply::Client { id, reply });
         }
     }
+}
+
+fn too_large(bytes: usize) -> CqlError {
+    CqlError::Invalid(format!("the change takes {bytes} bytes as a command; at most {MAX_COMMAND_BYTES} are allowed"))
 }
 
 /// As much of a text as the history keeps.

@@ -89,3 +89,14 @@ fn a_push_that_no_command_holds_is_not_proposed_for_ever() {
     assert!(world.hosts[1].steps - steps < 500, "{}", world.hosts[1].steps - steps);
     agree(&mut world);
 }
+
+/// It would be held while it waits for a majority that may never come.
+#[test]
+fn a_statement_that_no_command_holds_is_refused_at_once() {
+    let mut world = upgraded(3);
+    world.crash(1);
+    world.crash(2);
+    let id = world.client(0, &giant_table(GIANT));
+    let CqlError::Invalid(why) = world.outcome(id, Duration::ZERO).unwrap_err() else { panic!("another error") };
+    assert!(why.contains("as a command; at most 1048576 are allowed"), "{why}");
+}
