@@ -193,7 +193,7 @@ impl Node {
     fn compact_log(&mut self) {
         let Some((_, group)) = &mut self.group else { return };
         let (applied, length) = (group.status().applied, group.status().log_length);
-        if length > LOG_LENGTH_MAX.min(group.entries_within(LOG_BYTES_MAX)) {
+        if length > LOG_LENGTH_MAX || group.log_bytes() > LOG_BYTES_MAX {
             group.compact(applied.saturating_sub(LOG_KEPT.min(group.entries_within(LOG_BYTES_MAX / 2))));
         }
     }

@@ -246,6 +246,11 @@ impl Group {
         }
     }
 
+    /// How many bytes are in the entries of the log.
+    pub fn log_bytes(&self) -> usize {
+        self.node.store().bytes()
+    }
+
     /// How many of the last entries of the log take no more bytes than that.
     pub fn entries_within(&self, bytes: usize) -> u64 {
         self.node.store().entries_within(bytes)

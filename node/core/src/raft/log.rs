@@ -14,6 +14,8 @@ use std::collections::VecDeque;
 pub struct Log {
     start: Snapshot,
     entries: VecDeque<eraftpb::Entry>,
+    /// Of what is in them.
+    bytes: usize,
     hard: HardState,
     configuration: Configuration,
     applied: u64,
@@ -22,7 +24,9 @@ pub struct Log {
 impl Log {
     pub fn new(stored: Stored) -> Self {
         let Stored { snapshot, hard, entries, configuration, applied } = stored;
-        Self { start: snapshot, entries: entries.into_iter().map(entry_in).collect(), hard, configuration, applied }
+        let entries: VecDeque<_> = entries.into_iter().map(entry_in).collect();
+        let bytes = entries.iter().map(size).sum();
+        Self { start: snapshot, entries, bytes, hard, configuration, applied }
     }
 
     pub fn start(&self) -> &Snapshot {
@@ -45,7 +49,9 @@ impl Log {
     pub fn append(&mut self, entries: &[eraftpb::Entry]) -> bool {
         let Some(first) = entries.first() else { return false };
         let truncates = first.index <= self.last();
-        self.entries.truncate(self.offset(first.index));
+        let gone = self.entries.drain(self.offset(first.index)..);
+        self.bytes -= gone.map(|entry| size(&entry)).sum::<usize>();
+        self.bytes += entries.iter().map(size).sum::<usize>();
         self.entries.extend(entries.iter().cloned());
         truncates
     }
@@ -59,7 +65,7 @@ impl Log {
     }
 
     pub fn restore(&mut self, snapshot: Snapshot) {
-        self.entries.clear();
+        (self.entries, self.bytes) = (VecDeque::new(), 0);
         self.applied = snapshot.index;
         self.configuration = snapshot.configuration.clone();
         self.start = snapshot;
@@ -68,14 +74,20 @@ impl Log {
     /// The log starts after `through` from now on; the configuration of that index is the applied one.
     pub fn compact(&mut self, through: u64) {
         let Ok(term) = self.term(through) else { return };
-        self.entries.drain(..self.offset(through + 1));
+        let gone = self.entries.drain(..self.offset(through + 1));
+        self.bytes -= gone.map(|entry| size(&entry)).sum::<usize>();
         self.start = Snapshot { index: through, term, configuration: self.configuration.clone() };
+    }
+
+    /// How many bytes are in its entries.
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// How many of the last entries take no more bytes than that.
     pub fn entries_within(&self, bytes: usize) -> u64 {
         let sums = self.entries.iter().rev().scan(0, |sum, entry| {
-            *sum += entry.data.len();
+            *sum += size(entry);
             Some(*sum)
         });
         sums.take_while(|sum| *sum <= bytes).zip(1..).last().map_or(0, |(_, count)| count)
@@ -147,6 +159,10 @@ impl Storage for Log {
         let snapshot = self.applied_snapshot().filter(|snapshot| receiver && request <= snapshot.index);
         snapshot.as_ref().map(snapshot_in).ok_or(Error::Store(StorageError::SnapshotTemporarilyUnavailable))
     }
+}
+
+fn size(entry: &eraftpb::Entry) -> usize {
+    entry.data.len()
 }
 
 fn len<T>(entries: &VecDeque<T>) -> u64 {
