@@ -5,7 +5,7 @@ use crate::{
     gossip::Endpoint,
     group0::{Command, HistoryRow, operation},
     ids::{GroupId, HostId},
-    io::{CallError, Destination, Message, Migration, PeerReply, PeerRequest, Point, Refusal, Reply, RequestId, Send},
+    io::{Apply, CallError, Destination, Message, Migration, PeerReply, PeerRequest, Point, Refusal, Reply, RequestId, Send},
     raft::{Configuration, Dropped, MAX_MEMBERS, Member, Output, RaftMessage, Snapshot},
     upgrade::Stage,
 };
@@ -33,6 +33,10 @@ const GATHERING: Duration = Duration::from_millis(20);
 
 /// Membership changes waiting at once: one for each of the 100 members.
 const MODIFICATIONS_MAX: usize = 100;
+
+/// Why a member ends that must take part no more.
+const LOST_CONFIRMED: &str = "this member has lost what it had confirmed: its data is of an earlier time, or a copy of another's. Nothing was \
+                              changed. Remove this host from the cluster and replace it by one with an empty workdir";
 
 /// Pending work of the group.
 #[derive(Debug, Default)]
@@ -143,7 +147,19 @@ impl Node {
         self.ask_read_index();
         let Some((id, group)) = &mut self.group else { return false };
         let (id, output) = (*id, group.take());
-        let Output { persist, send, committed, configuration, gone, changed: _, snapshot, reads, role, lost_leadership } = output;
+        let Output {
+            persist,
+            send,
+            committed,
+            configuration,
+            gone,
+            changed: _,
+            snapshot,
+            reads,
+            role,
+            lost_leadership,
+            lost_confirmed,
+        } = output;
         let quiet = persist.is_empty() && send.is_empty() && reads.is_empty() && role.is_none() && snapshot.is_none();
         for write in persist {
             self.effects.persist.writes.extend(write.into_writes(id));
@@ -171,6 +187,9 @@ impl Node {
         }
         if lost_leadership {
             self.refuse_modifications("the leader of group 0 has changed");
+        }
+        if lost_confirmed {
+            self.effects.apply.push(Apply::Fatal(LOST_CONFIRMED.into()));
         }
         for (context, index) in reads {
             self.read_index_known(context, index);

@@ -44,6 +44,13 @@ pub fn admitted(message: &RaftMessage, last_index: u64) -> Option<MessageType> {
     fine.then_some(kind)
 }
 
+/// Whether the leader knows that this member had confirmed more than its log has. A heartbeat tells nobody of more than it has confirmed to this
+/// leader and than is decided; such entries never leave a log again, and no snapshot ends before them. So its data is of an earlier time.
+pub fn shows_loss(message: &RaftMessage, term: u64, last_index: u64) -> bool {
+    let is_heartbeat = MessageType::from_i32(message.kind.0.into()) == Some(MessageType::MsgHeartbeat);
+    is_heartbeat && (term..MAX_COUNT).contains(&message.term) && (last_index + 1..MAX_COUNT).contains(&message.commit)
+}
+
 /// Commands only: a leader's `raft-rs` would parse a membership change, and only the leader proposes those.
 fn is_proposal(message: &RaftMessage) -> bool {
     let fits = |data: &[u8]| data.len() <= MAX_COMMAND_BYTES;

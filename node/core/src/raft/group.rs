@@ -1,7 +1,7 @@
 //! One member's share of one Raft group: the calls.
 
 use super::{
-    admit::admitted,
+    admit::{admitted, shows_loss},
     convert::message_in,
     limits::{
         MAX_COMMAND_BYTES, MAX_EARLY_READS, MAX_TICKS_AT_ONCE, MAX_WAITING_CHANGES, SNAPSHOT_TICKS, config, election_timeout,
@@ -116,6 +116,7 @@ impl Group {
     pub fn step(&mut self, message: RaftMessage) {
         let last_index = self.node.raft.raft_log.last_index();
         let stranger = message.to != self.me || message.from == self.me || !self.names.learn(message.from);
+        self.output.lost_confirmed |= !stranger && shows_loss(&message, self.node.raft.term, last_index);
         let Some(kind) = admitted(&message, last_index).filter(|_| !stranger) else { return };
         let Some(inner) = message_in(&self.names, message) else { return };
         match kind {

@@ -35,6 +35,8 @@ pub struct Output {
     pub role: Option<Role>,
     /// We have ceased to lead since the last time, even if we lead again. What we proposed may be lost.
     pub lost_leadership: bool,
+    /// The leader shows that we had confirmed more than our log has. We may have forgotten a vote, too, and must take part no more.
+    pub lost_confirmed: bool,
 }
 
 /// Who leads, as far as this member knows.

@@ -1,6 +1,6 @@
 //! What a node has in memory is what a restart would find, after every single step.
 
-use super::{is_final, report, ring, upgrade, world::World};
+use super::{is_final, report, ring, upgrade, upgraded, world::World};
 use crate::{
     group0::History,
     io::{AdminRequest, Image, Table},
@@ -51,6 +51,23 @@ fn watch_until(world: &mut World, condition: impl Fn(&World) -> bool) {
 fn watch(world: &mut World, time: Duration) {
     let until = world.now + time;
     watch_until(world, |world| world.now >= until);
+}
+
+/// A volume is restored, or a copy of it started: the leader knows better how far the log went.
+#[test]
+#[should_panic(expected = "has lost what it had confirmed")]
+fn a_member_whose_data_is_of_an_earlier_time_says_so_and_ends() {
+    let mut world = upgraded(3);
+    let leads = |number: &usize| world.node(*number).group.as_ref().is_some_and(|(_, group)| group.status().is_leader);
+    let leader = (0..3).find(leads).unwrap();
+    let member = (leader + 1) % 3;
+    let earlier = world.hosts[member].store.clone();
+    world.execute(leader, "CREATE TABLE ks.later (a int PRIMARY KEY)");
+    world.run(Duration::from_secs(1));
+    world.crash(member);
+    world.hosts[member].store = earlier;
+    world.start(member);
+    world.run(Duration::from_secs(5));
 }
 
 #[test]

@@ -168,8 +168,20 @@ impl World {
     }
 
     fn carry_out(&mut self, host: HostId, output: Output) {
-        let Output { persist, send, committed, configuration: _, gone: _, changed, snapshot, reads, role, lost_leadership: _ } =
-            output;
+        let Output {
+            persist,
+            send,
+            committed,
+            changed,
+            snapshot,
+            reads,
+            role,
+            lost_confirmed,
+            configuration: _,
+            gone: _,
+            lost_leadership: _,
+        } = output;
+        assert!(!lost_confirmed, "no disk has lost anything");
         if self.faults.disasters && self.one_in(CRASH_ONE_IN) {
             return self.crash(host);
         }
