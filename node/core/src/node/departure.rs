@@ -20,6 +20,7 @@ use crate::{
     group0::joining,
     ids::HostId,
     io::{AdminReply, Apply, CallError, PeerReply, PeerRequest, Point, Replacement, RequestId},
+    schema::Rows,
     upgrade::Stage,
 };
 use std::{collections::BTreeSet, time::Duration};
@@ -27,6 +28,9 @@ use std::{collections::BTreeSet, time::Duration};
 /// A change whose outcome is unknown is asked for again after this, doubling to a second.
 const RETRY_FIRST: Duration = Duration::from_millis(10);
 const RETRY_LAST: Duration = Duration::from_secs(1);
+
+/// Rows that are handed over in one message: half of what that holds.
+const PIECE_BYTES: usize = 8 << 20;
 
 /// What a host that has left says to all who ask.
 pub(super) const LEFT: &str =
@@ -58,10 +62,10 @@ enum Way {
 }
 
 /// What everybody does, the old way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 enum Round {
-    /// Takes the schema of the host that leaves.
-    Schema,
+    /// Takes the schema of the host that leaves, piece by piece; these are left.
+    Schema(Vec<Rows>),
     /// Says whether it agrees to the removal: it may see the host alive.
     Ask,
     /// Records that the host is gone. A host that leaves is out before: it must not come into a group while others take it for gone.
@@ -216,7 +220,8 @@ impl Node {
             return Ok(Way::Group { may_change: false });
         }
         if host == self.host {
-            return Ok(Way::Old { round: Round::Schema, missing: self.live_peers() });
+            let pieces = self.schema.rows().clone().split(PIECE_BYTES);
+            return Ok(Way::Old { round: Round::Schema(pieces), missing: self.live_peers() });
         }
         let others = self.peers.hosts().iter().filter(|other| **other != host);
         let (up, down): (BTreeSet<_>, BTreeSet<_>) = others.partition(|other| self.gossip.is_up(**other));
@@ -236,9 +241,9 @@ impl Node {
     }
 
     fn begin_departure(&mut self) {
-        let Some(departure) = &self.departure else { return };
+        let Some(departure) = &mut self.departure else { return };
         let host = departure.host;
-        match &departure.way {
+        match &mut departure.way {
             Way::Group { .. } => {
                 self.barrier(Waiter::Departure);
                 self.change_for_departure();
@@ -246,7 +251,7 @@ impl Node {
             Way::Old { missing, .. } if missing.is_empty() => self.end_old_round(),
             Way::Old { round, missing } => {
                 let request = match round {
-                    Round::Schema => PeerRequest::DefinitionsUpdate(self.schema.rows().clone()),
+                    Round::Schema(pieces) => PeerRequest::DefinitionsUpdate(pieces.pop().unwrap_or_default()),
                     Round::Ask => PeerRequest::RemoveHost { host, agreed: false },
                     Round::Record => PeerRequest::RemoveHost { host, agreed: true },
                 };
@@ -290,7 +295,7 @@ impl Node {
             }
             // It is told again.
             Err(_) if self.boot == Boot::Left => {}
-            Err(why) if *round == Round::Ask => {
+            Err(why) if matches!(round, Round::Ask) => {
                 self.end_departure(&Err(format!(
                     "host {peer} does not agree that {host} is removed: {why}. Nothing was changed"
                 )));
@@ -302,21 +307,26 @@ impl Node {
     }
 
     fn end_old_round(&mut self) {
-        let Some(&Departure { host, way: Way::Old { round, .. }, .. }) = self.departure.as_ref() else { return };
+        let Some(Departure { host, way: Way::Old { round, .. }, .. }) = &mut self.departure else { return };
+        let (host, round) = (*host, std::mem::replace(round, Round::Record));
         if !self.goes_the_old_way(host) && !self.is_outside_group(host) && self.boot != Boot::Left {
             return self.end_departure(&Err("the cluster has begun to move to group 0".into()));
         }
-        if round != Round::Record
+        if !matches!(round, Round::Record)
             && let Err(why) = self.may_depart(host)
         {
             return self.end_departure(&Err(why)); // it has changed since
         }
+        let others = self.live_peers();
         match round {
-            Round::Schema => {
-                self.be_out();
-                self.depart_by(Way::Old { round: Round::Record, missing: self.live_peers() });
+            Round::Schema(pieces) if !pieces.is_empty() && !others.is_empty() => {
+                self.depart_by(Way::Old { round: Round::Schema(pieces), missing: others });
             }
-            Round::Ask => self.depart_by(Way::Old { round: Round::Record, missing: self.live_peers() }),
+            Round::Schema(_) => {
+                self.be_out();
+                self.depart_by(Way::Old { round: Round::Record, missing: others });
+            }
+            Round::Ask => self.depart_by(Way::Old { round: Round::Record, missing: others }),
             Round::Record if host == self.host => self.end_departure(&Ok(())),
             Round::Record => {
                 if let Err(why) = self.record_removal(host) {
@@ -479,8 +489,9 @@ impl Node {
     pub(super) fn end_departure(&mut self, outcome: &Result<(), String>) {
         let Some(departure) = self.departure.take() else { return };
         self.timers.unset(Timer::DepartureRetry);
-        self.forget_barrier(Waiter::Departure);
+        // A late answer is none to the next try, which may begin with another piece.
         self.forget_calls(|purpose| matches!(purpose, Purpose::RemoveHost(_)));
+        self.forget_barrier(Waiter::Departure);
         self.watchers.touch();
         if let Err(why) = outcome {
             tracing::warn!(target: "raft_group0", host = %departure.host, why, "the host has not left the cluster");

@@ -1,8 +1,9 @@
 //! Leaving, and removing a host that is down.
 
 use super::{
+    has_table,
     recovery::{ENTER, LEAVE, restart},
-    report, ring, upgrade, upgraded,
+    report, ring, upgrade, upgraded, with_keyspace,
     world::World,
 };
 use crate::{
@@ -369,4 +370,18 @@ fn nobody_asks_for_leave_to_join_in_the_name_of_another() {
     let Ok(PeerReply::JoinRing(JoinReply::Refused(why))) = &world.peer_replies[&id] else { panic!("{:?}", world.peer_replies) };
     assert!(why.contains("in the name of"), "{why}");
     assert!(!world.node(0).peers.hosts().contains(&HostId::of(9)));
+}
+
+/// A message between nodes holds 16 MiB.
+#[test]
+fn the_schema_of_a_host_that_leaves_the_old_way_is_handed_over_in_pieces() {
+    let mut world = with_keyspace(3);
+    for table in 0..24 {
+        world.execute(2, &format!("CREATE TABLE ks.t{table} (a int PRIMARY KEY) WITH comment = '{}'", "x".repeat(400_000)));
+    }
+    world.calls.clear();
+    decommission(&mut world, 2).unwrap();
+    let handed = world.calls.iter().filter(|(_, from, verb)| (*from, *verb) == (2, "DefinitionsUpdate")).count();
+    assert_eq!(handed, 4, "two pieces to each of two");
+    assert!((0..24).all(|table| has_table(&world, 0, &format!("t{table}")) && has_table(&world, 1, &format!("t{table}"))));
 }
