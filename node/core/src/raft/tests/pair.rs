@@ -251,7 +251,9 @@ fn an_addition_that_waits_while_its_host_is_removed_comes_to_nothing() {
     members.group(1).change(&[], &[HostId::of(3)]).unwrap();
     let removal = members.group(1).take().send;
     members.group(1).change(&[(member(3), true)], &[]).unwrap();
-    removal.into_iter().for_each(|message| members.groups.get_mut(&message.to).unwrap().step(message));
+    for message in removal {
+        members.groups.get_mut(&message.to).unwrap().step(message);
+    }
     members.ticks(5);
     assert!([1, 2].into_iter().all(|number| !members.group(number).configuration().contains(&HostId::of(3))));
 }
