@@ -267,13 +267,13 @@ impl Audit<'_> {
     }
 
     /// What was begun on a pod that is none of a recovery's survivors may never be known to be over: it is what is recovered from. Nor may
-    /// what was begun where the host is silent, and proven or declared to be lost.
+    /// what was begun where the host is removed for ever, or silent, and proven or declared to be lost.
     fn is_of_the_lost(&self, action: &Action) -> bool {
         let journal = &self.plan.journal;
         let Some(host) = action.pod().map(|pod| journal.nodes.get(pod).and_then(|node| node.host)) else { return false };
         let recovery = journal.recovery.as_ref().filter(|recovery| recovery.is_in_force());
         let is_none_of_ours = recovery.is_some_and(|it| host.is_none_or(|host| !it.plan.survivors.contains(&host)));
-        is_none_of_ours || host.is_some_and(|host| self.is_lost(host))
+        is_none_of_ours || host.is_some_and(|host| self.is_lost(host) || self.is_removed(host))
     }
 
     /// It is silent, and that it will not come back is proven, or declared by a human.

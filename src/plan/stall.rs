@@ -94,8 +94,9 @@ impl fmt::Display for Class {
 /// Says why nothing moves, if nothing moves, and adds what may be done about it.
 pub(super) fn classify(given: &Given<'_>, plan: &mut Plan) {
     let waits = !(plan.actions.is_empty() && plan.report.waiting.is_empty());
-    let is_halted = plan.report.waiting.iter().any(|why| matches!(why, WaitingFor::CanaryFailed { .. }));
-    if !waits || (plan.report.waiting.iter().any(WaitingFor::is_on_purpose) && !is_halted) {
+    let halts = |why: &WaitingFor| matches!(why, WaitingFor::CanaryFailed { .. });
+    let is_halted = plan.report.waiting.iter().any(halts);
+    if !waits || plan.report.waiting.iter().any(|why| why.is_on_purpose() && !halts(why)) {
         return;
     }
     let Some(Progress { since, .. }) = plan.journal.progress.clone() else { return };

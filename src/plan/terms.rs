@@ -80,7 +80,10 @@ fn before(given: &Given<'_>, plan: Plan, first: Vec<Action>) -> Plan {
 
 /// Nothing of the plan is done before this is known to be over. What it would have written down has not happened.
 fn waiting_for(given: &Given<'_>, mut plan: Plan, action: Action) -> Plan {
-    plan.report.waiting.insert(0, WaitingFor::IntentOpen { action });
+    let view = action.pod().and_then(|name| Some((name, given.seen.nodes.get(name)?)));
+    // What keeps it from being known.
+    let away = view.and_then(|(name, view)| given.healthy(name, view).err()).filter(|why| !plan.report.waiting.contains(why));
+    plan.report.waiting.splice(0..0, [WaitingFor::IntentOpen { action: action.clone() }].into_iter().chain(away));
     Plan { actions: Vec::new(), journal: given.journal.clone(), new_run: false, ..plan }
 }
 

@@ -8,6 +8,7 @@ use crate::{
     plan::{
         Action, Given, Intent, Plan, RecoveryVerb, WaitingFor, evidence,
         health::{Member, signed},
+        terms,
     },
 };
 use k8s_openapi::jiff::Timestamp;
@@ -93,8 +94,7 @@ fn was_waited_for(given: &Given<'_>, since: Timestamp) -> bool {
 /// recovery that they had ordered there. Not of one that was carried out.
 pub(super) fn leftovers(given: &Given<'_>) -> Option<Plan> {
     let nodes = given.seen.nodes.iter().filter_map(|(name, view)| given.answering(name, view).ok());
-    let nodes = nodes.filter(|member| !member.node.evidence.forward_only);
-    let stored: Vec<_> = nodes.filter_map(|member| Some((member.name, member.node.evidence.plan.as_ref()?))).collect();
+    let stored: Vec<_> = nodes.filter_map(|member| Some((member, member.node.evidence.plan.as_ref()?))).collect();
     let last =
         given.journal.recovery.as_ref().filter(|recovery| recovery.reset_at.is_some()).map(|recovery| recovery.plan.number);
     let has_reset = |number: u64| {
@@ -102,9 +102,10 @@ pub(super) fn leftovers(given: &Given<'_>) -> Option<Plan> {
         last == Some(number) || stored.iter().any(|(_, plan)| plan.number == number && resets(plan))
     };
     let is_left = |plan: &StoredPlan| matches!(plan.state, PlanState::Prepared | PlanState::Fenced) && !has_reset(plan.number);
+    let may_lift = |member: &Member<'_>| !member.node.evidence.forward_only;
     let lift = |node: &PodName, plan| Action::Recover { node: node.clone(), plan, verb: RecoveryVerb::LiftFence };
-    let of_nobody = stored.iter().filter(|(_, plan)| is_left(plan));
-    let actions: Vec<_> = of_nobody.map(|(name, plan)| lift(name, plan.number)).collect();
+    let of_nobody = stored.iter().filter(|(member, plan)| is_left(plan) && may_lift(member));
+    let actions: Vec<_> = of_nobody.map(|(member, plan)| lift(member.name, plan.number)).collect();
     let lifts = (!actions.is_empty()).then(|| Plan { actions, ..given.wait(Phase::Recovering, Vec::new()) });
     lifts.or_else(|| leave(given))
 }
@@ -120,9 +121,10 @@ fn leave(given: &Given<'_>) -> Option<Plan> {
     let is_withdrawn = |plan: &StoredPlan| plan.state == PlanState::Withdrawn;
     let is_left =
         |member: &&Member<'_>| Scene::leaves_with_a_start(member) && member.node.evidence.plan.as_ref().is_some_and(is_withdrawn);
-    let member = members.iter().find(is_left)?;
-    let action = Action::Restart { node: member.name.clone(), generation: member.node.generation };
     let mut plan = given.wait(Phase::Recovering, Vec::new());
+    let is_one_away = given.journal.taken.as_ref().is_some_and(|taken| terms::matters(given, &plan, taken));
+    let member = members.iter().find(is_left).filter(|_| !is_one_away)?;
+    let action = Action::Restart { node: member.name.clone(), generation: member.node.generation };
     plan.journal.taken = Some(Intent { action: action.clone(), epoch: given.journal.epoch, at: given.now });
     plan.actions.push(action);
     Some(plan)
