@@ -24,7 +24,7 @@ pub(super) fn settle(given: &Given<'_>, plan: Plan) -> Plan {
     let new_term = open.iter().any(begun_by_us);
     let actions = first.into_iter().chain(open.iter().filter_map(|intent| ending(given, intent))).collect();
     let ignored = ignored(given, &plan);
-    let plan = waiting_for(given, plan, oldest.action.clone());
+    let plan = waiting_for(given, plan, &oldest.action);
     let intents = open.into_iter().chain(ignored).collect();
     Plan { actions, journal: Journal { intents, ..plan.journal }, new_term, ..plan }
 }
@@ -66,7 +66,7 @@ fn at_last(given: &Given<'_>, mut plan: Plan) -> Plan {
     if let Some(taken) = given.journal.taken.as_ref().filter(|taken| plan.actions.contains(&taken.action)) {
         let until = taken.at + LOOK_EVERY;
         if until > given.now {
-            return Plan { next_look: until, ..waiting_for(given, plan, taken.action.clone()) };
+            return Plan { next_look: until, ..waiting_for(given, plan, &taken.action) };
         }
     }
     plan.journal.intents = ignored(given, &plan);
@@ -79,7 +79,7 @@ fn before(given: &Given<'_>, plan: Plan, first: Vec<Action>) -> Plan {
 }
 
 /// Nothing of the plan is done before this is known to be over. What it would have written down has not happened.
-fn waiting_for(given: &Given<'_>, mut plan: Plan, action: Action) -> Plan {
+fn waiting_for(given: &Given<'_>, mut plan: Plan, action: &Action) -> Plan {
     let view = action.pod().and_then(|name| Some((name, given.seen.nodes.get(name)?)));
     // What keeps it from being known.
     let away = view.and_then(|(name, view)| given.healthy(name, view).err()).filter(|why| !plan.report.waiting.contains(why));
