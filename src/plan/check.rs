@@ -45,6 +45,11 @@ fn serves(view: &NodeView) -> bool {
 }
 
 impl Audit<'_> {
+    /// What the nodes have said, however long ago.
+    fn nodes(&self) -> impl Iterator<Item = &NodeSeen> {
+        self.seen.nodes.values().filter_map(|view| view.node.known())
+    }
+
     fn disrupted(&self) -> impl Iterator<Item = &PodName> {
         self.plan.actions.iter().filter_map(Action::disrupts)
     }
@@ -133,8 +138,7 @@ impl Audit<'_> {
     }
 
     fn past_no_return(&self) -> bool {
-        let nodes = || self.seen.nodes.values().filter_map(|view| view.node.known());
-        nodes().any(|node| node.proceed || node.feature_enabled || node.group.is_some())
+        self.nodes().any(|node| node.proceed || node.feature_enabled || node.group.is_some())
     }
 
     fn no_return_is_earned(&self) -> Option<String> {
@@ -205,8 +209,7 @@ impl Audit<'_> {
     }
 
     fn is_removed(&self, host: HostId) -> bool {
-        let mut nodes = self.seen.nodes.values().filter_map(|view| view.node.known());
-        nodes.any(|node| node.evidence.removed.contains(&host))
+        self.nodes().any(|node| node.evidence.removed.contains(&host))
     }
 
     /// Only who shows no sign of life and is proven to be lost, or is a ghost, is removed; in a recovery whoever its plan gives up.
@@ -224,19 +227,17 @@ impl Audit<'_> {
 
     /// A member of the group that has no vote and is in no ring. Nobody misses it.
     fn is_ghost(&self, host: HostId) -> bool {
-        let nodes = || self.seen.nodes.values().filter_map(|view| view.node.known());
-        let groups = || nodes().filter_map(|node| node.group.as_ref());
-        let is_in_ring = nodes().any(|node| node.host == host || node.peers.contains_key(&host));
+        let groups = || self.nodes().filter_map(|node| node.group.as_ref());
+        let is_in_ring = self.nodes().any(|node| node.host == host || node.peers.contains_key(&host));
         let votes = groups().any(|group| group.voters.contains(&host));
         !is_in_ring && !votes && groups().any(|group| group.learners.contains(&host))
     }
 
     /// A host that a member tells of, which nobody has removed, and which answers in no pod. Those that a recovery gives up are none.
     fn member_away(&self) -> Option<HostId> {
-        let nodes = || self.seen.nodes.values().filter_map(|view| view.node.known());
-        let members = nodes().filter(|node| !self.is_removed(node.host));
+        let members = self.nodes().filter(|node| !self.is_removed(node.host));
         let mut told = members.flat_map(|node| node.peers.keys().chain(node.group.iter().flat_map(|group| &group.voters)));
-        let is_away = |host: HostId| !nodes().any(|node| node.host == host);
+        let is_away = |host: HostId| !self.nodes().any(|node| node.host == host);
         told.find(|host| !self.is_removed(**host) && !self.is_excluded(**host) && is_away(**host)).copied()
     }
 

@@ -120,7 +120,9 @@ pub(super) fn down(given: &Given<'_>, waiting: &[WaitingFor]) -> Option<(Class, 
     let pod = pod_of(why);
     let of_whom = what_that_proves(given, why);
     let host = host_of(why);
-    if let Some(host) = host.filter(|host| given.removed.contains(host)) {
+    // A pod that was made since is that of a fresh member which has not answered yet.
+    let is_its_pod = why.node().zip(pod).is_some_and(|(name, pod)| given.journal.node(name).host_pod.as_ref() == Some(&pod.uid));
+    if let Some(host) = host.filter(|host| given.removed.contains(host) && (is_its_pod || is_lost(&why))) {
         let what_to_do = "which is removed for ever: delete its volume and its pod, and a fresh member takes its place";
         return Some((Class::NodeDownRestartable, format!("{why}; in it is host {host}, {what_to_do}")));
     }
@@ -165,7 +167,8 @@ fn what_that_proves(given: &Given<'_>, why: &WaitingFor) -> &'static str {
     }
 }
 
-fn answers(given: &Given<'_>, host: HostId) -> bool {
+/// Whether that host answers, in whichever pod.
+pub(super) fn answers(given: &Given<'_>, host: HostId) -> bool {
     nodes(given).any(|(_, node)| node.host == host)
 }
 

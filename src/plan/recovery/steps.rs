@@ -410,8 +410,6 @@ fn answers(given: &Given<'_>, pod: &PodName) -> bool {
 fn nobodys<'a>(scene: &Scene<'a>) -> impl Iterator<Item = &'a PodName> {
     let given = scene.given;
     let is_homeless = scene.recovery.pods.values().any(Option::is_none)
-        && hosts::members(given)
-            .iter()
-            .all(|host| hosts::view_of(given, *host).is_some_and(|(_, view)| given.fresh(&view.node).is_ok()));
+        && hosts::members(given).iter().all(|host| evidence::answers(given, *host));
     given.seen.nodes.keys().filter(move |pod| is_homeless && !answers(given, pod) && given.journal.node(pod).host.is_none())
 }
