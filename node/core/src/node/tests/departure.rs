@@ -185,9 +185,8 @@ fn before_the_upgrade_a_dead_host_is_removed_and_who_was_down_hears_of_it_later(
     are_upgraded(&mut world, &[0, 1, 2]);
 }
 
-/// Whoever had not seen it yet had recorded the removal, and all others heard of that by gossip.
-#[test]
-fn before_the_upgrade_a_host_whose_removal_is_refused_stays() {
+/// Four of which the last was away, and is back; only the second one sees that.
+fn one_is_back_and_seen_by_one() -> (World, HostId) {
     let mut world = ring(4);
     let back = host(&world, 3);
     world.crash(3);
@@ -197,6 +196,13 @@ fn before_the_upgrade_a_host_whose_removal_is_refused_stays() {
     world.start(3);
     assert!(world.run_until(LIMIT, |world| sees(world, 1)));
     assert!(!sees(&world, 0) && !sees(&world, 2));
+    (world, back)
+}
+
+/// Whoever had not seen it yet had recorded the removal, and all others heard of that by gossip.
+#[test]
+fn before_the_upgrade_a_host_whose_removal_is_refused_stays() {
+    let (mut world, back) = one_is_back_and_seen_by_one();
     let why = remove(&mut world, 0, back).unwrap_err();
     assert!(why.contains("is alive"), "{why}");
     world.cuts.clear();
@@ -208,14 +214,8 @@ fn before_the_upgrade_a_host_whose_removal_is_refused_stays() {
 /// One that is up is asked though it is named, and sees that the host is alive.
 #[test]
 fn before_the_upgrade_only_who_is_down_is_left_out() {
-    let mut world = ring(4);
-    let (back, named) = (host(&world, 3), host(&world, 1));
-    world.crash(3);
-    let sees = |world: &World, number: usize| world.node(number).gossip.is_up(back);
-    assert!(world.run_until(LIMIT, |world| (0..3).all(|number| !sees(world, number))));
-    world.cut(3, &[0, 2]);
-    world.start(3);
-    assert!(world.run_until(LIMIT, |world| sees(world, 1)));
+    let (mut world, back) = one_is_back_and_seen_by_one();
+    let named = host(&world, 1);
     let id = world.admin(0, AdminRequest::RemoveNode { order: None, host: back, ignore: vec![named] });
     let why = answer(&mut world, id).unwrap_err();
     assert!(why.contains("is alive"), "{why}");
