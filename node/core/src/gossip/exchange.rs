@@ -16,7 +16,7 @@ const JUMPS_MAX: u32 = 3;
 const WAITING_KEPT: Duration = Duration::from_hours(1);
 
 impl Gossip {
-    /// Compare endpoints with a random live peer, and try someone who is not alive; everyone while nobody is.
+    /// Compare endpoints with a random live peer, and try every seed and one host that are not alive; everyone while nobody is.
     pub(super) fn exchange_if_due(&mut self, now: Duration) {
         if now < self.exchange_at {
             return;
@@ -26,10 +26,10 @@ impl Gossip {
         self.forget_silent_newcomers(now);
         let peers: Vec<_> = self.detector.active().map(|identity| identity.address).collect();
         let strangers = if peers.is_empty() { CONTACTS_MAX } else { 1 };
-        for address in self.some_of(peers, 1).into_iter().chain({
-            let lost = self.lost_addresses();
-            self.some_of(lost, strangers)
-        }) {
+        // A seed that has lost its data founds a ring of its own unless it hears of this one soon.
+        let (seeds, hosts) = self.lost_addresses().into_iter().partition(|address| self.seeds.contains(address));
+        let (peer, seeds, hosts) = (self.some_of(peers, 1), self.some_of(seeds, CONTACTS_MAX), self.some_of(hosts, strangers));
+        for address in peer.into_iter().chain(seeds).chain(hosts) {
             self.send_digest(address);
         }
     }

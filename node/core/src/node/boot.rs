@@ -21,7 +21,7 @@ const RETRY: Duration = Duration::from_millis(500);
 /// a crashed node takes to come back; the reference's shadow round waits 30 s.
 const FOUNDING_PATIENCE: u32 = 2;
 
-/// A ring that this host was in before it lost its data knocks at its address, each member at that of one lost host a period. Nobody founds
+/// A ring that this host was in before it lost its data knocks at its address, each member in each period if it is a seed's. Nobody founds
 /// one before he has listened for that: there would be two rings, and two groups of one incarnation.
 const LISTENING: Duration = Timing::EXCHANGE_PERIOD.saturating_mul(3);
 

@@ -66,6 +66,22 @@ fn seeds_that_start_late_are_tried_each_second() {
     });
 }
 
+/// It may have lost its data, and would found a ring of its own if it heard of nobody.
+#[test]
+fn whoever_comes_at_the_address_of_a_seed_hears_of_the_ring_at_once_whomever_else_it_has_lost() {
+    each_seed(|seed| {
+        let mut world = World::new(seed);
+        (1..=8).for_each(|number| world.start(endpoint(number, 1), &[1]));
+        world.run_until(LIMIT, World::all_meet);
+        (1..=8).filter(|number| *number != 2).for_each(|number| world.kill(number));
+        world.start(endpoint(8, 2), &[1]);
+        world.run(millis(5_000));
+        world.start(Endpoint { host: host(9), ..endpoint(1, 1) }, &[1]);
+        let time = world.run_until(LIMIT, |world| world.node(9).endpoints().len() > 1);
+        assert!(time < millis(1_200), "seed {seed}: {time:?}");
+    });
+}
+
 #[test]
 fn a_dead_host_is_down_within_the_failure_timeout() {
     each_seed(|seed| {
