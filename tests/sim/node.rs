@@ -247,7 +247,7 @@ impl NodeProcess {
                 });
             }
             if is_change {
-                changes.push(Change { stage, wrote: writes_schema(&effects.persist) });
+                changes.push(Change { stage, wrote: writes_schema_itself(&effects.persist) });
             }
             turn = Some(match turn {
                 Some(before) => before.then(effects),
@@ -554,12 +554,13 @@ fn parcel(send: Send) -> Parcel {
     }
 }
 
-fn writes_schema(persist: &Persist) -> bool {
+/// Not as a command of its group: a single voter has its own entries at once.
+fn writes_schema_itself(persist: &Persist) -> bool {
     let of_schema = |write: &Write| {
         let (Write::Put(table, ..) | Write::Delete(table, _) | Write::DeleteRange(table, ..)) = write;
         *table == Table::Schema
     };
-    persist.writes.iter().any(of_schema)
+    persist.writes.iter().any(of_schema) && !persist.points.contains(&Point::Command)
 }
 
 /// Where a node stands and what it waits for. Hosts go by the beginning of their ids.

@@ -39,7 +39,7 @@ use std::{collections::BTreeSet, time::Duration};
 pub struct Change {
     /// The node's stage before it.
     pub stage: Stage,
-    /// Whether the step wrote rows of the schema.
+    /// Whether the step wrote rows of the schema, without group 0.
     pub wrote: bool,
 }
 

@@ -26,7 +26,7 @@ impl Invariant for OldWay {
         if turn.passes(Point::GroupForgotten) {
             self.forgotten.insert(turn.host, turn.incarnation);
         }
-        let changed = turn.changes.iter().any(|change| change.wrote && change.stage == Stage::UsePreRaft);
+        let changed = turn.changes.iter().any(|change| change.wrote && change.stage != Stage::Recovery);
         let counts = changed && self.forgotten.get(&turn.host) != Some(&turn.incarnation);
         if let Some(first) = self.first.get(&turn.incarnation).filter(|_| counts) {
             return Err(format!("it changed the schema the old way, and {first} is final"));
