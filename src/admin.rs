@@ -18,6 +18,9 @@ use tonic::{
 /// How often a quiet connection is probed: a dead one is noticed after this and one call's time.
 const KEEP_ALIVE: Duration = Duration::from_secs(1);
 
+/// Of one answer: one row of the schema may be as long as a command of group 0, and longer as text.
+const MAX_MESSAGE_BYTES: usize = 64 << 20;
+
 /// A connection to one node.
 #[derive(Clone, Debug)]
 pub struct Admin {
@@ -42,7 +45,7 @@ impl Admin {
             None => endpoint.connect().await,
         };
         let channel = connected.map_err(|error| format!("{address}: {}", root(&error)))?;
-        Ok(Self { client: AdminClient::new(channel), limit })
+        Ok(Self { client: AdminClient::new(channel).max_decoding_message_size(MAX_MESSAGE_BYTES), limit })
     }
 
     /// The whole status, once.

@@ -24,8 +24,8 @@ use std::{
 use tokio::net::TcpListener;
 use tonic::{Request, Response, Status, transport::Server};
 
-/// Lines of one message of `GetSchema`: some hundred KiB.
-const LINES: usize = 1000;
+/// Bytes of one message of `GetSchema`, unless a single line has more: clients of gRPC take 4 MiB if they are told nothing else.
+const SCHEMA_MESSAGE_BYTES: usize = 1 << 20;
 /// Of the text of a plan of recovery, in bytes: it is stored on every survivor.
 const PLAN_TEXT: usize = 64 << 10;
 /// Characters of the name of a run, as in the operator's own object: it goes to the log.
@@ -204,9 +204,7 @@ impl admin_server::Admin for Admin {
 
     async fn get_schema(&self, _: Request<v1::GetSchemaRequest>) -> Result<Response<Self::GetSchemaStream>, Status> {
         let AdminReply::Schema(rows) = self.ask(AdminRequest::GetSchema).await? else { return Err(unexpected()) };
-        let lines = lines(&rows);
-        let messages: Vec<_> = lines.chunks(LINES).map(|lines| Ok(v1::SchemaRows { rows: lines.to_vec() })).collect();
-        Ok(Response::new(stream::iter(messages).boxed()))
+        Ok(Response::new(stream::iter(schema_messages(lines(&rows)).into_iter().map(Ok)).boxed()))
     }
 
     async fn get_evidence(&self, _: Request<v1::GetEvidenceRequest>) -> Result<Response<v1::Evidence>, Status> {
@@ -269,6 +267,22 @@ fn lines(rows: &Rows) -> Vec<String> {
     lines
 }
 
+/// As few messages as take the lines, in their order.
+fn schema_messages(lines: Vec<String>) -> Vec<v1::SchemaRows> {
+    let mut messages: Vec<v1::SchemaRows> = Vec::new();
+    let mut room = 0;
+    for line in lines {
+        if let Some(message) = messages.last_mut().filter(|_| line.len() <= room) {
+            room -= line.len();
+            message.rows.push(line);
+        } else {
+            room = SCHEMA_MESSAGE_BYTES.saturating_sub(line.len());
+            messages.push(v1::SchemaRows { rows: vec![line] });
+        }
+    }
+    messages
+}
+
 fn key_text(key: &RowKey) -> String {
     format!("{:?}{:?}", key.table, key.parts)
 }
@@ -293,6 +307,15 @@ mod tests {
             request.extensions_mut().insert(TcpConnectInfo { local_addr: None, remote_addr: address.parse().ok() });
             assert_eq!(may_change(&request), may, "{address}");
         }
+    }
+
+    #[test]
+    fn a_message_of_the_schema_has_as_many_lines_as_fit() {
+        let lines: Vec<_> = [1 << 10, 1 << 19, 1 << 19, 3 << 20, 1, 1 << 20, 5].map(|bytes| "x".repeat(bytes)).into();
+        let messages = schema_messages(lines.clone());
+        assert_eq!(messages.iter().map(|it| it.rows.len()).collect::<Vec<_>>(), [2, 1, 1, 1, 1, 1]);
+        assert_eq!(messages.into_iter().flat_map(|it| it.rows).collect::<Vec<_>>(), lines);
+        assert_eq!(schema_messages(Vec::new()), []);
     }
 
     #[test]

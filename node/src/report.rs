@@ -34,7 +34,7 @@ pub fn status(status: &Status, disk_free_bytes: Option<u64>) -> v1::Status {
         round_trip_nanos: nanos(status.cost.round_trip),
         fsync_nanos: nanos(status.cost.fsync),
         operator_epoch: status.operator_epoch,
-        disk_free_bytes: disk_free_bytes.unwrap_or_default(),
+        disk_free_bytes,
         evidence: Some(evidence(&status.evidence)),
     }
 }

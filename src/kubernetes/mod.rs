@@ -7,6 +7,7 @@
 mod backup;
 mod caches;
 mod certificate;
+mod event;
 mod lead;
 mod lease;
 mod metrics;

@@ -105,6 +105,18 @@ fn since(pod: &ApiPod, container: &str) -> Timestamp {
     started.or(made).map_or(Timestamp::UNIX_EPOCH, |time| time.0)
 }
 
+/// The claims that its StatefulSet has made for this pod alone, of its `volumeClaimTemplates`. It may mount others, with other pods: their loss
+/// is not its own, and they are nobody's to delete.
+pub fn own_claims(pod: &ApiPod) -> impl Iterator<Item = &str> {
+    let volumes = pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());
+    let name = pod.metadata.name.as_deref().unwrap_or_default();
+    volumes.filter_map(move |volume| {
+        let claim = volume.persistent_volume_claim.as_ref()?.claim_name.as_str();
+        let is_own = claim.strip_prefix(volume.name.as_str())?.strip_prefix('-')? == name;
+        is_own.then_some(claim)
+    })
+}
+
 /// The machine of a pod. A pod that has none yet has lost none.
 pub fn machine(node_name: Option<&str>, node: Option<&Node>) -> Machine {
     match (node_name, node) {
@@ -141,6 +153,16 @@ mod tests {
     fn waiting(reason: &str) -> Value {
         json!({"phase": "Pending", "containerStatuses": [{"name": "node", "image": "", "imageID": "", "ready": false,
             "restartCount": 0, "state": {"waiting": {"reason": reason}}}]})
+    }
+
+    #[test]
+    fn only_what_was_made_for_a_pod_alone_is_its_own_claim() {
+        let claim = |volume: &str, claim: &str| json!({"name": volume, "persistentVolumeClaim": {"claimName": claim}});
+        let volumes =
+            [claim("data", "data-db-0"), claim("backups", "backups"), claim("other", "data-db-1"), json!({"name": "tmp"})];
+        let pod = json!({"metadata": {"name": "db-0"}, "spec": {"containers": [], "volumes": volumes}});
+        let pod = serde_json::from_value(pod).unwrap();
+        assert_eq!(own_claims(&pod).collect::<Vec<_>>(), ["data-db-0"]);
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use crate::crd::{FLAG, HOLD};
 use k8s_openapi::api::{
     apps::v1::{ControllerRevision, StatefulSet},
-    core::v1::{Container, EnvVar},
+    core::v1::{Container, EnvVar, PodTemplateSpec},
 };
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -32,10 +32,11 @@ pub fn of_set(set: &StatefulSet) -> String {
     hash(serde_json::to_value(template).unwrap_or_default())
 }
 
-/// The hash of the template that a revision holds; `None` if it holds none.
+/// The hash of the template that a revision holds; `None` if it holds none. Fields of a newer Kubernetes count in neither form.
 pub fn of_revision(revision: &ControllerRevision) -> Option<String> {
     let data = serde_json::to_value(revision.data.as_ref()?).ok()?;
-    Some(hash(data.get("spec")?.get("template")?.clone()))
+    let known: PodTemplateSpec = serde_json::from_value(data.get("spec")?.get("template")?.clone()).ok()?;
+    Some(hash(serde_json::to_value(known).ok()?))
 }
 
 fn hash(mut template: Value) -> String {
@@ -49,11 +50,10 @@ fn hash(mut template: Value) -> String {
         .collect()
 }
 
-/// Takes out what is ours, and what only one of the two forms has. Maps of `serde_json` are ordered.
+/// Takes out what is ours, and what is empty. Maps of `serde_json` are ordered.
 fn strip(value: &mut Value) {
     match value {
         Value::Object(map) => {
-            map.remove("$patch");
             if let Some(Value::Array(env)) = map.get_mut("env") {
                 env.retain(|entry| !matches!(entry.get("name").and_then(Value::as_str), Some(FLAG | HOLD)));
             }
@@ -105,6 +105,7 @@ mod tests {
         let mut template = serde_json::to_value(&set.spec.as_ref().unwrap().template).unwrap();
         template["$patch"] = "replace".into();
         template["metadata"]["creationTimestamp"] = Value::Null;
+        template["spec"]["aFieldOfLater"] = "x".into();
         let revision = json!({"metadata": {"name": "db-1"}, "revision": 1, "data": {"spec": {"template": template}}});
         let revision = serde_json::from_value(revision).unwrap();
         assert_eq!(of_revision(&revision), Some(of_set(&set)));

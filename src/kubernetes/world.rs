@@ -4,6 +4,7 @@ use super::{
     backup,
     caches::{Caches, Everywhere},
     certificate::Certificate,
+    event,
     pod::{self, Surroundings},
     set, template, verbs, volume,
 };
@@ -17,14 +18,14 @@ use crate::{
 use k8s_openapi::{
     api::{
         apps::v1::StatefulSet,
-        core::v1::{ConfigMap, ObjectReference, PersistentVolumeClaim, Pod as ApiPod},
+        core::v1::{ConfigMap, PersistentVolumeClaim, Pod as ApiPod},
     },
     jiff::{SignedDuration, Timestamp},
 };
 use kube::{
     Api, Client, Resource, ResourceExt as _,
     api::{ListParams, PostParams},
-    runtime::events::{Event as ApiEvent, EventType, Recorder},
+    runtime::events::Recorder,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -314,11 +315,11 @@ impl KubeWorld {
             let claim = self.caches.claims.get(Some(&self.namespace), claim).ok()??;
             self.everywhere.volumes.get(None, claim.spec.as_ref()?.volume_name.as_deref()?).ok()?
         };
-        claims_of(pod).filter_map(volume_of).any(|volume| volume::is_out_of_service(&volume, &nodes))
+        pod::own_claims(pod).filter_map(volume_of).any(|volume| volume::is_out_of_service(&volume, &nodes))
     }
 
     fn has_lost_its_volume(&self, pod: &ApiPod) -> bool {
-        claims_of(pod).any(|name| match self.caches.claims.get(Some(&self.namespace), name) {
+        pod::own_claims(pod).any(|name| match self.caches.claims.get(Some(&self.namespace), name) {
             Ok(Some(claim)) => claim.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Lost"),
             Ok(None) => true,
             Err(_) => false,
@@ -355,7 +356,7 @@ impl KubeWorld {
         let pod = pod.filter(|pod| pod.metadata.uid.as_deref() == Some(uid));
         let pod = pod.ok_or_else(|| Failure::Refused(format!("there is no pod {node} with UID {uid}")))?;
         let claims: Api<PersistentVolumeClaim> = Api::namespaced(self.client.clone(), &self.namespace);
-        for name in claims_of(&pod) {
+        for name in pod::own_claims(&pod) {
             if let Some(claim) = self.caches.claims.get(Some(&self.namespace), name).map_err(Failure::Refused)? {
                 verbs::delete(&claims, name, claim.metadata.uid.as_deref()).await?;
             }
@@ -366,11 +367,6 @@ impl KubeWorld {
 
 fn is_wanted<K: Resource>(object: &K) -> bool {
     object.meta().deletion_timestamp.is_none()
-}
-
-fn claims_of(pod: &ApiPod) -> impl Iterator<Item = &str> {
-    let volumes = pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());
-    volumes.filter_map(|volume| volume.persistent_volume_claim.as_ref()).map(|claim| claim.claim_name.as_str())
 }
 
 fn address(pod: &ApiPod, port: u16) -> Option<SocketAddr> {
@@ -449,21 +445,7 @@ impl World for KubeWorld {
 
     async fn event(&mut self, event: &Event) {
         let Some(object) = &self.object else { return };
-        let pod = event.pod.as_ref().map(|name| ObjectReference {
-            api_version: Some("v1".into()),
-            kind: Some("Pod".into()),
-            name: Some(name.clone()),
-            namespace: Some(self.namespace.clone()),
-            ..ObjectReference::default()
-        });
-        let told = ApiEvent {
-            type_: if event.is_warning { EventType::Warning } else { EventType::Normal },
-            reason: event.reason.into(),
-            note: Some(event.message.clone()),
-            action: event.reason.into(),
-            secondary: pod,
-        };
-        if let Err(error) = self.recorder.publish(&told, &object.object_ref(&())).await {
+        if let Err(error) = self.recorder.publish(&event::told(event, &self.namespace), &object.object_ref(&())).await {
             tracing::warn!(error = super::in_words_of(&error), reason = event.reason, "an event could not be told");
         }
     }

@@ -27,7 +27,7 @@ pub fn node_seen(status: &v1::Status, now: Timestamp) -> Result<NodeSeen, String
         peers: status.peers.iter().map(peer).collect::<Result<BTreeMap<_, _>, _>>()?,
         figures: status.upgrade_figures.as_ref().map(figures).transpose()?,
         epoch: status.operator_epoch,
-        disk_free: Some(status.disk_free_bytes).filter(|bytes| *bytes != 0),
+        disk_free: status.disk_free_bytes,
         evidence: status.evidence.as_ref().map(evidence).transpose()?.unwrap_or_default(),
     })
 }
@@ -154,5 +154,18 @@ mod tests {
         let status = v1::Status { host_id: Uuid::nil().to_string(), procedure: Some(procedure), ..v1::Status::default() };
         let why = node_seen(&status, Timestamp::UNIX_EPOCH).unwrap_err();
         assert_eq!(why, "its procedure is in a phase that is not known: 77");
+    }
+
+    #[test]
+    fn a_full_disk_is_told_from_one_that_is_not_known() {
+        for free in [None, Some(0), Some(1 << 30)] {
+            let status = v1::Status {
+                host_id: Uuid::nil().to_string(),
+                procedure: Some(v1::Procedure { phase: v1::procedure::Phase::Idle.into(), ..v1::Procedure::default() }),
+                disk_free_bytes: free,
+                ..v1::Status::default()
+            };
+            assert_eq!(node_seen(&status, Timestamp::UNIX_EPOCH).unwrap().disk_free, free);
+        }
     }
 }
