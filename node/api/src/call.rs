@@ -126,6 +126,11 @@ impl<A> Answers<A> {
         self.call.run(self.answers.message()).await
     }
 
+    /// From now on the next answer may take so long: for a stream that is as long as what it carries.
+    pub fn extend(&mut self, time: Duration) {
+        self.call.deadline = Some(Instant::now() + time);
+    }
+
     /// From now on only an abort ends it: for a watch, whose deadline is for its first answer.
     pub const fn forget_deadline(&mut self) {
         self.call.deadline = None;

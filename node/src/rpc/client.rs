@@ -13,11 +13,15 @@ use std::{
     collections::HashMap,
     net::{IpAddr, SocketAddr},
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 use tokio::time::Instant;
 use tonic::{Status, transport::Channel};
 
 type Reply = (PeerReply, Path);
+
+/// For each piece of a schema or snapshot after the first: the whole may take as long as it is large, and the way slow.
+const CHUNK_LIMIT: Duration = Duration::from_secs(5);
 
 /// Calls that may wait at once; the core has a few for each of its at most 100 peers.
 const CALLS: usize = 4096;
@@ -233,6 +237,7 @@ async fn migration(mut client: PeerClient<Channel>, call: &Call, request: v1::Mi
     let mut answers = client.migration_request_with_abort(request, call).await?;
     let (mut head, mut bytes) = (None, Vec::new());
     while let Some(chunk) = answers.next().await? {
+        answers.extend(CHUNK_LIMIT);
         head = head.or(chunk.head);
         bytes.extend_from_slice(&chunk.versioned);
         if bytes.len() > SCHEMA_BYTES {

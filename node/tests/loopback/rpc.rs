@@ -17,6 +17,10 @@ use std::{
     net::SocketAddr,
     time::{Duration, Instant},
 };
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+};
 
 const PATH: Path = Path { hops: 5, fsyncs: 6 };
 const SECOND: Duration = Duration::from_secs(1);
@@ -44,8 +48,12 @@ fn state(stage: Stage) -> StateReply {
 
 /// Of a large schema: several pieces of it.
 fn rows() -> Rows {
+    rows_of(3000)
+}
+
+fn rows_of(count: i64) -> Rows {
     let key = |number| RowKey { table: SchemaTable::Tables, parts: vec!["k".repeat(1000), format!("t{number}")] };
-    Rows { cells: [].into(), deletions: (0..3000).map(|number| (key(number), Micros(number))).collect() }
+    Rows { cells: [].into(), deletions: (0..count).map(|number| (key(number), Micros(number))).collect() }
 }
 
 fn endpoint() -> Endpoint {
@@ -167,6 +175,44 @@ async fn an_abort_and_a_deadline_after_sending_are_told_apart() {
     assert_eq!(outcome(&mut one, 2).await.expect_err("too late"), CallError::TimedOut { sent: true });
 }
 
+fn answer_with_much(input: &Input) -> Vec<Reply> {
+    let Input::Request { id, .. } = input else { return vec![] };
+    let (rows, version) = (rows_of(12_000), uuid::Uuid::from_u128(7));
+    let migration = Migration { rows, state: state(Stage::UsePreRaft), version, snapshot: None, history: vec![] };
+    vec![Reply::Peer { id: *id, outcome: Ok((PeerReply::Migration(Box::new(migration)), PATH)) }]
+}
+
+/// What comes from there is let through a little at a time.
+async fn slow_way_to(address: SocketAddr) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let way = listener.local_addr().expect("an address");
+    tokio::spawn(async move {
+        while let Ok((near, _)) = listener.accept().await {
+            let far = TcpStream::connect(address).await.expect("the node listens");
+            let ((mut from_near, mut to_near), (mut from_far, mut to_far)) = (near.into_split(), far.into_split());
+            tokio::spawn(async move { tokio::io::copy(&mut from_near, &mut to_far).await });
+            tokio::spawn(async move {
+                let mut piece = vec![0; 1 << 16];
+                while let Ok(length @ 1..) = from_far.read(&mut piece).await {
+                    tokio::time::sleep(SECOND / 50).await;
+                    to_near.write_all(piece.get(..length).unwrap_or_default()).await.expect("it listens");
+                }
+            });
+        }
+    });
+    way
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_schema_may_take_as_long_as_it_is_large_and_the_way_slow() {
+    let Pair { mut one, two, workdir: _workdir } = pair(answer_with_much).await;
+    let address = slow_way_to(two.destination().address).await;
+    let begin = Instant::now();
+    one.send(vec![call(Destination { address }, 1, PeerRequest::MigrationRequest { snapshot_of: None }, 2 * SECOND)]);
+    let (reply, _) = outcome(&mut one, 1).await.expect("all of it");
+    assert!(matches!(reply, PeerReply::Migration(_)) && begin.elapsed() > 2 * SECOND, "{:?}", begin.elapsed());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_watch_goes_on_until_somebody_leaves() {
     let Pair { mut one, mut two, workdir: _workdir } = pair(silent).await;
@@ -243,7 +289,7 @@ async fn messages_keep_their_order_and_find_a_restarted_node() {
     let knocking = async {
         loop {
             one.send(vec![gossip(to, 2)]);
-            tokio::time::sleep(SECOND / 20).await;
+            tokio::time::sleep(SECOND / 50).await;
         }
     };
     tokio::select! {

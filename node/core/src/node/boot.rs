@@ -165,6 +165,8 @@ impl Node {
                 self.effects.send.push(crate::io::Send::Resolve);
                 self.ask_to_join();
             }
+            // However long it takes: it ends by itself where nothing comes any more.
+            Boot::Pulling if self.calls.any(|purpose| matches!(purpose, Purpose::BootPull)) => {}
             Boot::Pulling => {
                 self.boot = Boot::begin(self.now.elapsed);
                 self.ask_to_join();
@@ -268,8 +270,14 @@ impl Node {
         self.forget_calls(|purpose| matches!(purpose, Purpose::JoinRing(_)));
         self.boot = Boot::Pulling;
         self.watchers.touch();
+        self.timers.unset(Timer::BootRetry);
         self.call_address(address, Some(host), PeerRequest::MigrationRequest { snapshot_of: None }, Purpose::BootPull);
-        self.timers.set(Timer::BootRetry, self.now.elapsed + super::RPC_LIMIT);
+    }
+
+    pub(super) fn boot_pull_failed(&mut self) {
+        if self.boot == Boot::Pulling {
+            self.timers.set(Timer::BootRetry, self.now.elapsed + RETRY);
+        }
     }
 
     pub(super) fn boot_pulled(&mut self, migration: &Migration) {

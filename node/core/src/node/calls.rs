@@ -28,8 +28,8 @@ pub enum Purpose {
         /// By which plan.
         plan: u64,
     },
-    /// To remove a host from the group.
-    Departure,
+    /// To remove this host from the group.
+    Departure(HostId),
     /// To have this host agree to the removal of another and record it, the old way.
     RemoveHost(HostId),
     /// Whether we were removed: the refusal says it.

@@ -384,19 +384,14 @@ impl Node {
         }
     }
 
-    /// A leader that ends hands over, so that the others need no election timeout. Whether there is anybody.
+    /// A leader that ends hands over, so that the others need no election timeout: to one that takes part in the group, which a voter in
+    /// recovery does not. Whether there is anybody.
     pub(super) fn hand_over_leadership(&mut self, may_lead: impl Fn(&Endpoint) -> bool) -> bool {
+        let Some((id, group)) = &mut self.group else { return false };
         let endpoints = self.gossip.endpoints();
-        let live: BTreeSet<_> = self.gossip.live().filter(|host| endpoints.get(host).is_some_and(&may_lead)).collect();
-        if let Some((_, group)) = &mut self.group {
-            let me = self.host;
-            let successor = group.configuration().voters.iter().find(|host| **host != me && live.contains(host)).copied();
-            if let Some(successor) = successor {
-                group.transfer_leadership(successor);
-                return true;
-            }
-        }
-        false
+        let takes_part = |host: &HostId| endpoints.get(host).is_some_and(|it| it.group == Some(*id) && may_lead(it));
+        let heirs: BTreeSet<HostId> = self.gossip.live().filter(takes_part).collect();
+        group.transfer_leadership(&heirs)
     }
 
     /// In recovery it changes no membership, and nobody takes a snapshot of it.

@@ -415,20 +415,22 @@ impl Node {
         } else if is_leader {
             // What is dropped is asked for again.
             departure.refusal = group.change(&[], &[host]).err().map(|dropped| dropped.to_string());
-        } else if let Some(leader) = leader.filter(|_| !self.calls.any(|purpose| matches!(purpose, Purpose::Departure))) {
+        } else if let Some(leader) = leader.filter(|_| !self.calls.any(|purpose| matches!(purpose, Purpose::Departure(_)))) {
             let request = PeerRequest::Group0ModifyConfig { group: id, add: vec![], remove: vec![host] };
-            self.call(leader, request, Purpose::Departure);
+            self.call(leader, request, Purpose::Departure(host));
         }
     }
 
     /// A leader tells whom it has removed only by its answer: a host that is no member any more is sent nothing.
-    pub(super) fn departure_answered(&mut self, outcome: &Result<PeerReply, CallError>) {
+    /// What comes late may be about a host that was to leave before.
+    pub(super) fn departure_answered(&mut self, host: HostId, outcome: &Result<PeerReply, CallError>) {
+        let Some(departure) = self.departure.as_mut().filter(|departure| departure.host == host) else { return };
+        if let Err(error) = outcome {
+            departure.refusal = Some(error.to_string());
+        }
         let is_out = outcome.as_ref().map_or_else(|error| error.is_removal_of(self.host), |_| true);
         if is_out && self.is_leaving() {
             self.leave();
-        }
-        if let (Some(departure), Err(error)) = (&mut self.departure, outcome) {
-            departure.refusal = Some(error.to_string());
         }
     }
 
@@ -490,7 +492,7 @@ impl Node {
         let Some(departure) = self.departure.take() else { return };
         self.timers.unset(Timer::DepartureRetry);
         // A late answer is none to the next try, which may begin with another piece.
-        self.forget_calls(|purpose| matches!(purpose, Purpose::RemoveHost(_)));
+        self.forget_calls(|purpose| matches!(purpose, Purpose::RemoveHost(_) | Purpose::Departure(_)));
         self.forget_barrier(Waiter::Departure);
         self.watchers.touch();
         if let Err(why) = outcome {

@@ -31,6 +31,8 @@ pub mod key {
     pub const ROLE: &str = "group0_role";
     /// Group id and the highest stage reached in it.
     pub const REACHED: &str = "group0_reached";
+    /// Id of the group whose history somebody has truncated.
+    pub const HISTORY_TRUNCATED: &str = "group0_history_truncated";
     /// Of the group.
     pub const INCARNATION: &str = "group0_incarnation";
     /// Comma-separated, for ever.
@@ -194,6 +196,13 @@ impl Local {
         self.set(persist, key::UPGRADE_STATE, stage.name());
         if let Some(group) = self.get(key::GROUP_ID).map(String::from) {
             self.set(persist, key::REACHED, format!("{group} {stage}"));
+        }
+    }
+
+    /// A vote may have been given there, however little else was reached: it is never joined again.
+    pub fn note_group_before_it_is_forgotten(&mut self, persist: &mut Persist, group: &str) {
+        if self.reached_group() != Some(group) {
+            self.set(persist, key::REACHED, format!("{group} {}", Stage::UsePreRaft));
         }
     }
 

@@ -285,7 +285,7 @@ impl Node {
                 self.rolled_forward(id, plan, Ok(&migration));
             }
             (Purpose::RemoveHost(host), PeerReply::Removed | PeerReply::Merged { .. }) => self.removal_recorded(host, &Ok(())),
-            (Purpose::Departure, reply) => self.departure_answered(&Ok(reply)),
+            (Purpose::Departure(host), reply) => self.departure_answered(host, &Ok(reply)),
             (Purpose::ForwardModify(id), reply) => self.forwarded_modify_answered(id, Ok(reply)),
             (Purpose::Exchanged(host, start), PeerReply::Schema { version, .. }) => self.exchange_compared(host, start, version),
             (Purpose::BackgroundPull(host, start), PeerReply::Migration(migration)) => {
@@ -334,7 +334,7 @@ impl Node {
             Purpose::RollForward { id, plan } => {
                 self.rolled_forward(id, plan, Err(format!("the donor has not answered: {error}")));
             }
-            Purpose::Departure => self.departure_answered(&Err(error.clone())),
+            Purpose::Departure(host) => self.departure_answered(host, &Err(error.clone())),
             Purpose::AskStage(host) | Purpose::Compare(host) | Purpose::ComparePull(host) | Purpose::Reconcile(host) => {
                 self.upgrade_event(Event::Silent(host, error.to_string()));
             }
@@ -345,10 +345,12 @@ impl Node {
             Purpose::ForwardModify(id) => self.forwarded_modify_answered(id, Err(error.clone())),
             Purpose::Exchanged(host, _) | Purpose::BackgroundPull(host, _) => self.exchange_failed(host),
             Purpose::Push(host, Some(operation)) => self.push_answered(operation, host),
-            Purpose::Push(_, None) | Purpose::BootPull | Purpose::WhetherRemoved => {}
+            Purpose::Push(_, None) | Purpose::WhetherRemoved => {}
+            Purpose::BootPull => self.boot_pull_failed(),
             Purpose::JoinRing(address) => self.join_ring_answered(address, Err(error.clone())),
             Purpose::Snapshot(_, message) => {
                 tracing::warn!(target: "raft_group0", from = %message.from, %error, "pulling a snapshot failed; the leader sends it again");
+                self.boot_hindered(format!("pulling the snapshot from {} has failed: {error}", message.from));
             }
         }
     }

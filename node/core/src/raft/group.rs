@@ -22,7 +22,10 @@ use raft::{
     Progress, RawNode, SnapshotStatus, StateRole,
     eraftpb::{self, MessageType},
 };
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 /// One member's consensus for one group.
 ///
@@ -206,12 +209,16 @@ impl Group {
         Ok(id)
     }
 
-    /// As leader: hand leadership over, once `to` has the whole log. Given up after an election timeout.
-    pub fn transfer_leadership(&mut self, to: HostId) {
-        if self.is_leader() {
-            let id = self.names.id(to);
-            self.with_node(|node| node.transfer_leader(id));
-        }
+    /// As leader: hand leadership over to that voter of these which has most of the log, once it has all of it. Given up after an election
+    /// timeout. Whether there is one.
+    pub fn transfer_leadership(&mut self, hosts: &BTreeSet<HostId>) -> bool {
+        let voters = self.configuration().voters.iter().filter(|host| **host != self.me && hosts.contains(host));
+        let voters: BTreeSet<u64> = voters.copied().map(raft_id).collect();
+        let heir = self.furthest(|id, _| voters.contains(&id)).filter(|_| self.is_leader());
+        heir.is_some_and(|heir| {
+            self.with_node(|node| node.transfer_leader(heir));
+            true
+        })
     }
 
     /// Call an election now, if we are a voter. The only voter leads at once.

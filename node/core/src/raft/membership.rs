@@ -11,7 +11,7 @@ use super::{
 };
 use crate::ids::HostId;
 use raft::{
-    StateRole,
+    Progress, StateRole,
     eraftpb::{ConfChangeSingle, ConfChangeType, ConfChangeV2, ConfState, Entry},
 };
 use serde::{Deserialize, Serialize};
@@ -198,11 +198,15 @@ impl Group {
             return false;
         }
         let staying: BTreeSet<u64> = voters.intersection(&now.voters).copied().map(raft_id).collect();
-        let progress = self.node.raft.prs().iter();
-        let active = progress.filter(|(id, progress)| staying.contains(id) && progress.recent_active);
-        let Some(heir) = active.map(|(id, progress)| (progress.matched, *id)).max() else { return false };
+        let Some(heir) = self.furthest(|id, progress| staying.contains(&id) && progress.recent_active) else { return false };
         self.handed_over_in = self.node.raft.term;
-        self.with_node(|node| node.transfer_leader(heir.1));
+        self.with_node(|node| node.transfer_leader(heir));
         true
+    }
+
+    /// As leader: which of these has most of the log.
+    pub(super) fn furthest(&self, may_be: impl Fn(u64, &Progress) -> bool) -> Option<u64> {
+        let all = self.node.raft.prs().iter().filter(|(id, progress)| may_be(**id, progress));
+        Some(all.map(|(id, progress)| (progress.matched, *id)).max()?.1)
     }
 }

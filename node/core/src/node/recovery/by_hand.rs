@@ -3,7 +3,7 @@
 use super::{super::Node, Mode};
 use crate::{
     cql::ast::{Modification, Operator, Relation, Term},
-    ids::GroupId,
+    ids::{GroupId, HostId},
     io::{ClientReply, CqlError},
     node::local::key,
     raft::Stored,
@@ -54,6 +54,7 @@ impl Node {
                 "no recovery was ordered on this node, whose group0_upgrade_state is {stored}: nothing was changed"
             )));
         }
+        self.may_leave().map_err(|why| CqlError::Invalid(format!("{why}. Nothing was changed")))?;
         self.remove_marker();
         Ok(())
     }
@@ -70,6 +71,12 @@ impl Node {
                 voters.len()
             )));
         }
+        if let Some(host) = self.takes_part_in_our_group().filter(|_| self.recovery != Mode::No) {
+            return Err(CqlError::Invalid(format!(
+                "{host} takes part in group 0 still, and this node could not come back into it. Nothing was changed. Order recovery on every \
+                 node that is up, restart each, and then delete the id; or remove the marker here, and restart this node, to go on in the group"
+            )));
+        }
         self.forget_group_id();
         Ok(())
     }
@@ -82,8 +89,19 @@ impl Node {
                     .into(),
             ));
         }
+        if let Some(group) = self.local.get(key::GROUP_ID).map(String::from) {
+            self.local.set(&mut self.effects.persist, key::HISTORY_TRUNCATED, group);
+        }
         self.forget_history();
         Ok(())
+    }
+
+    /// Who is up and in the group whose id is stored here.
+    fn takes_part_in_our_group(&self) -> Option<HostId> {
+        let ours = self.local.get(key::GROUP_ID)?;
+        let is_in =
+            |host: &HostId| self.gossip.endpoints().get(host).and_then(|it| it.group).is_some_and(|id| id.to_string() == ours);
+        self.gossip.live().find(is_in)
     }
 
     /// A node that forgets a vote votes twice.

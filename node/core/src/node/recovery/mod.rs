@@ -77,6 +77,18 @@ impl Node {
         }
     }
 
+    /// Without its history a member cannot tell which commands of its group take effect: it would skip some that others apply.
+    fn may_leave(&self) -> Result<(), String> {
+        match (self.local.get(key::GROUP_ID), self.local.get(key::HISTORY_TRUNCATED)) {
+            (Some(group), Some(truncated)) if group == truncated => Err(format!(
+                "system.group0_history was truncated here, and without it this node cannot go on in group {group}: delete the group's id, too \
+                 (DELETE value FROM system.scylla_local WHERE key = '{}'), so that it comes into the next group",
+                key::GROUP_ID
+            )),
+            _ => Ok(()),
+        }
+    }
+
     /// The next start is outside recovery.
     fn remove_marker(&mut self) {
         if self.has_marker() {
@@ -89,8 +101,9 @@ impl Node {
 
     /// The id only: whoever starts next takes part in no group.
     fn forget_group_id(&mut self) {
-        if self.local.get(key::GROUP_ID).is_some() {
-            tracing::warn!(target: "raft_group0", group = self.local.get(key::GROUP_ID), "the id of the group is deleted");
+        if let Some(group) = self.local.get(key::GROUP_ID).map(String::from) {
+            tracing::warn!(target: "raft_group0", group, "the id of the group is deleted");
+            self.local.note_group_before_it_is_forgotten(&mut self.effects.persist, &group);
             self.local.erase(&mut self.effects.persist, key::GROUP_ID);
             self.effects.persist.points.push(Point::GroupForgotten);
             self.watchers.touch();

@@ -60,6 +60,10 @@ impl Node {
             Ok(actions) => actions,
             Err(why) => return Some(AdminReply::Refused(format!("{why}. Nothing was changed"))),
         };
+        let forgets = actions.contains(&Action::ForgetGroup);
+        if let (true, false, Err(why)) = (actions.contains(&Action::Leave), forgets, self.may_leave()) {
+            return Some(AdminReply::Refused(format!("{why}. Nothing was changed")));
+        }
         let mut reply = Some(AdminReply::Done);
         for action in actions {
             match action {

@@ -181,6 +181,64 @@ fn one_whose_group_id_is_deleted_does_not_come_back_into_that_group() {
     assert!(world.node(0).group.is_none(), "host 1 is in the former group still");
 }
 
+/// Without the marker it would begin anew, the old way, beside a group that lives.
+#[test]
+fn in_recovery_the_id_of_a_group_in_which_others_are_is_not_deleted() {
+    let mut world = upgraded(3);
+    world.execute(0, ENTER);
+    restart(&mut world, 0);
+    world.run(Duration::from_secs(3));
+    let CqlError::Invalid(why) = refusal(&mut world, 0, FORGET_GROUP) else { panic!("it is deleted") };
+    assert!(why.contains("takes part in group 0 still"), "{why}");
+    world.execute(0, LEAVE);
+    restart(&mut world, 0);
+    assert!(world.run_until(LIMIT, |world| are_final(world, &[0, 1, 2])), "{}", report(&world));
+    agree(&mut world);
+}
+
+/// It would skip what the others apply.
+#[test]
+fn who_has_truncated_the_history_does_not_go_on_in_its_group() {
+    let mut world = upgraded(3);
+    let all = [0, 1, 2];
+    on_each(&mut world, &all, &[ENTER]);
+    restart_each(&mut world, &all);
+    on_each(&mut world, &all, &[FORGET_DISCOVERY, FORGET_HISTORY]);
+    for number in all {
+        let CqlError::Invalid(why) = refusal(&mut world, number, LEAVE) else { panic!("it goes on in its group") };
+        assert!(why.contains("group0_history was truncated") && why.contains("raft_group0_id"), "{why}");
+    }
+    on_each(&mut world, &all, &[FORGET_GROUP, LEAVE]);
+    restart_each(&mut world, &all);
+    assert!(world.run_until(LIMIT, |world| are_final(world, &all)), "{}", report(&world));
+    assert_eq!(incarnations(&world, &all), [Incarnation(2); 3]);
+    agree(&mut world);
+}
+
+/// However little it has reached in the group: it has voted there.
+#[test]
+fn whoever_has_forgotten_a_group_before_it_was_final_does_not_come_back_into_it() {
+    let mut world = with_keyspace(4);
+    world.hosts[3].crash_at = Some((Point::Joining, false));
+    upgrade(&mut world);
+    let is_formed = |world: &World| {
+        (0..3).all(|number| world.node(number).group.as_ref().is_some_and(|(_, group)| group.configuration().voters.len() == 3))
+    };
+    assert!(world.run_until(LIMIT, is_formed), "{}", report(&world));
+    let group = world.node(2).joining.group();
+    destroy(&mut world, &[0, 1]);
+    world.execute(2, FORGET_GROUP);
+    world.hosts[3].crash_at = None;
+    for number in [0, 1, 3] {
+        if world.hosts[number].node.is_none() {
+            world.start(number);
+        }
+    }
+    restart(&mut world, 2);
+    world.run(Duration::from_secs(10));
+    assert!(world.node(0).joining.group() == group && world.node(2).joining.group() != group, "{}", report(&world));
+}
+
 /// A founder takes one more than anybody remembers, itself or not.
 #[test]
 fn the_incarnation_grows_also_if_the_founder_was_in_no_group() {

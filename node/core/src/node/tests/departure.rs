@@ -385,3 +385,41 @@ fn the_schema_of_a_host_that_leaves_the_old_way_is_handed_over_in_pieces() {
     assert_eq!(handed, 4, "two pieces to each of two");
     assert!((0..24).all(|table| has_table(&world, 0, &format!("t{table}")) && has_table(&world, 1, &format!("t{table}"))));
 }
+
+/// The removal of another host may have been known before the answer to it came.
+#[test]
+fn a_late_answer_about_another_host_is_none_to_a_host_that_leaves() {
+    let mut world = upgraded(4);
+    let gone = host(&world, 3);
+    let number = (0..3).find(|number| !leads(&world, *number)).unwrap();
+    wait_until_down(&mut world, 3, number);
+    remove(&mut world, number, gone).unwrap();
+    let id = world.admin(number, AdminRequest::Decommission { order: None });
+    assert!(world.run_until(LIMIT, |world| world.node(number).is_leaving()));
+    world.hosts[number].node.as_mut().unwrap().departure_answered(gone, &Ok(PeerReply::Modified));
+    assert!(world.node(number).group.is_some(), "it takes the answer for one about itself");
+    answer(&mut world, id).unwrap();
+    let staying: Vec<usize> = (0..3).filter(|other| *other != number).collect();
+    let me = world.hosts[number].stored(crate::node::local::key::HOST_ID).unwrap().parse().unwrap();
+    goes_on_without(&mut world, me, &staying);
+}
+
+fn leads(world: &World, number: usize) -> bool {
+    world.node(number).group.as_ref().is_some_and(|(_, group)| group.status().is_leader)
+}
+
+/// A voter in recovery is up, and takes part in nothing.
+#[test]
+fn leadership_is_handed_to_one_that_takes_part() {
+    let mut world = upgraded(4);
+    let leader = (0..4).find(|number| leads(&world, *number)).unwrap();
+    let idle = (0..4).filter(|number| *number != leader).min_by_key(|number| host(&world, *number)).unwrap();
+    world.execute(idle, ENTER);
+    restart(&mut world, idle);
+    world.run(Duration::from_secs(3));
+    assert!(leads(&world, leader));
+    world.admin(leader, AdminRequest::StepDown);
+    world.run(Duration::from_secs(1));
+    let heir = (0..4).find(|number| leads(&world, *number)).unwrap();
+    assert!(heir != leader && heir != idle, "{heir} leads after {leader}, and {idle} takes no part");
+}

@@ -161,7 +161,7 @@ fn followers_propose_and_read_through_the_leader() {
 #[test]
 fn a_read_waits_for_the_first_entry_of_a_new_leader() {
     let mut members = Members::trio();
-    members.group(1).transfer_leadership(HostId::of(2));
+    members.group(1).transfer_leadership(&[HostId::of(2)].into());
     while !members.group(2).is_leader() {
         let outputs: Vec<_> = members.groups.values_mut().map(Group::take).collect();
         for message in outputs.into_iter().flat_map(|output| output.send) {

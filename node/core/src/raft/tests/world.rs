@@ -323,7 +323,7 @@ impl World {
             self.crash(host);
         }
         if self.one_in(200) {
-            self.turn(host, |group| group.transfer_leadership(other));
+            self.turn(host, |group| _ = group.transfer_leadership(&[other].into()));
         }
         if self.one_in(300) {
             self.turn(host, |group| group.report_unreachable(other));
