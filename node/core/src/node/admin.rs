@@ -163,7 +163,7 @@ impl Node {
     fn step_down(&mut self) -> AdminReply {
         let leads = self.group.as_ref().is_some_and(|(_, group)| group.status().is_leader);
         if leads && !self.hand_over_leadership(|_| true) {
-            return AdminReply::Refused("no other voter of group 0 is up: nobody could lead it".into());
+            return AdminReply::Refused("no other voter of group 0 is up and takes part in it: nobody could lead it".into());
         }
         AdminReply::Done
     }

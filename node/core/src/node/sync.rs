@@ -87,7 +87,9 @@ impl Node {
 
     fn pull_in_background(&mut self, host: HostId) {
         let start = self.start_of(host);
-        self.call(host, PeerRequest::MigrationRequest { snapshot_of: None }, Purpose::BackgroundPull(host, start));
+        if !self.calls.any(|purpose| matches!(purpose, Purpose::BackgroundPull(of, at) if (*of, *at) == (host, start))) {
+            self.call(host, PeerRequest::MigrationRequest { snapshot_of: None }, Purpose::BackgroundPull(host, start));
+        }
     }
 
     /// A host's version differs from ours: look again soon, and pull if it still does. In the final state the log takes care.

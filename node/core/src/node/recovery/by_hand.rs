@@ -3,7 +3,8 @@
 use super::{super::Node, Mode};
 use crate::{
     cql::ast::{Modification, Operator, Relation, Term},
-    ids::{GroupId, HostId},
+    gossip::Endpoint,
+    ids::GroupId,
     io::{ClientReply, CqlError},
     node::local::key,
     raft::Stored,
@@ -71,11 +72,8 @@ impl Node {
                 voters.len()
             )));
         }
-        if let Some(host) = self.takes_part_in_our_group().filter(|_| self.recovery != Mode::No) {
-            return Err(CqlError::Invalid(format!(
-                "{host} takes part in group 0 still, and this node could not come back into it. Nothing was changed. Order recovery on every \
-                 node that is up, restart each, and then delete the id; or remove the marker here, and restart this node, to go on in the group"
-            )));
+        if self.recovery != Mode::No {
+            self.no_other_takes_part()?;
         }
         self.forget_group_id();
         Ok(())
@@ -89,6 +87,7 @@ impl Node {
                     .into(),
             ));
         }
+        self.no_other_takes_part()?;
         if let Some(group) = self.local.get(key::GROUP_ID).map(String::from) {
             self.local.set(&mut self.effects.persist, key::HISTORY_TRUNCATED, group);
         }
@@ -96,12 +95,18 @@ impl Node {
         Ok(())
     }
 
-    /// Who is up and in the group whose id is stored here.
-    fn takes_part_in_our_group(&self) -> Option<HostId> {
-        let ours = self.local.get(key::GROUP_ID)?;
-        let is_in =
-            |host: &HostId| self.gossip.endpoints().get(host).and_then(|it| it.group).is_some_and(|id| id.to_string() == ours);
-        self.gossip.live().find(is_in)
+    /// In the group whose id is stored here. Who is on its way into the ring cannot go into recovery, and finds the next group by itself.
+    fn no_other_takes_part(&self) -> Result<(), CqlError> {
+        let Some(ours) = self.local.get(key::GROUP_ID) else { return Ok(()) };
+        let is_in = |it: &Endpoint| it.status.is_member() && it.group.is_some_and(|id| id.to_string() == ours);
+        let other = self.gossip.live().find(|host| self.gossip.endpoints().get(host).is_some_and(is_in));
+        other.map_or(Ok(()), |host| {
+            Err(CqlError::Invalid(format!(
+                "{host} takes part in group 0 still, and this node could not come back into it. Nothing was changed. To form a new group, \
+                 order recovery on every node that is up and restart each before this; to go on in the group that lives, remove the marker \
+                 here and restart this node"
+            )))
+        })
     }
 
     /// A node that forgets a vote votes twice.

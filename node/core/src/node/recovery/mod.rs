@@ -81,8 +81,9 @@ impl Node {
     fn may_leave(&self) -> Result<(), String> {
         match (self.local.get(key::GROUP_ID), self.local.get(key::HISTORY_TRUNCATED)) {
             (Some(group), Some(truncated)) if group == truncated => Err(format!(
-                "system.group0_history was truncated here, and without it this node cannot go on in group {group}: delete the group's id, too \
-                 (DELETE value FROM system.scylla_local WHERE key = '{}'), so that it comes into the next group",
+                "system.group0_history was truncated here, and without it this node cannot go on in group {group}. If a new group is to be \
+                 formed, delete the id of this one, too (DELETE value FROM system.scylla_local WHERE key = '{}'); if the group lives, \
+                 remove this host from it, and start it anew without its data",
                 key::GROUP_ID
             )),
             _ => Ok(()),

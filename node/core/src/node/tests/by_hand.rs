@@ -188,8 +188,10 @@ fn in_recovery_the_id_of_a_group_in_which_others_are_is_not_deleted() {
     world.execute(0, ENTER);
     restart(&mut world, 0);
     world.run(Duration::from_secs(3));
-    let CqlError::Invalid(why) = refusal(&mut world, 0, FORGET_GROUP) else { panic!("it is deleted") };
-    assert!(why.contains("takes part in group 0 still"), "{why}");
+    for statement in [FORGET_HISTORY, FORGET_GROUP] {
+        let CqlError::Invalid(why) = refusal(&mut world, 0, statement) else { panic!("it is deleted") };
+        assert!(why.contains("takes part in group 0 still"), "{why}");
+    }
     world.execute(0, LEAVE);
     restart(&mut world, 0);
     assert!(world.run_until(LIMIT, |world| are_final(world, &[0, 1, 2])), "{}", report(&world));

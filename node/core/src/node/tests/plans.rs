@@ -478,6 +478,27 @@ fn half_a_fence_is_lifted() {
     agree(&mut world);
 }
 
+/// A person has truncated the history of one of them meanwhile: that one stays in recovery, and holds up nobody else.
+#[test]
+fn a_plan_is_withdrawn_beside_one_that_cannot_go_on_in_its_group() {
+    let mut world = upgraded(5);
+    let plan = Plan { number: 1, live: vec![1, 2, 3], lost: vec![0, 4] };
+    plan.lose(&mut world);
+    plan.enter(&mut world);
+    world.execute(2, "TRUNCATE system.group0_history");
+    for number in &plan.lost {
+        world.start(*number);
+    }
+    plan.on_each(&mut world, &RecoveryStep::LiftFence);
+    plan.restart_each(&mut world);
+    let go_on = |world: &World| [1, 3].iter().all(|number| world.node(*number).stage() == Stage::UsePostRaft);
+    assert!(world.run_until(LIMIT, go_on), "{}", report(&world));
+    assert!(evidence(&world, 2).in_recovery && plan_state(&world, 2) == Some(PlanState::Withdrawn));
+    let none = Plan { number: 0, ..plan };
+    let refused = none.order(&mut world, 2, &RecoveryStep::LiftFence).unwrap().unwrap_err();
+    assert!(refused.contains("group0_history was truncated"), "{refused}");
+}
+
 /// Scenario 64: the dead come back while the survivors have no group, and tell of theirs.
 #[test]
 fn survivors_without_a_group_do_not_go_back_into_the_former_one() {
