@@ -390,6 +390,7 @@ impl World {
             me: host(at),
             mode: node.mode().unwrap_or_default(),
             is_marked: node.stage == Stage::Recovery,
+            cannot_go_on: None,
             is_up: &is_up,
         })
     }

@@ -44,6 +44,8 @@ pub struct View<'a> {
     pub mode: Mode,
     /// Whether the next start is in recovery.
     pub is_marked: bool,
+    /// Why this node could not go on in its group without the marker, if it could not.
+    pub cannot_go_on: Option<&'a str>,
     /// Whether that host is up, as this one sees it.
     pub is_up: &'a dyn Fn(HostId) -> bool,
 }
@@ -92,7 +94,7 @@ pub fn step(record: Option<&Record>, view: &View<'_>, number: u64, verb: &Recove
     match verb {
         RecoveryStep::PrepareFence(plan) => prepare_fence(record, view, plan),
         RecoveryStep::RollForward { donor } => roll_forward(record_of(record, number)?, view, *donor),
-        RecoveryStep::LiftFence if number == 0 => lift_stray_marker(record),
+        RecoveryStep::LiftFence if number == 0 => lift_stray_marker(record, view),
         verb => carry_out(record_of(record, number)?, view, verb),
     }
 }
@@ -134,7 +136,7 @@ fn carry_out(record: Record, view: &View<'_>, verb: &RecoveryStep) -> Result<Vec
     let state = record.stored.state;
     match (verb, state) {
         (RecoveryStep::Fence, PlanState::Prepared) => fence(record, view),
-        (RecoveryStep::LiftFence, PlanState::Prepared | PlanState::Fenced) => lift_fence(record),
+        (RecoveryStep::LiftFence, PlanState::Prepared | PlanState::Fenced) => lift_fence(record, view),
         (RecoveryStep::EnterRecovery, PlanState::Fenced) if view.is_marked => Ok(vec![]),
         (RecoveryStep::EnterRecovery, PlanState::Fenced) => {
             Ok(vec![Action::Enter, Action::Store(Record { ordered: true, ..record })])
@@ -158,21 +160,21 @@ fn fence(record: Record, view: &View<'_>) -> Result<Vec<Action>, Refused> {
     Ok(vec![record.advanced(PlanState::Fenced)])
 }
 
-/// Nothing of the plan is left but its number. What a person has ordered stays.
-fn lift_fence(record: Record) -> Result<Vec<Action>, Refused> {
+/// Nothing of the plan is left but its number. What a person has ordered stays, and whoever cannot go on: nobody else of the plan waits for it.
+fn lift_fence(record: Record, view: &View<'_>) -> Result<Vec<Action>, Refused> {
     if record.is_reset {
         return Err("the group was forgotten here already: there is only forward, by a plan of a higher number".into());
     }
-    let leave = record.ordered.then_some(Action::Leave);
+    let leave = (record.ordered && view.cannot_go_on.is_none()).then_some(Action::Leave);
     let withdrawn = Record { ordered: false, ..record }.advanced(PlanState::Withdrawn);
     Ok(leave.into_iter().chain([withdrawn]).collect())
 }
 
 /// A recovery that no plan has ordered: a person forgot it. With the next start the node goes on in its group.
-fn lift_stray_marker(record: Option<&Record>) -> Result<Vec<Action>, Refused> {
+fn lift_stray_marker(record: Option<&Record>, view: &View<'_>) -> Result<Vec<Action>, Refused> {
     match record.filter(|record| record.ordered || record.is_reset) {
         Some(record) => Err(format!("the recovery of this node belongs to plan {}: name that", record.stored.plan.number)),
-        None => Ok(vec![Action::Leave]),
+        None => view.cannot_go_on.map_or_else(|| Ok(vec![Action::Leave]), |why| Err(why.to_owned())),
     }
 }
 

@@ -289,7 +289,7 @@ async fn messages_keep_their_order_and_find_a_restarted_node() {
     let knocking = async {
         loop {
             one.send(vec![gossip(to, 2)]);
-            tokio::time::sleep(SECOND / 50).await;
+            tokio::time::sleep(SECOND / 20).await;
         }
     };
     tokio::select! {

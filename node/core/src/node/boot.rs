@@ -165,8 +165,6 @@ impl Node {
                 self.effects.send.push(crate::io::Send::Resolve);
                 self.ask_to_join();
             }
-            // However long it takes: it ends by itself where nothing comes any more.
-            Boot::Pulling if self.calls.any(|purpose| matches!(purpose, Purpose::BootPull)) => {}
             Boot::Pulling => {
                 self.boot = Boot::begin(self.now.elapsed);
                 self.ask_to_join();
@@ -274,6 +272,7 @@ impl Node {
         self.call_address(address, Some(host), PeerRequest::MigrationRequest { snapshot_of: None }, Purpose::BootPull);
     }
 
+    /// A pull takes as long as it is large, and fails by itself where nothing comes any more.
     pub(super) fn boot_pull_failed(&mut self) {
         if self.boot == Boot::Pulling {
             self.timers.set(Timer::BootRetry, self.now.elapsed + RETRY);

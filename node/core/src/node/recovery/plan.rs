@@ -55,22 +55,21 @@ impl Node {
             return Some(AdminReply::Refused(format!("this host is not in the ring: {why}. Nothing was changed")));
         }
         let is_up = |host| self.gossip.is_up(host);
-        let view = View { me: self.host, mode: self.recovery, is_marked: self.has_marker(), is_up: &is_up };
-        let mut actions = match recovery::step(self.plans.0.as_ref(), &view, number, step) {
+        let cannot_go_on = self.may_leave().err();
+        let view = View {
+            me: self.host,
+            mode: self.recovery,
+            is_marked: self.has_marker(),
+            cannot_go_on: cannot_go_on.as_deref(),
+            is_up: &is_up,
+        };
+        let actions = match recovery::step(self.plans.0.as_ref(), &view, number, step) {
             Ok(actions) => actions,
             Err(why) => return Some(AdminReply::Refused(format!("{why}. Nothing was changed"))),
         };
         let pulls = |purpose: &Purpose| matches!(purpose, Purpose::RollForward { plan, .. } if *plan == number);
         if matches!(step, RecoveryStep::RollForward { .. }) && self.calls.any(pulls) {
             return Some(AdminReply::Refused("this node is about to take the schema of the donor: wait for it".into()));
-        }
-        if let (true, Err(why)) = (actions.contains(&Action::Leave), self.may_leave()) {
-            if actions == [Action::Leave] {
-                return Some(AdminReply::Refused(format!("{why}. Nothing was changed")));
-            }
-            // The others of the plan do not wait for this node, which stays in recovery.
-            tracing::error!(target: "raft_group0", plan = number, "{why}");
-            actions.retain(|action| *action != Action::Leave);
         }
         let mut reply = Some(AdminReply::Done);
         for action in actions {
