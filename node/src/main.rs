@@ -55,7 +55,10 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error, Exit::Failure).into(),
     };
-    runtime.block_on(run(arguments.config, &program)).into()
+    let exit = runtime.block_on(run(arguments.config, &program));
+    // A name that is being looked up would hold the end up for as long as that takes.
+    runtime.shutdown_background();
+    exit.into()
 }
 
 async fn run(path: Option<PathBuf>, program: &Program) -> Exit {

@@ -75,8 +75,7 @@ impl Tale {
     }
 
     /// Everybody's deaths, of which there is one for each act and each step, and another one once that is done.
-    fn runs(self) -> Vec<Run> {
-        let outcome = self.outcome(Death::Nobody, false);
+    fn runs(self, outcome: &Outcome) -> Vec<Run> {
         let number = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
         let acts = number(outcome.acts_before_plan)..number(outcome.events.of(ACT));
         let operators = acts.flat_map(|number| [false, true].map(|answered| Death::Operator(Kill { number, answered })));
@@ -88,8 +87,8 @@ impl Tale {
         deaths.map(|death| Run(self, death)).collect()
     }
 
-    /// What is wrong with a run of it.
-    fn judge(self, death: Death, outcome: &Outcome) -> Option<Violation> {
+    /// What is wrong with a run of it, beside one in which nobody dies.
+    fn judge(self, death: Death, outcome: &Outcome, undisturbed: &Outcome) -> Option<Violation> {
         let taken = |before: &[_], node| before.iter().any(|(_, former)| *former == node);
         let mut evictions = outcome.evictions.iter().enumerate();
         let twice = evictions.find(|(at, (_, node))| taken(&outcome.evictions[..*at], *node));
@@ -97,13 +96,19 @@ impl Tale {
             what: "no node is restarted twice".into(),
             detail: format!("n{} was taken again after {:.3} s", node + 1, at.as_secs_f64()),
         });
+        let restarts = |outcome: &Outcome, node| outcome.restarts.iter().filter(|restarted| **restarted == node).count();
+        let more = outcome.restarts.iter().find(|node| restarts(outcome, **node) > restarts(undisturbed, **node));
+        let more = more.map(|node| Violation {
+            what: "no node is restarted more often than without the death".into(),
+            detail: format!("n{} was restarted in place {} times", node + 1, restarts(outcome, *node)),
+        });
         // Who comes later may find another way.
         let must_recover = death == Death::Nobody && !matches!(self, Self::Quiet(_));
         let unrecovered = (must_recover && outcome.events.of("recovered by the operator") == 0).then(|| Violation {
             what: "the operator recovers".into(),
             detail: "nothing was recovered, and the run is over".into(),
         });
-        outcome.violation.clone().or(twice).or(unrecovered)
+        outcome.violation.clone().or(twice).or(more).or(unrecovered)
     }
 }
 
@@ -154,7 +159,7 @@ pub fn run_one(which: &str, prints: bool) -> ExitCode {
     }
     let outcome = tale.outcome(death, prints);
     report::one(SEED, &outcome);
-    match tale.judge(death, &outcome) {
+    match tale.judge(death, &outcome, &tale.outcome(Death::Nobody, false)) {
         Some(violation) => {
             println!("KILL={which} violates '{}': {}", violation.what, violation.detail);
             ExitCode::FAILURE
@@ -166,12 +171,14 @@ pub fn run_one(which: &str, prints: bool) -> ExitCode {
 /// All of them.
 pub fn run() -> ExitCode {
     let begin = Instant::now();
-    let runs: Vec<_> = Tale::ALL.into_iter().flat_map(Tale::runs).collect();
+    let undisturbed = Tale::ALL.map(|tale| (tale, tale.outcome(Death::Nobody, false)));
+    let runs: Vec<_> = undisturbed.iter().flat_map(|(tale, outcome)| tale.runs(outcome)).collect();
     let failed = Mutex::new(Vec::new());
     runner::on_all_cores(runs.len() as u64, |number| {
         let run = runs[usize::try_from(number).unwrap_or_default()];
         let Run(tale, death) = run;
-        if let Some(violation) = tale.judge(death, &tale.outcome(death, false)) {
+        let (_, undisturbed) = undisturbed.iter().find(|(other, _)| *other == tale).expect("one of each");
+        if let Some(violation) = tale.judge(death, &tale.outcome(death, false), undisturbed) {
             failed.lock().unwrap_or_else(PoisonError::into_inner).push((run, violation));
         }
     });

@@ -206,6 +206,7 @@ pub fn outcome_of(make: impl FnOnce() -> World) -> Outcome {
         steps: 0,
         delivered: 0,
         evictions: Vec::new(),
+        restarts: Vec::new(),
         acts_before_plan: 0,
     })
 }

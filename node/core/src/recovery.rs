@@ -151,8 +151,13 @@ fn carry_out(record: Record, view: &View<'_>, verb: &RecoveryStep) -> Result<Vec
         )
         | (RecoveryStep::Fence, PlanState::Fenced)
         | (RecoveryStep::LeaveRecovery | RecoveryStep::CloseRecovery, PlanState::Done) => Ok(vec![]),
-        _ => Err(format!("plan {} is {} here: it is not the turn of {}", record.stored.plan.number, name(state), verb.name())),
+        _ => Err(not_its_turn(&record, verb)),
     }
+}
+
+fn not_its_turn(record: &Record, verb: &RecoveryStep) -> Refused {
+    let StoredPlan { plan, state, .. } = &record.stored;
+    format!("plan {} is {} here: it is not the turn of {}", plan.number, name(*state), verb.name())
 }
 
 fn fence(record: Record, view: &View<'_>) -> Result<Vec<Action>, Refused> {
@@ -199,10 +204,12 @@ fn is_in_recovery(view: &View<'_>) -> Result<(), Refused> {
 
 /// What may have been acknowledged and is not applied yet comes into the schema.
 fn roll_forward(record: Record, view: &View<'_>, donor: HostId) -> Result<Vec<Action>, Refused> {
-    if record.stored.rolled_forward || record.stored.state >= PlanState::Resetting {
-        return Ok(vec![]);
+    match record.stored.state {
+        PlanState::Withdrawn => return Err(not_its_turn(&record, &RecoveryStep::RollForward { donor })),
+        PlanState::Resetting | PlanState::Done => return Ok(vec![]),
+        PlanState::Prepared | PlanState::Fenced if record.stored.rolled_forward => return Ok(vec![]),
+        PlanState::Prepared | PlanState::Fenced => is_in_recovery(view)?,
     }
-    is_in_recovery(view)?;
     if !record.stored.plan.survivors.contains(&donor) {
         return Err(format!("donor {donor} is none of the survivors of plan {}", record.stored.plan.number));
     }
@@ -261,5 +268,137 @@ pub const fn name(state: PlanState) -> &'static str {
         PlanState::Resetting => "resetting",
         PlanState::Done => "done",
         PlanState::Withdrawn => "withdrawn",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NUMBER: u64 = 7;
+
+    fn plan() -> RecoveryPlan {
+        let survivors = BTreeSet::from([HostId::of(1), HostId::of(2)]);
+        RecoveryPlan { number: NUMBER, survivors, excluded: [HostId::of(3)].into(), text: "what people\nhave read".into() }
+    }
+
+    fn record(state: PlanState) -> Record {
+        let is_reset = state == PlanState::Resetting;
+        Record { stored: StoredPlan { plan: plan(), state, rolled_forward: false }, ordered: false, is_reset }
+    }
+
+    const VIEW: View<'static> =
+        View { me: HostId::of(1), mode: Mode::Yes, is_marked: false, cannot_go_on: None, is_up: &|_| false };
+
+    fn refusal(record: Option<&Record>, view: &View<'_>, number: u64, verb: &RecoveryStep) -> String {
+        step(record, view, number, verb).expect_err("it is done")
+    }
+
+    /// `acts`, `done` before, or `-`: refused.
+    #[test]
+    fn each_verb_has_its_turn() {
+        let donor = HostId::of(1);
+        let table = [
+            (RecoveryStep::Fence, ["acts", "done", "done", "done", "-"]),
+            (RecoveryStep::EnterRecovery, ["-", "acts", "done", "done", "-"]),
+            (RecoveryStep::RollForward { donor }, ["acts", "acts", "done", "done", "-"]),
+            (RecoveryStep::ResetGroup0, ["-", "acts", "done", "done", "-"]),
+            (RecoveryStep::LeaveRecovery, ["-", "-", "acts", "done", "-"]),
+            (RecoveryStep::CloseRecovery, ["-", "-", "-", "done", "-"]),
+            (RecoveryStep::LiftFence, ["acts", "acts", "-", "-", "done"]),
+        ];
+        for (verb, expected) in table {
+            let comes_of = |state| match step(Some(&record(state)), &VIEW, NUMBER, &verb) {
+                Ok(actions) if actions.is_empty() => "done",
+                Ok(_) => "acts",
+                Err(why) => {
+                    assert!(why.contains("turn of") || why.contains("in recovery still"), "{why}");
+                    "-"
+                }
+            };
+            assert_eq!(STATES.map(comes_of), expected, "{}", verb.name());
+            assert!(refusal(None, &VIEW, NUMBER, &verb).contains("prepare plan 7 first"));
+            assert!(refusal(Some(&record(PlanState::Fenced)), &VIEW, NUMBER + 1, &verb).contains("is 7, not 8"));
+        }
+    }
+
+    #[test]
+    fn in_recovery_means_since_the_start() {
+        let requested = View { mode: Mode::Requested, is_marked: true, ..VIEW };
+        for verb in [RecoveryStep::RollForward { donor: HostId::of(2) }, RecoveryStep::ResetGroup0] {
+            let why = refusal(Some(&record(PlanState::Fenced)), &requested, NUMBER, &verb);
+            assert!(why.contains("restart the node first"), "{why}");
+        }
+        let close = |view| step(Some(&record(PlanState::Resetting)), view, NUMBER, &RecoveryStep::CloseRecovery);
+        assert!(close(&View { mode: Mode::No, is_marked: true, ..VIEW }).is_err() && close(&VIEW).is_err());
+        let closed = Record { is_reset: false, ..record(PlanState::Done) };
+        assert_eq!(close(&View { mode: Mode::No, ..VIEW }), Ok(vec![Action::Store(closed)]));
+        let entered = step(Some(&record(PlanState::Fenced)), &requested, NUMBER, &RecoveryStep::EnterRecovery);
+        assert_eq!(entered, Ok(vec![]));
+    }
+
+    #[test]
+    fn a_plan_is_prepared_by_its_survivors_once_while_nobody_whom_it_excludes_is_up() {
+        let prepare = |before: Option<&Record>, view, plan| step(before, view, 0, &RecoveryStep::PrepareFence(plan));
+        assert_eq!(prepare(None, &VIEW, plan()), Ok(vec![Action::Store(record(PlanState::Prepared))]));
+        assert_eq!(prepare(Some(&record(PlanState::Fenced)), &VIEW, plan()), Ok(vec![]));
+        let before = record(PlanState::Resetting);
+        let next = RecoveryPlan { number: NUMBER + 1, ..plan() };
+        let Ok(actions) = prepare(Some(&before), &VIEW, next) else { panic!("a successor takes over") };
+        assert!(matches!(actions.as_slice(), [Action::Store(Record { is_reset: true, .. })]), "it goes only forward still");
+        let another = RecoveryPlan { text: "another".into(), ..plan() };
+        let outside = View { me: HostId::of(4), ..VIEW };
+        let is_up = View { is_up: &|host| host == HostId::of(3), ..VIEW };
+        for (refused, why) in [
+            (prepare(Some(&before), &VIEW, another), "another one or older"),
+            (prepare(None, &outside, plan()), "among its survivors"),
+            (prepare(None, &is_up, plan()), "is up as this node sees it"),
+            (step(Some(&record(PlanState::Prepared)), &is_up, NUMBER, &RecoveryStep::Fence), "is up as this node sees it"),
+        ] {
+            assert!(refused.as_ref().is_err_and(|text| text.contains(why)), "{refused:?}");
+        }
+    }
+
+    #[test]
+    fn only_a_survivor_in_recovery_is_a_donor() {
+        let fenced = record(PlanState::Fenced);
+        let roll = |donor| step(Some(&fenced), &VIEW, NUMBER, &RecoveryStep::RollForward { donor });
+        assert_eq!(roll(HostId::of(2)), Ok(vec![Action::AskDonor(HostId::of(2))]));
+        assert!(roll(HostId::of(3)).is_err_and(|why| why.contains("none of the survivors")));
+        assert!(rolled_forward(Some(&fenced), NUMBER, Stage::Synchronize).is_err());
+        assert!(rolled_forward(Some(&fenced), NUMBER + 1, Stage::Recovery).is_err());
+        let rolled = rolled_forward(Some(&fenced), NUMBER, Stage::Recovery).expect("it is in recovery");
+        assert_eq!(step(Some(&rolled), &VIEW, NUMBER, &RecoveryStep::RollForward { donor: HostId::of(1) }), Ok(vec![]));
+    }
+
+    #[test]
+    fn what_is_withdrawn_is_what_the_plan_has_done() {
+        let lift = |record: Option<&Record>, view, number| step(record, view, number, &RecoveryStep::LiftFence);
+        let ordered = Record { ordered: true, ..record(PlanState::Fenced) };
+        let withdrawn = Action::Store(record(PlanState::Withdrawn));
+        assert_eq!(lift(Some(&ordered), &VIEW, NUMBER), Ok(vec![Action::Leave, withdrawn.clone()]));
+        assert_eq!(lift(Some(&record(PlanState::Fenced)), &VIEW, NUMBER), Ok(vec![withdrawn.clone()]), "a person's marker stays");
+        let stuck = View { cannot_go_on: Some("its history is gone"), ..VIEW };
+        assert_eq!(lift(Some(&ordered), &stuck, NUMBER), Ok(vec![withdrawn]));
+        let successor = Record { is_reset: true, ..record(PlanState::Prepared) };
+        assert!(lift(Some(&successor), &VIEW, NUMBER).is_err_and(|why| why.contains("only forward")));
+        assert_eq!(lift(None, &VIEW, 0), Ok(vec![Action::Leave]), "nobody's");
+        assert!(lift(Some(&ordered), &VIEW, 0).is_err_and(|why| why.contains("belongs to plan 7")));
+        assert!(lift(None, &stuck, 0).is_err_and(|why| why == "its history is gone"));
+    }
+
+    #[test]
+    fn a_record_is_read_as_it_was_written_or_not_at_all() {
+        for state in STATES {
+            let record = Record { ordered: true, ..record(state) };
+            assert_eq!(record.to_string().parse(), Ok(record));
+        }
+        let whole = record(PlanState::Fenced).to_string();
+        let cut = whole.lines().count() - plan().text.lines().count();
+        for lines in 0..cut {
+            let part: Vec<_> = whole.lines().take(lines).collect();
+            assert!(part.join("\n").parse::<Record>().is_err(), "{part:?}");
+        }
+        assert!(whole.replace("fenced", "fence").parse::<Record>().is_err() && whole.replace('7', "x").parse::<Record>().is_err());
     }
 }

@@ -15,7 +15,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
-use tokio::time::Instant;
+use tokio::{task::JoinHandle, time::Instant};
 use tonic::{Status, transport::Channel};
 
 type Reply = (PeerReply, Path);
@@ -34,6 +34,8 @@ pub struct Network {
     raft: Links<v1::RaftEnvelope>,
     seeds: Vec<String>,
     own: SocketAddr,
+    /// One at a time: where names are not answered each takes long.
+    resolving: Option<JoinHandle<()>>,
 }
 
 #[derive(Debug)]
@@ -57,7 +59,7 @@ impl Network {
     ) -> Self {
         let local: Option<IpAddr> = Some(own.ip()).filter(IpAddr::is_loopback);
         let shared = Shared { pool: Pool::new(local, tls), port, metrics, round_trips, calls: Mutex::default() };
-        Self { shared: Arc::new(shared), gossip: Links::default(), raft: Links::default(), seeds, own }
+        Self { shared: Arc::new(shared), gossip: Links::default(), raft: Links::default(), seeds, own, resolving: None }
     }
 
     fn message(&mut self, to: SocketAddr, header: &Header, message: Message) {
@@ -74,12 +76,16 @@ impl Network {
         }
     }
 
-    fn resolve(&self) {
+    fn resolve(&mut self) {
+        if self.resolving.as_ref().is_some_and(|task| !task.is_finished()) {
+            return;
+        }
         let (port, names, own) = (self.shared.port.clone(), self.seeds.clone(), self.own);
-        tokio::spawn(async move {
+        let resolving = tokio::spawn(async move {
             let seeds::Seeds { addresses, unresolved, is_first: _ } = seeds::resolve(&names, own).await;
             port.tell(Input::Seeds { addresses, unresolved: unresolved.len() });
         });
+        self.resolving = Some(resolving);
     }
 }
 

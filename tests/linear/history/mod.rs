@@ -40,6 +40,7 @@ impl Reply {
         match error {
             CqlError::Invalid(_) | CqlError::Config(_) | CqlError::AlreadyExists { .. } => Self::Refused,
             CqlError::Unavailable { message, .. } if !message.contains("nothing was changed") => Self::Unknown,
+            CqlError::Server(message) if message.contains("it is unknown whether") => Self::Unknown,
             _ => Self::NotDone,
         }
     }

@@ -22,19 +22,21 @@ pub struct EveryoneSeen {
     stored: BTreeMap<HostId, BTreeMap<Vec<u8>, Vec<u8>>>,
     /// Groups of which a member is final.
     have_final: BTreeSet<GroupId>,
+    /// Of each group the hosts of its newest configuration, and up to where whoever told of that has applied the log.
+    members: BTreeMap<GroupId, (u64, BTreeSet<HostId>)>,
 }
 
 impl EveryoneSeen {
     /// The first final node of its group: every member is there with it, and nobody has anything that it has not.
     fn first(&self, turn: &Turn) -> Verdict {
-        let members = turn.group.as_ref().map(|group| group.hosts.clone()).unwrap_or_default();
-        if !members.contains(&turn.host) {
+        let Some(group) = &turn.group else { return Err("it is final, and in no group".into()) };
+        if !group.hosts.contains(&turn.host) {
             return Err("it is final, and not in its own configuration".into());
         }
-        let ring = self.stages.keys().filter(|host| **host != turn.host);
-        for host in members.iter().filter(|host| **host != turn.host).chain(ring) {
+        let members = self.members.get(&group.id).map_or(&group.hosts, |(_, hosts)| hosts);
+        for host in members.iter().filter(|host| **host != turn.host) {
             let stage = self.stages.get(host).copied().unwrap_or(Stage::UsePreRaft);
-            if members.contains(host) && stage < Stage::Synchronize {
+            if stage < Stage::Synchronize {
                 return Err(format!("it is the first to be final, and {host} is {stage}"));
             }
         }
@@ -52,6 +54,14 @@ impl EveryoneSeen {
     fn schema(&self, host: HostId) -> Result<Schema, String> {
         let entries = self.stored.get(&host).into_iter().flatten();
         Schema::load(entries.map(|(key, value)| (key.as_slice(), value.as_slice()))).map_err(|error| error.to_string())
+    }
+
+    fn learn(&mut self, turn: &Turn) {
+        let Some(member) = turn.group.as_ref().filter(|_| !turn.persist.points.is_empty()) else { return };
+        let (applied, hosts) = self.members.entry(member.id).or_default();
+        if member.applied >= *applied {
+            (*applied, *hosts) = (member.applied, member.hosts.clone());
+        }
     }
 
     fn store(&mut self, turn: &Turn) {
@@ -84,9 +94,10 @@ impl Invariant for EveryoneSeen {
         if turn.passes(Point::GroupForgotten) {
             self.forgetful.insert(turn.host);
         }
-        if is_new && self.stages.values().any(|stage| *stage > Stage::UsePreRaft) {
+        if is_new && !self.members.is_empty() && self.have_final.is_empty() {
             events.count("joiner while upgrading");
         }
+        self.learn(turn);
         self.store(turn);
         match turn.group.as_ref().filter(|_| turn.passes(Point::Final)) {
             Some(group) if self.have_final.insert(group.id) => self.first(turn),

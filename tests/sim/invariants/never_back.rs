@@ -2,12 +2,18 @@
 
 use super::{Invariant, Member, Turn, Verdict};
 use crate::{events::Events, process::Pid};
-use group0_core::{ids::HostId, io::Point, upgrade::Stage};
-use std::collections::BTreeMap;
+use group0_core::{
+    ids::{GroupId, HostId},
+    io::Point,
+    upgrade::Stage,
+};
+use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Default)]
 pub struct NeverBack {
     last: BTreeMap<Pid, (HostId, Option<Member>)>,
+    /// The groups that each host was told to forget, and with them its votes there.
+    forgotten: BTreeSet<(HostId, GroupId)>,
 }
 
 fn compare(before: &Member, after: &Member) -> Verdict {
@@ -37,7 +43,11 @@ impl Invariant for NeverBack {
 
     fn on_turn(&mut self, turn: &Turn, _: &mut Events) -> Verdict {
         if turn.passes(Point::GroupForgotten) {
-            self.last.insert(turn.pid, (turn.host, None));
+            let former = self.last.insert(turn.pid, (turn.host, None)).and_then(|(_, group)| group);
+            self.forgotten.extend(former.map(|group| (turn.host, group.id)));
+        }
+        if let Some(group) = turn.group.as_ref().filter(|group| self.forgotten.contains(&(turn.host, group.id))) {
+            return Err(format!("it is again in group {}, which it had forgotten", group.id));
         }
         // A group that is not started in recovery is on disk as it was.
         let kept = || self.last.get(&turn.pid).filter(|(host, _)| *host == turn.host).and_then(|(_, group)| group.clone());

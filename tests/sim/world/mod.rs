@@ -86,6 +86,8 @@ pub struct Outcome {
     pub delivered: u64,
     /// Which nodes operators took, and when.
     pub evictions: Vec<(Duration, Pid)>,
+    /// Which nodes were restarted in place, in order.
+    pub restarts: Vec<Pid>,
     /// How many acts of operators there were before the first that froze the plan of a recovery.
     pub acts_before_plan: u64,
 }
@@ -120,6 +122,7 @@ pub struct World {
     violation: Option<Violation>,
     story: Story,
     evictions: Vec<(Duration, Pid)>,
+    restarts: Vec<Pid>,
     acts_before_plan: Option<u64>,
     turns: u64,
     steps: u64,
@@ -222,6 +225,7 @@ impl World {
             violation: None,
             story: Story::default(),
             evictions: Vec::new(),
+            restarts: Vec::new(),
             acts_before_plan: None,
             turns: 0,
             steps: 0,
@@ -269,6 +273,7 @@ impl World {
             steps: self.steps,
             delivered: self.delivered,
             evictions: self.evictions,
+            restarts: self.restarts,
             acts_before_plan: self.acts_before_plan.unwrap_or_default(),
         }
     }
@@ -322,6 +327,12 @@ impl World {
         self.violation.get_or_insert(Violation { what: what.to_owned(), detail });
     }
 
+    /// What was acknowledged and only the lost had is lost with them. And beside a recovered cluster the former one may go on, and tell of
+    /// itself to whoever asks.
+    const fn clients_count(&self) -> bool {
+        !self.kept.lacks_something && !(self.has_recovered && self.has_returned)
+    }
+
     /// At the end, when all are quiet.
     fn judge(&mut self) {
         let mut schemas: Vec<(String, Rows)> = Vec::new();
@@ -335,8 +346,7 @@ impl World {
             let Some(core) = whole.and_then(|node| node.core().map(|core| core.schema().clone())) else {
                 continue;
             };
-            // What was acknowledged and only the lost had is lost with them. Whoever asked the former cluster was told of that one.
-            for slot in self.slots.iter().filter(|_| !self.kept.lacks_something && !self.has_returned) {
+            for slot in self.slots.iter().filter(|_| self.clients_count()) {
                 if let Err(why) = slot.process.judge(&core) {
                     wrong.push(format!("at {name}: {why}"));
                 }
@@ -351,7 +361,7 @@ impl World {
         if is_held {
             self.events.count("survivors held against the end");
         }
-        if self.had_disaster && !self.kept.lacks_something && !self.has_returned {
+        if self.had_disaster && self.clients_count() {
             self.events.count("clients judged after a disaster");
         }
         if let Some(why) = wrong.first() {
@@ -513,8 +523,10 @@ impl World {
         if let Err((what, why)) = self.invariants.on_act(act, &scene, &mut self.events) {
             self.violated(what, why);
         }
-        if let Act::Evicted { node, .. } = act {
-            self.evictions.push((now, *node));
+        match act {
+            Act::Evicted { node, .. } => self.evictions.push((now, *node)),
+            Act::Restarted { node, .. } => self.restarts.push(*node),
+            Act::Wrote { .. } | Act::Proceeded { .. } => {}
         }
         self.maybe_aim(0);
     }

@@ -95,19 +95,24 @@ impl Node {
     pub(super) fn barrier_retry(&mut self) {
         let now = self.now.elapsed;
         let mut expired = Vec::new();
-        for (waiter, waiting) in self.barriers.waiting.iter_mut().filter(|(_, waiting)| waiting.reached.is_none()) {
-            waiting.is_to_ask = true;
+        for (waiter, waiting) in &mut self.barriers.waiting {
+            waiting.is_to_ask = waiting.reached.is_none();
             if now.saturating_sub(waiting.since) >= waiting.limit {
-                expired.push((*waiter, waiting.limit));
+                expired.push((*waiter, waiting.limit, waiting.reached));
             }
         }
-        for (waiter, limit) in expired {
-            let cause = self.silence_of(limit);
+        for (waiter, limit, reached) in expired {
+            let cause = reached.map_or_else(|| self.silence_of(limit), |index| self.lag_behind(index, limit));
             self.end_barrier(waiter, Err(cause));
         }
-        if self.barriers.waiting.values().any(|waiting| waiting.reached.is_none()) {
+        if !self.barriers.waiting.is_empty() {
             self.timers.set(Timer::BarrierRetry, now + RETRY);
         }
+    }
+
+    fn lag_behind(&self, index: u64, limit: Duration) -> String {
+        let applied = self.group.as_ref().map_or(0, |(_, group)| group.status().applied);
+        format!("after {limit:?} this node has applied the log up to {applied} of {index}: see its log for what it waits for")
     }
 
     pub(super) fn read_index_known(&mut self, question: u64, index: u64) {

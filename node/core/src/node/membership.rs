@@ -82,6 +82,7 @@ impl Node {
         self.group_seen(&endpoint);
         self.watch_members();
         self.boot_notices(&endpoint);
+        self.lead_nobody_in_recovery();
     }
 
     /// Others remember a later self of ours: gossip has jumped over it, and so do we.
@@ -104,6 +105,7 @@ impl Node {
         self.watchers.touch();
         self.exchange_schema(host);
         self.announce_liveness(host, true);
+        self.lead_nobody_in_recovery();
         if self.timers.is_set(Timer::ProcedureRetry) {
             self.timers.set(Timer::ProcedureRetry, self.now.elapsed);
         }

@@ -110,6 +110,8 @@ pub struct Node {
     drained: bool,
     /// What was applied when the process was told to end.
     stopping: Option<Apply>,
+    /// The process has been told so.
+    is_over: bool,
 }
 
 impl Node {
@@ -169,11 +171,12 @@ impl Node {
         self.settle_readiness();
         self.settle_endpoint();
         self.settle_watchers();
+        self.settle_end();
     }
 
     /// `None` once nothing wants to be woken: gossip has said good-bye and there is no group.
     fn wake_at(&self) -> Option<Duration> {
-        let raft = self.group.as_ref().map(|(_, group)| group.next_tick()).filter(|_| !self.is_stopping());
+        let raft = self.group.as_ref().map(|(_, group)| group.next_tick()).filter(|_| self.takes_part());
         let next = self.timers.next().into_iter().chain(raft).min()?;
         (next != Duration::MAX).then(|| next.max(self.now.elapsed))
     }
@@ -240,6 +243,7 @@ impl Node {
     }
 
     fn fire_timers(&mut self) {
+        let takes_part = self.takes_part();
         for timer in self.timers.due(self.now.elapsed) {
             match timer {
                 Timer::Gossip => self.gossip_step(crate::gossip::GossipInput::Wake),
@@ -260,9 +264,14 @@ impl Node {
                 Timer::SyncCheck(host) => self.sync_check(host),
             }
         }
-        if let Some((_, group)) = &mut self.group {
+        if let Some((_, group)) = self.group.as_mut().filter(|_| takes_part) {
             group.advance_time(self.now.elapsed);
         }
+    }
+
+    /// In the group: to the end, and if it leads and its heir lacks some of the log, until that has it.
+    fn takes_part(&self) -> bool {
+        !self.is_stopping() || self.group.as_ref().is_some_and(|(_, group)| group.is_handing_over())
     }
 
     const fn is_stopping(&self) -> bool {
@@ -273,10 +282,17 @@ impl Node {
     fn shut_down(&mut self, then: Apply) {
         if self.stopping.is_none() {
             let is_announced = self.is_stopping();
-            self.stopping = Some(then.clone());
+            self.stopping = Some(then);
             if !is_announced {
                 self.say_good_bye("the node is shutting down");
             }
+        }
+    }
+
+    /// Whoever leads next may need its answer to what is on its way, or the others would have to find out that the leader is silent.
+    fn settle_end(&mut self) {
+        if let Some(then) = self.stopping.clone().filter(|_| !self.is_over && !self.takes_part()) {
+            self.is_over = true;
             self.effects.apply.push(then);
         }
     }

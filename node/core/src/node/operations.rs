@@ -308,7 +308,11 @@ impl Node {
             Some(Action::Submit) => self.submit(id),
             Some(Action::Succeed) => self.operation_succeeded(id),
             Some(Action::GiveUp) => {
-                let text = format!("other schema changes were faster {} times; try again", operation::MAX_ATTEMPTS);
+                let text = format!(
+                    "other schema changes were faster {} times; it is unknown whether a copy of this one still takes effect. Look at \
+                     the schema, and try again",
+                    operation::MAX_ATTEMPTS
+                );
                 self.close_operation(id, ClientReply::Error(CqlError::Server(text)));
             }
             Some(Action::Wonder) => {

@@ -103,10 +103,12 @@ impl Node {
         }
     }
 
-    /// A vote that this node has given there is forgotten: it never comes back into that group.
-    fn is_of_forgotten_group(&self, reply: &ExchangeReply) -> bool {
-        let ExchangeReply::Group { group, .. } = reply else { return false };
-        self.joining.group().is_none() && self.local.reached_group() == Some(group.to_string().as_str())
+    /// A vote that this node has given in a former group is forgotten: it never comes back into one. It remembers the last of them, and the
+    /// incarnation, which only grows, tells those before.
+    fn is_of_former_group(&self, reply: &ExchangeReply) -> bool {
+        let ExchangeReply::Group { group, incarnation, .. } = reply else { return false };
+        let is_forgotten = self.local.reached_group() == Some(group.to_string().as_str());
+        self.joining.group().is_none() && (is_forgotten || *incarnation < self.local.incarnation())
     }
 
     /// One event, and all that follow from it.
@@ -420,6 +422,10 @@ impl Node {
             // People have named it for its log of the former group: all of that counts, as in a recovery by a plan.
             self.apply_dormant_log();
             self.dormant = None;
+            if self.stage() == Stage::UsePostRaft {
+                // It stays final, and is so in this group from now on: after a visit to recovery it goes on from there.
+                self.local.set_stage(&mut self.effects.persist, Stage::UsePostRaft);
+            }
             self.effects.persist.points.push(Point::Founded);
             self.joining_event(joining::Event::Founded(id));
             if let Some((_, group)) = &mut self.group {
@@ -499,8 +505,8 @@ impl Node {
 
     /// The answer to a discovery request of ours.
     pub(super) fn exchanged(&mut self, address: std::net::SocketAddr, from: HostId, reply: ExchangeReply) {
-        if self.is_of_forgotten_group(&reply) {
-            return self.exchange_unanswered("it is in the group that this node was told to forget");
+        if self.is_of_former_group(&reply) {
+            return self.exchange_unanswered("it is in a former group, which this node was told to forget");
         }
         let found = matches!(reply, ExchangeReply::Group { .. });
         self.joining_event(joining::Event::Discovery(discovery::Event::Answered { address, from, reply }));

@@ -45,12 +45,17 @@ impl Node {
 
     /// Whether what comes from there is heard. That something came is a sign of life in any case.
     fn hear(&mut self, header: &Header) -> Result<(), Refusal> {
+        self.recognize(header)?;
+        if self.is_stopping() { Err(Refusal::NotNow("the node is shutting down".into())) } else { Ok(()) }
+    }
+
+    fn recognize(&mut self, header: &Header) -> Result<(), Refusal> {
         if header.cluster == self.settings.cluster_name {
             self.life.heard(header.from, self.now.elapsed);
         }
         self.admit(header)?;
         self.life.told_of(header.incarnation);
-        if self.is_stopping() { Err(Refusal::NotNow("the node is shutting down".into())) } else { Ok(()) }
+        Ok(())
     }
 
     /// What would change something counts for nothing if it comes from a group that a recovery has left behind: neither rows nor a removal.
@@ -63,7 +68,8 @@ impl Node {
     }
 
     pub(super) fn message(&mut self, header: &Header, message: Message) {
-        if self.hear(header).is_err() {
+        let counts = if matches!(message, Message::Raft(..)) { self.takes_part() } else { !self.is_stopping() };
+        if self.recognize(header).is_err() || !counts {
             return;
         }
         match message {

@@ -139,6 +139,7 @@ impl Node {
             cost: Cost::default(),
             drained: false,
             stopping: None,
+            is_over: false,
             random,
             local,
             settings,

@@ -168,7 +168,7 @@ impl Node {
                 ("vote_term", big(status.term)),
                 ("commit_idx", big(status.commit)),
                 ("index", big(status.last_index)),
-                ("term", big(status.term)),
+                ("term", big(status.last_term)),
             ])
         });
         row.into_iter().collect()

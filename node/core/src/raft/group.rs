@@ -209,16 +209,24 @@ impl Group {
         Ok(id)
     }
 
-    /// As leader: hand leadership over to that voter of these which has most of the log, once it has all of it. Given up after an election
-    /// timeout. Whether there is one.
+    /// As leader: hand leadership over to that voter of these which has most of the log, once it has all of it; one that was heard lately
+    /// before all others. Given up after an election timeout. Whether there is one.
     pub fn transfer_leadership(&mut self, hosts: &BTreeSet<HostId>) -> bool {
         let voters = self.configuration().voters.iter().filter(|host| **host != self.me && hosts.contains(host));
         let voters: BTreeSet<u64> = voters.copied().map(raft_id).collect();
-        let heir = self.furthest(|id, _| voters.contains(&id)).filter(|_| self.is_leader());
+        let heard = self.furthest(|id, progress| voters.contains(&id) && progress.recent_active);
+        let heir = heard.or_else(|| self.furthest(|id, _| voters.contains(&id))).filter(|_| self.is_leader());
         heir.is_some_and(|heir| {
             self.with_node(|node| node.transfer_leader(heir));
             true
         })
+    }
+
+    /// Whether the heir lacks some of the log still: once it has all of it, it is told to call an election.
+    pub fn is_handing_over(&self) -> bool {
+        let raft = &self.node.raft;
+        let heir = raft.lead_transferee.and_then(|heir| raft.prs().get(heir));
+        heir.is_some_and(|progress| progress.matched < raft.raft_log.last_index())
     }
 
     /// Call an election now, if we are a voter. The only voter leads at once.

@@ -20,8 +20,9 @@ pub struct Life {
 impl Life {
     /// Something came from that host at that time, whether it is believed or not.
     pub fn heard(&mut self, host: HostId, at: Duration) {
-        if self.heard.len() < HOSTS_MAX || self.heard.contains_key(&host) {
-            self.heard.insert(host, at);
+        if self.heard.insert(host, at).is_none() && self.heard.len() > HOSTS_MAX {
+            let longest_silent = self.heard.iter().min_by_key(|(_, at)| **at).map(|(host, _)| *host);
+            longest_silent.map(|host| self.heard.remove(&host));
         }
     }
 
@@ -82,4 +83,20 @@ impl Node {
 fn end_of(stored: &Stored) -> Position {
     let start = Position { term: stored.snapshot.term, index: stored.snapshot.index };
     stored.entries.last().map_or(start, |entry| Position { term: entry.term, index: entry.index })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_was_silent_longest_makes_room() {
+        let mut life = Life::default();
+        for number in 0..=HOSTS_MAX {
+            let number = u32::try_from(number).expect("few");
+            life.heard(HostId(uuid::Uuid::from_u128(number.into())), Duration::from_secs(1) * number);
+        }
+        assert_eq!(life.heard.len(), HOSTS_MAX);
+        assert!(!life.heard.values().any(Duration::is_zero));
+    }
 }

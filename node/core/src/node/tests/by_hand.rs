@@ -9,8 +9,9 @@ use super::{
 };
 use crate::{
     ids::{HostId, Incarnation},
-    io::{AdminReply, AdminRequest, CqlError, DiscoveryPeer, Point, Table},
+    io::{AdminReply, AdminRequest, ClientReply, CqlError, DiscoveryPeer, Point, Table},
     upgrade::Stage,
+    value::Value,
 };
 use std::time::Duration;
 
@@ -181,6 +182,49 @@ fn one_whose_group_id_is_deleted_does_not_come_back_into_that_group() {
     assert!(world.node(0).group.is_none(), "host 1 is in the former group still");
 }
 
+/// Nor into one before that: it remembers by name only the last group that it was in.
+#[test]
+fn one_that_has_forgotten_two_groups_does_not_come_back_into_the_first() {
+    let mut world = upgraded(3);
+    let former = world.node(1).joining.group();
+    destroy(&mut world, &[1, 2]);
+    world.hosts[0].settings.recovery_leader = Some(host(&world, 0));
+    world.execute(0, FORGET_GROUP);
+    restart(&mut world, 0);
+    let leads = |world: &World| world.node(0).group.as_ref().is_some_and(|(_, group)| group.status().is_leader);
+    assert!(world.run_until(LIMIT, leads), "{}", report(&world));
+    world.execute(0, FORGET_GROUP);
+    for number in [1, 2] {
+        world.start(number);
+    }
+    world.hosts[0].settings.recovery_leader = Some(host(&world, 1));
+    restart(&mut world, 0);
+    world.run(Duration::from_secs(10));
+    assert!(world.node(1).joining.group() == former && world.node(0).group.is_none(), "{}", report(&world));
+    assert_eq!(incarnations(&world, &[0]), [Incarnation(2)]);
+}
+
+/// Trace 74: whoever has founded the group as the leader that people named has been final in it, too.
+#[test]
+fn the_named_leader_goes_on_from_where_it_was_after_a_visit_to_recovery() {
+    let mut world = upgraded(5);
+    destroy(&mut world, &[2, 3, 4]);
+    led_by_the_first(&mut world, [0, 1]);
+    for statement in [ENTER, LEAVE] {
+        world.execute(0, statement);
+        restart(&mut world, 0);
+        world.run(Duration::from_secs(3));
+    }
+    assert!(world.run_until(LIMIT, |world| are_final(world, &[0, 1])), "{}", report(&world));
+    world.execute(0, ENTER);
+    restart(&mut world, 0);
+    world.crash(1);
+    world.execute(0, LEAVE);
+    restart(&mut world, 0);
+    world.run(Duration::from_secs(3));
+    assert_eq!(world.node(0).stage(), Stage::Synchronize);
+}
+
 /// Without the marker it would begin anew, the old way, beside a group that lives.
 #[test]
 fn in_recovery_the_id_of_a_group_in_which_others_are_is_not_deleted() {
@@ -312,6 +356,26 @@ fn discovery_remembers(world: &World, number: usize, host: HostId) -> bool {
     let rows = world.hosts[number].store.iter().filter(|((table, _), _)| *table == Table::Discovery);
     let mut peers = rows.map(|(_, value)| postcard::from_bytes::<DiscoveryPeer>(value).unwrap());
     peers.any(|peer| peer.host == Some(host))
+}
+
+/// People compare logs by it: a term in which a node has only voted says nothing of what its log has.
+#[test]
+fn system_raft_tells_the_term_of_the_last_entry() {
+    let mut world = upgraded(3);
+    let leads = |number: &usize| world.node(*number).group.as_ref().is_some_and(|(_, group)| group.status().is_leader);
+    let leader = (0..3).find(leads).unwrap();
+    let follower = (leader + 1) % 3;
+    let terms = |world: &World| {
+        let group = world.node(follower).group.as_ref().map(|(_, group)| group.status()).unwrap();
+        [group.term, group.last_term]
+    };
+    world.crash(leader);
+    assert!(world.run_until(LIMIT, |world| terms(world)[0] > terms(world)[1]), "{}", report(&world));
+    let has_voted = terms(&world);
+    let id = world.client(follower, "SELECT vote_term, term FROM system.raft");
+    assert!(world.outcome(id, LIMIT).is_ok());
+    let ClientReply::Rows(rows) = &world.replies[&id] else { panic!("rows") };
+    assert_eq!(rows.rows, [has_voted.map(|term| Some(Value::Bigint(i64::try_from(term).unwrap())))]);
 }
 
 /// As in the shorter way of the documentation: the first founds the group, and the other comes to it.

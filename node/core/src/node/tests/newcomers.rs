@@ -249,6 +249,15 @@ fn a_newcomer_with_a_hold_or_without_flag_comes_into_a_cluster_that_is_done() {
     }
 }
 
+#[test]
+#[should_panic(expected = "was previously enabled in the cluster")]
+fn a_newcomer_whose_flag_is_false_ends_in_a_cluster_that_is_done() {
+    let mut world = three_final(&three_and_a_fourth());
+    world.hosts[3].settings.flag = Some(false);
+    world.start(3);
+    world.run(LIMIT);
+}
+
 /// It has the smallest id and is the first configured seed, and the others are on their way or there.
 #[test]
 fn a_first_boot_with_the_smallest_id_founds_nothing_beside_others() {

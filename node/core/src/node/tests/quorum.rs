@@ -1,6 +1,6 @@
 //! When too few are there: how long things wait, what they say, how often they try, and how soon a shutdown ends it all.
 
-use super::{has_table, is_final, report, ring, upgrade, upgraded, world::World};
+use super::{has_table, is_final, recovery::restart, report, ring, upgrade, upgraded, world::World};
 use crate::{
     cql::parse::parse,
     io::{AdminReply, AdminRequest, ClientReply, ClientRequest, CqlError, Input, Point, Reply, RequestId},
@@ -76,6 +76,43 @@ fn a_leader_that_is_shut_down_hands_over_so_that_changes_go_on_at_once() {
     let id = world.client(other, "CREATE TABLE ks.t (a int PRIMARY KEY)");
     world.outcome(id, Duration::from_millis(700)).unwrap();
     assert!(leader(&world).is_some() && has_table(&world, other, "t"));
+}
+
+/// The heir is told to call an election once it has all of the log, which it says in its answer.
+#[test]
+fn a_leader_that_is_shut_down_with_a_change_on_its_way_hands_over_too() {
+    let mut world = upgraded(3);
+    let ends = leader(&world).unwrap();
+    let last = |world: &World| world.node(ends).group.as_ref().unwrap().1.status().last_index;
+    let before = last(&world);
+    world.client(ends, "CREATE TABLE ks.t (a int PRIMARY KEY)");
+    assert!(world.run_until(LIMIT, |world| last(world) > before));
+    world.step(ends, Input::Shutdown);
+    let moment = Duration::from_millis(200);
+    assert!(world.run_until(moment, |world| !world.node(ends).takes_part()), "{}", report(&world));
+    world.crash(ends);
+    assert!(world.run_until(moment, |world| leader(world).is_some()), "{}", report(&world));
+}
+
+/// That one is dead is seen by its silence to the leader, long before gossip is sure.
+#[test]
+fn a_leader_that_is_shut_down_does_not_hand_over_to_whoever_is_silent() {
+    for number in 1..5 {
+        let mut world = upgraded(5);
+        for host in 0..5 {
+            world.hosts[host].settings.failure_detector_timeout = Duration::from_secs(10);
+            restart(&mut world, host);
+        }
+        world.run(Duration::from_secs(5));
+        let ends = leader(&world).unwrap();
+        let (silent, other) = ((ends + number) % 5, (ends + number % 4 + 1) % 5);
+        world.crash(silent);
+        world.run(Duration::from_millis(2500));
+        assert!(world.node(ends).gossip.live().count() == 4, "gossip is sure already");
+        assert!(world.shut_down(ends));
+        let id = world.client(other, "CREATE TABLE ks.t (a int PRIMARY KEY)");
+        world.outcome(id, Duration::from_millis(700)).unwrap();
+    }
 }
 
 /// Worlds in which somebody waits for what does not come.
