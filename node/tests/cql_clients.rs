@@ -123,6 +123,9 @@ async fn events_reach_those_who_registered() {
     let (address, _, _) = start().await;
     let (mut watching, mut other) = (CqlClient::connect(address).await.unwrap(), CqlClient::connect(address).await.unwrap());
     watching.register(&["SCHEMA_CHANGE"]).await.unwrap();
+    watching.register(&["STATUS_CHANGE"]).await.unwrap();
+    let unknown = watching.register(&["TOPOLOGY_CHANGE", "GOSSIP"]).await.unwrap_err();
+    assert!(matches!(unknown, ClientError::Server(ErrorBody::Protocol(why)) if why == "Invalid event type: GOSSIP"));
     let Answer::SchemaChange(change) = other.query("CREATE TABLE ks.t (a int PRIMARY KEY)").await.unwrap() else { panic!() };
     assert_eq!(watching.event().await.unwrap(), Event::Schema(change));
 }
