@@ -225,7 +225,9 @@ pub struct CreateIndex {
     pub table: Name,
     /// The text of the target, e.g. `v` or `keys(m)`, columns in the first part.
     pub targets: Vec<IndexTarget>,
-    /// `CUSTOM … USING 'class'`
+    /// `CUSTOM`
+    pub is_custom: bool,
+    /// `USING 'class'`
     pub class: Option<String>,
     /// `WITH OPTIONS = {…}`
     pub options: Options,

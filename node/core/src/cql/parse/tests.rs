@@ -98,13 +98,14 @@ fn unreserved_keywords_are_names() {
 #[test]
 fn a_table_in_detail() {
     let table = table_of(
-        "CREATE TABLE ks.t (a int, , \"B\" text, c ks.address, primary key (a, \"B\")) WITH CLUSTERING ORDER BY (\"B\" DESC)",
+        "CREATE TABLE ks.t (a int, , \"B\" text, c ks.address, primary key (a, \"B\"),) WITH CLUSTERING ORDER BY (\"B\" DESC)",
     );
     assert_eq!(table.partition_key, ["a"]);
     assert_eq!(table.clustering, ["B"]);
     assert_eq!(table.clustering_order, [("B".to_owned(), true)]);
     let kinds: Vec<_> = table.columns.iter().map(|c| c.kind.clone()).collect();
-    assert_eq!(kinds, [CqlType::Int, CqlType::Text, CqlType::UserType("address".to_owned())]);
+    let address = CqlType::UserTypeOf { keyspace: "ks".to_owned(), name: "address".to_owned() };
+    assert_eq!(kinds, [CqlType::Int, CqlType::Text, address]);
 }
 
 #[test]
@@ -175,6 +176,11 @@ fn errors_say_where() {
     ];
     for (text, expected) in cases {
         assert_eq!(message(text), expected);
+        (
+            "CREATE INDEX ON t ((k), v)",
+            "line 1:18 Local indexes are not supported: the partition key cannot be part of the target",
+        ),
+        ("SELECT a, , b FROM t", "line 1:10 no viable alternative at input ','"),
     }
 }
 
