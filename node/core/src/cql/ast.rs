@@ -425,8 +425,13 @@ pub enum Describe {
     },
     /// `DESCRIBE KEYSPACES`
     Keyspaces,
-    /// `DESCRIBE [ONLY] KEYSPACE [name]`; absent is the session's.
-    Keyspace(Option<String>),
+    /// `DESCRIBE [ONLY] KEYSPACE [name]`
+    Keyspace {
+        /// Absent: the session's.
+        name: Option<String>,
+        /// `ONLY`: without what is in it.
+        only: bool,
+    },
     /// `DESCRIBE TABLES`
     Tables,
     /// `DESCRIBE TABLE name`
