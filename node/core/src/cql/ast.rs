@@ -348,6 +348,8 @@ pub enum SelectExpression {
 pub struct Relation {
     /// The column; more than one for `(a, b) = (…)`.
     pub columns: Vec<String>,
+    /// `token(a, b)` of the columns, not the columns themselves.
+    pub of_token: bool,
     /// The operator.
     pub operator: Operator,
     /// The right side; more than one for `IN (…)`.

@@ -80,8 +80,12 @@ fn select_in_detail() {
     assert_eq!(select.items.get(1).unwrap().expression, SelectExpression::Column("Col".to_owned()));
     assert_eq!(select.items.get(2).unwrap().expression, SelectExpression::Count("x".to_owned()));
     assert_eq!(select.from, Name { keyspace: Some("system".to_owned()), name: "local".to_owned() });
-    let key =
-        Relation { columns: vec!["key".to_owned()], operator: Operator::Equal, terms: vec![Term::Text("local".to_owned())] };
+    let key = Relation {
+        columns: vec!["key".to_owned()],
+        of_token: false,
+        operator: Operator::Equal,
+        terms: vec![Term::Text("local".to_owned())],
+    };
     assert_eq!(select.filter.first(), Some(&key));
     assert_eq!(select.filter.get(1).unwrap().terms, [Term::Spread(Box::new(Term::Bind(0)))]);
     assert_eq!(select.limit, Some(Term::Number("3".to_owned())));
@@ -172,15 +176,15 @@ fn errors_say_where() {
         ("CREATE TABLE t (a int)", "line 1:15 No PRIMARY KEY specified (exactly one required)"),
         ("CREATE TABLE t (a foo<int> PRIMARY KEY)", "line 1:18 no viable alternative at input 'foo'"),
         ("SELECT select FROM t", "line 1:7 no viable alternative at input 'select'"),
-        ("USE ks ks", "line 1:7 no viable alternative at input 'ks'"),
-    ];
-    for (text, expected) in cases {
-        assert_eq!(message(text), expected);
         (
             "CREATE INDEX ON t ((k), v)",
             "line 1:18 Local indexes are not supported: the partition key cannot be part of the target",
         ),
         ("SELECT a, , b FROM t", "line 1:10 no viable alternative at input ','"),
+        ("USE ks ks", "line 1:7 no viable alternative at input 'ks'"),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(message(text), expected);
     }
 }
 
