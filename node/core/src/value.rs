@@ -1,5 +1,6 @@
 //! CQL types and values, as the schema stores them and the native protocol sends them.
 
+use crate::cql::parse::quote_name;
 use serde::{Deserialize, Deserializer, Serialize, de};
 use std::{cell::Cell, fmt, net::IpAddr};
 use uuid::Uuid;
@@ -63,6 +64,13 @@ pub enum CqlType {
     UserType(String),
     /// A class name in quotes.
     Custom(String),
+    /// A user type as a statement names it together with its keyspace; never stored.
+    UserTypeOf {
+        /// The keyspace.
+        keyspace: String,
+        /// The type.
+        name: String,
+    },
 }
 
 /// A text that names no type.
@@ -124,7 +132,8 @@ impl fmt::Display for CqlType {
                 write!(f, "tuple<{}>", fields.join(", "))
             }
             Self::UserType(name) if Self::native(name).is_some() => write!(f, "\"{name}\""),
-            Self::UserType(name) => f.write_str(&crate::cql::parse::quote_name(name)),
+            Self::UserType(name) => f.write_str(&quote_name(name)),
+            Self::UserTypeOf { keyspace, name } => write!(f, "{}.{}", quote_name(keyspace), quote_name(name)),
             Self::Custom(class) => write!(f, "'{}'", class.replace('\'', "''")),
             native => f.write_str(NATIVE.iter().find(|(_, kind)| kind == native).map_or("", |(name, _)| name)),
         }

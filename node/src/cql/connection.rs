@@ -26,6 +26,9 @@ use tracing::debug;
 /// Of an event.
 const NO_STREAM: i16 = -1;
 
+/// Of what is said about the connection, not about a request. Drivers look here for the answer to a version that they only try.
+const CONNECTION_STREAM: i16 = 0;
+
 /// A frame to be written, and the place that is free again when it is.
 struct Outgoing(Vec<u8>, Option<Place>);
 
@@ -118,7 +121,7 @@ impl<B: Backend> Connection<B> {
         };
         self.server.counts.bytes_received.fetch_add((HEADER_LEN + body.len()) as u64, Ordering::Relaxed);
         if header.version != VERSION {
-            return self.refuse(header.stream, unsupported_version(header.version)).await;
+            return self.refuse(CONNECTION_STREAM, unsupported_version(header.version)).await;
         }
         match Request::read(&header, &body) {
             Ok(request) => {
@@ -160,7 +163,7 @@ impl<B: Backend> Connection<B> {
         match error {
             FrameError::Io(_) => {}
             FrameError::OldVersion(version) => {
-                self.refuse(0, unsupported_version(version)).await;
+                self.refuse(CONNECTION_STREAM, unsupported_version(version)).await;
             }
             FrameError::Malformed { stream, reason } => {
                 self.refuse(stream, ErrorBody::Protocol(reason.to_string())).await;

@@ -1,6 +1,6 @@
 //! Prepared statements: remembers them for all connections, and finds out what their markers and results are.
 //!
-//! The shape of a statement is asked of the backend by statements: the result's columns by the same SELECT without rows, the
+//! The shape of a statement is asked of the backend by statements: the result's columns by the same SELECT of one row, the
 //! partition key from `system_schema.columns`, user types from `system_schema.types`.
 
 use super::{Backend, PREPARED_BYTES_MAX, PREPARED_MAX};
@@ -125,9 +125,9 @@ impl<B: Backend> Ask<'_, B> {
         }
     }
 
-    /// No rows, only columns.
+    /// At most one row, since only its columns are asked for.
     async fn columns_of(&self, items: Vec<SelectItem>, from: &Name) -> Result<ResultSet, CqlError> {
-        let limit = Some(Term::Number("0".to_owned()));
+        let limit = Some(Term::Number("1".to_owned()));
         let (filter, order) = (Vec::new(), Vec::new());
         let select =
             Select { json: false, distinct: false, items, from: from.clone(), filter, order, limit, allow_filtering: true };

@@ -8,16 +8,16 @@ use group0_core::{
     cql::{
         ast::Statement,
         bind::bind,
-        frame::{ErrorBody, Parameters, Request, Response, RowsBody},
+        frame::{ErrorBody, Event, Parameters, Request, Response, RowsBody},
         parse,
     },
     io::{ClientReply, ClientRequest, CqlError, ResultSet},
     value::CqlType,
 };
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
-        Arc, Mutex, OnceLock, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -46,8 +46,8 @@ impl From<Response> for Answer {
 pub(super) struct Session<B> {
     server: Arc<CqlServer<B>>,
     started: AtomicBool,
-    /// Kinds of events, once registered for.
-    kinds: OnceLock<Vec<String>>,
+    /// Kinds of events that it has registered for.
+    kinds: Mutex<BTreeSet<String>>,
     keyspace: Mutex<Option<String>>,
     reads: Arc<Semaphore>,
 }
@@ -56,7 +56,7 @@ impl<B: Backend> Session<B> {
     /// Before STARTUP.
     pub fn new(server: Arc<CqlServer<B>>) -> Self {
         let reads = Arc::new(Semaphore::new(READS_MAX));
-        Self { server, started: AtomicBool::new(false), kinds: OnceLock::new(), keyspace: Mutex::default(), reads }
+        Self { server, started: AtomicBool::new(false), kinds: Mutex::default(), keyspace: Mutex::default(), reads }
     }
 
     /// Whether STARTUP was accepted.
@@ -66,12 +66,16 @@ impl<B: Backend> Session<B> {
 
     /// Whether the client registered for events of this kind.
     pub fn wants(&self, kind: &str) -> bool {
-        self.kinds.get().is_some_and(|kinds| kinds.iter().any(|wanted| wanted == kind))
+        self.kinds().contains(kind)
     }
 
     /// Whether the client registered for any events.
     pub fn wants_any(&self) -> bool {
-        self.kinds.get().is_some()
+        !self.kinds().is_empty()
+    }
+
+    fn kinds(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.kinds.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Answers one request.
@@ -86,10 +90,7 @@ impl<B: Backend> Session<B> {
         match request {
             Request::Options => Ok(supported().into()),
             Request::Startup(options) => self.startup(&options).map(Answer::from),
-            Request::Register(kinds) => {
-                let _ = self.kinds.set(kinds);
-                Ok(Response::Ready.into())
-            }
+            Request::Register(kinds) => self.register(kinds).map(Answer::from),
             Request::AuthResponse => Err(ErrorBody::Protocol("Authentication is off".to_owned())),
             Request::Batch => Err(invalid("BATCH is not supported: a metadata node stores no data")),
             Request::Query { text, parameters } => self.query(text, &parameters).await,
@@ -106,6 +107,15 @@ impl<B: Backend> Session<B> {
             return Err(ErrorBody::Protocol("Missing value CQL_VERSION in STARTUP message".to_owned()));
         }
         self.started.store(true, Ordering::Relaxed);
+        Ok(Response::Ready)
+    }
+
+    /// Adds to what was registered for before; nothing if one of them is unknown.
+    fn register(&self, kinds: Vec<String>) -> Result<Response, ErrorBody> {
+        if let Some(unknown) = kinds.iter().find(|kind| !Event::KINDS.contains(&kind.as_str())) {
+            return Err(ErrorBody::Protocol(format!("Invalid event type: {unknown}")));
+        }
+        self.kinds().extend(kinds);
         Ok(Response::Ready)
     }
 

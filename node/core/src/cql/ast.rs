@@ -225,7 +225,9 @@ pub struct CreateIndex {
     pub table: Name,
     /// The text of the target, e.g. `v` or `keys(m)`, columns in the first part.
     pub targets: Vec<IndexTarget>,
-    /// `CUSTOM … USING 'class'`
+    /// `CUSTOM`
+    pub is_custom: bool,
+    /// `USING 'class'`
     pub class: Option<String>,
     /// `WITH OPTIONS = {…}`
     pub options: Options,
@@ -346,6 +348,8 @@ pub enum SelectExpression {
 pub struct Relation {
     /// The column; more than one for `(a, b) = (…)`.
     pub columns: Vec<String>,
+    /// `token(a, b)` of the columns, not the columns themselves.
+    pub of_token: bool,
     /// The operator.
     pub operator: Operator,
     /// The right side; more than one for `IN (…)`.
@@ -423,8 +427,13 @@ pub enum Describe {
     },
     /// `DESCRIBE KEYSPACES`
     Keyspaces,
-    /// `DESCRIBE [ONLY] KEYSPACE [name]`; absent is the session's.
-    Keyspace(Option<String>),
+    /// `DESCRIBE [ONLY] KEYSPACE [name]`
+    Keyspace {
+        /// Absent: the session's.
+        name: Option<String>,
+        /// `ONLY`: without what is in it.
+        only: bool,
+    },
     /// `DESCRIBE TABLES`
     Tables,
     /// `DESCRIBE TABLE name`

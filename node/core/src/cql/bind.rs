@@ -7,16 +7,17 @@ use super::{
 };
 use crate::{io::CqlError, value::CqlType};
 
-/// The statement with `values` in place of its markers. Values with names go to the markers of those names.
+/// The statement with `values` in place of its markers. Values with names go to the markers of those names; that of a `?` is its column.
 pub fn bind(prepared: &Prepared, values: &[(Option<String>, Bound)]) -> Result<Statement, CqlError> {
     let wrong = || CqlError::Invalid("Invalid amount of bind variables".to_owned());
-    if values.len() != prepared.markers.len() {
+    let are_named = values.iter().any(|(name, _)| name.is_some());
+    if !are_named && values.len() != prepared.markers.len() {
         return Err(wrong());
     }
     let mut terms = Vec::with_capacity(values.len());
-    for (position, marker) in prepared.markers.iter().enumerate() {
-        let named = values.iter().find(|(name, _)| name.is_some() && name == marker);
-        let (_, value) = named.or_else(|| values.get(position)).ok_or_else(wrong)?;
+    for (position, (marker, _)) in markers(prepared, &[]).iter().enumerate() {
+        let named = values.iter().find(|(name, _)| name.as_ref() == Some(marker));
+        let (_, value) = if are_named { named } else { values.get(position) }.ok_or_else(wrong)?;
         terms.push(match value {
             Bound::Bytes(bytes) => Term::Bound(bytes.clone()),
             Bound::Null => Term::Null,
@@ -102,6 +103,9 @@ pub fn markers(prepared: &Prepared, columns: &[(String, CqlType)]) -> Vec<(Strin
 }
 
 fn relation_markers(relation: &Relation, type_of: &impl Fn(&str) -> CqlType, place: &mut impl FnMut(&Term, String, CqlType)) {
+    if relation.of_token {
+        return relation.terms.iter().for_each(|term| place(term, "partition key token".to_owned(), CqlType::Bigint));
+    }
     let Some(column) = relation.columns.first() else { return };
     if relation.columns.len() > 1 {
         let tuples = relation.terms.iter().filter_map(|term| if let Term::Tuple(terms) = term { Some(terms) } else { None });
@@ -137,7 +141,7 @@ mod tests {
     #[test]
     fn values_take_the_place_of_markers() {
         let prepared = prepare("UPDATE t SET value = :v WHERE key = ?").unwrap();
-        let bound = bind(&prepared, &[(Some("v".to_owned()), bytes("a")), (None, Bound::Null)]).unwrap();
+        let bound = bind(&prepared, &[bytes("a"), Bound::Null].map(|value| (None, value))).unwrap();
         let mut expected = parse("UPDATE t SET value = 1 WHERE key = null").unwrap();
         for_each_term(&mut expected, &mut |term| {
             if matches!(term, Term::Number(_)) {
@@ -146,13 +150,20 @@ mod tests {
         });
         assert_eq!(bound, expected);
         assert!(bind(&prepared, &[]).is_err());
+        let named = |names: [&str; 2]| [(Some(names[0].to_owned()), Bound::Null), (Some(names[1].to_owned()), bytes("a"))];
+        assert_eq!(bind(&prepared, &named(["key", "v"])), Ok(expected), "by name, whatever their order");
+        assert!(bind(&prepared, &named(["other", "v"])).is_err(), "no value is taken for another");
     }
 
     #[test]
     fn markers_have_the_types_of_their_columns() {
-        let prepared = prepare("SELECT * FROM t WHERE k = ? AND c IN ? AND v IN (:a) LIMIT ? USING TIMEOUT ?").unwrap();
+        let prepared =
+            prepare("SELECT * FROM t WHERE k = ? AND c IN ? AND v IN (:a) AND token(k) > ? LIMIT ? USING TIMEOUT ?").unwrap();
         let columns = [("k".to_owned(), CqlType::Text), ("c".to_owned(), CqlType::Int), ("v".to_owned(), CqlType::Uuid)];
         let found: Vec<_> = markers(&prepared, &columns).into_iter().map(|(name, kind)| format!("{name} {kind}")).collect();
-        assert_eq!(found, ["k text", "in(c) list<int>", "a uuid", "[limit] int", "[attribute] bigint"]);
+        assert_eq!(
+            found,
+            ["k text", "in(c) list<int>", "a uuid", "partition key token bigint", "[limit] int", "[attribute] bigint"]
+        );
     }
 }

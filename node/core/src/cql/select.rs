@@ -77,6 +77,12 @@ pub fn select(table: &TableData, select: &Select) -> Result<ResultSet, CqlError>
     Ok(ResultSet { keyspace: table.keyspace.clone(), table: table.table.clone(), columns, rows })
 }
 
+/// Every column that the filter restricts is one of the table's.
+pub fn check_filter_names(table: &TableData, select: &Select) -> Result<(), CqlError> {
+    let mut names = select.filter.iter().flat_map(|relation| &relation.columns);
+    names.try_for_each(|name| table.position(name).map(|_| ()))
+}
+
 /// A column of the result.
 struct Output {
     name: String,
@@ -153,9 +159,10 @@ fn distinct(table: &TableData, outputs: &[Output], rows: &mut Vec<Row>) -> Resul
 fn limit(term: Option<&Term>) -> Result<usize, CqlError> {
     let Some(term) = term else { return Ok(usize::MAX) };
     match constant::value("[limit]", term, &CqlType::Int)? {
-        Some(Value::Int(limit)) => {
-            usize::try_from(limit).map_err(|_| CqlError::Invalid("LIMIT must be strictly positive".to_owned()))
-        }
+        Some(Value::Int(limit)) => usize::try_from(limit)
+            .ok()
+            .filter(|limit| *limit > 0)
+            .ok_or_else(|| CqlError::Invalid("LIMIT must be strictly positive".to_owned())),
         _ => Ok(usize::MAX),
     }
 }
@@ -209,6 +216,9 @@ struct Condition {
 impl Condition {
     fn new(table: &TableData, relation: &Relation) -> Result<Self, CqlError> {
         let columns = relation.columns.iter().map(|column| table.position(column)).collect::<Result<Vec<_>, _>>()?;
+        if relation.of_token {
+            return Err(CqlError::Invalid("token() is not supported in tables of the system".to_owned()));
+        }
         if relation.operator == Operator::Like {
             return Err(CqlError::Invalid("LIKE restriction is only supported on properly indexed columns".to_owned()));
         }
@@ -349,7 +359,6 @@ mod tests {
                 "SELECT DISTINCT a FROM t",
                 "SELECT a FROM t WHERE (a, b) IN (('x', 2), ('y', 1))",
                 "SELECT a FROM t WHERE \"Tags\" CONTAINS 'blue'",
-                "SELECT a FROM t LIMIT 0",
             ],
             &expect![[r#"
                 SELECT * FROM ks.t WHERE a = 'x' AND b >= 2
@@ -376,8 +385,6 @@ mod tests {
                 SELECT a FROM t WHERE "Tags" CONTAINS 'blue'
                     a text
                     Text("y")
-                SELECT a FROM t LIMIT 0
-                    a text
             "#]],
         );
     }
@@ -394,6 +401,7 @@ mod tests {
                 "SELECT now() FROM t",
                 "SELECT DISTINCT b FROM t",
                 "SELECT a FROM t LIMIT -1",
+                "SELECT a FROM t LIMIT 0",
                 "SELECT JSON a FROM t",
                 "SELECT a FROM t WHERE token(a) > 1",
             ],
@@ -414,10 +422,12 @@ mod tests {
                     Invalid("SELECT DISTINCT queries must only request partition key columns and/or static columns (not b)")
                 SELECT a FROM t LIMIT -1
                     Invalid("LIMIT must be strictly positive")
+                SELECT a FROM t LIMIT 0
+                    Invalid("LIMIT must be strictly positive")
                 SELECT JSON a FROM t
                     Invalid("SELECT JSON is not supported")
                 SELECT a FROM t WHERE token(a) > 1
-                    Invalid("Undefined column name token(a) in table ks.t")
+                    Invalid("token() is not supported in tables of the system")
             "#]],
         );
     }

@@ -94,8 +94,10 @@ impl Node {
     }
 
     fn member_changed(&mut self, endpoint: &Endpoint) {
-        let is_new = self.peers.update(&mut self.effects.persist, endpoint);
-        if is_new && endpoint.status == RingStatus::Normal {
+        let former = self.peers.rows().get(&endpoint.host).map(|row| row.status);
+        self.peers.update(&mut self.effects.persist, endpoint);
+        // Once: who comes back from a shutdown, or stays after all, has been in the ring before.
+        if endpoint.status == RingStatus::Normal && former.is_none_or(|status| status == RingStatus::Joining) {
             self.effects.apply.push(Apply::RingChanged { joined: true, address: endpoint.rpc_address });
         }
     }

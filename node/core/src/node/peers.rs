@@ -33,15 +33,13 @@ impl Peers {
     }
 
     /// Takes over what a host says of itself; durable if more than its schema version and counters changed.
-    pub fn update(&mut self, persist: &mut Persist, endpoint: &Endpoint) -> bool {
-        let is_new = !self.hosts.contains(&endpoint.host);
+    pub fn update(&mut self, persist: &mut Persist, endpoint: &Endpoint) {
         let lasting = |e: &Endpoint| Endpoint { version: 0, schema_version: uuid::Uuid::nil(), ..e.clone() };
         if self.rows.get(&endpoint.host).map(lasting) != Some(lasting(endpoint)) {
             let value = postcard::to_allocvec(endpoint).unwrap_or_default();
             persist.writes.push(Write::Put(Table::Peers, endpoint.host.0.as_bytes().to_vec(), value));
         }
         self.insert(endpoint.clone());
-        is_new
     }
 
     /// Removes a host's row.

@@ -153,7 +153,16 @@ impl Node {
 
 /// What a merge means to drivers: at most one event for each keyspace, table and type.
 fn schema_events(schema: &Schema, merged: &Merged) -> Vec<SchemaEvent> {
-    let elements: BTreeSet<_> = merged.touched().into_iter().filter_map(element).collect();
+    let is_view = |keyspace: &str, name: &str| {
+        let key = element_key(keyspace, Element::View, name);
+        schema.rows().is_live(&key) || merged.gone.is_live(&key)
+    };
+    // Views have columns and versions in the tables where tables have theirs.
+    let told = |(keyspace, target, name): (String, Element, String)| {
+        let target = if target == Element::Table && is_view(&keyspace, &name) { Element::View } else { target };
+        (keyspace, target, name)
+    };
+    let elements: BTreeSet<_> = merged.touched().into_iter().filter_map(element).map(told).collect();
     let events = elements.iter().filter_map(|(keyspace, target, name)| {
         let key = element_key(keyspace, *target, name);
         let (was, is) = (merged.gone.is_live(&key), schema.rows().is_live(&key));
@@ -205,5 +214,30 @@ fn element_key(keyspace: &str, element: Element, name: &str) -> RowKey {
         Element::Table => RowKey::new(SchemaTable::Tables, [keyspace, name]),
         Element::View => RowKey::new(SchemaTable::Views, [keyspace, name]),
         Element::Type => RowKey::new(SchemaTable::Types, [keyspace, name]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::ddl::tests::World;
+
+    /// What clients hear of a statement.
+    fn told(world: &mut World, statement: &str) -> Vec<String> {
+        let mut schema = world.schema.clone();
+        let change = world.run(statement).expect(statement).expect("it changes something");
+        let merged = schema.merge(&change.rows);
+        let events = schema_events(&schema, &merged).into_iter();
+        events.map(|event| format!("{:?} {:?} {}", event.change, event.target, event.name)).collect()
+    }
+
+    #[test]
+    fn views_that_change_with_their_table_are_told_too() {
+        let mut world = World::with(&["CREATE TABLE t (k int PRIMARY KEY, v int)"]);
+        let view = "CREATE MATERIALIZED VIEW mv AS SELECT * FROM t WHERE v IS NOT NULL AND k IS NOT NULL PRIMARY KEY (v, k)";
+        assert_eq!(told(&mut world, view), ["Created Table mv"]);
+        assert_eq!(told(&mut world, "ALTER TABLE t ADD x int"), ["Updated Table t", "Updated Table mv"]);
+        assert_eq!(told(&mut world, "ALTER TABLE t WITH comment = 'x'"), ["Updated Table t"]);
+        assert_eq!(told(&mut world, "DROP MATERIALIZED VIEW mv"), ["Dropped Table mv"]);
     }
 }

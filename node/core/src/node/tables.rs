@@ -18,7 +18,7 @@ use std::{collections::BTreeMap, net::SocketAddr};
 const RELEASE_VERSION: &str = "3.0.8";
 const CQL_VERSION: &str = "3.4.5";
 const PARTITIONER: &str = "org.apache.cassandra.dht.Murmur3Partitioner";
-const SNITCH: &str = "org.apache.cassandra.locator.SimpleSnitch";
+const SNITCHES: &str = "org.apache.cassandra.locator";
 
 /// A row by column name; what is not there is null.
 type Named = BTreeMap<&'static str, Value>;
@@ -31,13 +31,20 @@ impl Node {
             Statement::Select(select) => self.select(select, keyspace).map(ClientReply::Rows),
             Statement::Describe(statement) => {
                 let name = self.settings.cluster_name.as_str();
-                let cluster = ClusterDescription { name, partitioner: PARTITIONER, snitch: SNITCH };
+                let cluster = ClusterDescription { name, partitioner: PARTITIONER, snitch: &self.snitch() };
                 describe(&self.schema, statement, keyspace, &cluster).map(ClientReply::Rows)
             }
             Statement::Unsupported(what) => Err(CqlError::Invalid(format!("{what} is not offered by a metadata node"))),
             other => Err(CqlError::Server(format!("{other:?} changes the schema and came the wrong way"))),
         };
         answer.unwrap_or_else(ClientReply::Error)
+    }
+
+    /// The class, as the configuration names it with its package or without.
+    fn snitch(&self) -> String {
+        let configured = self.settings.config.get("endpoint_snitch").map_or("", String::as_str);
+        let class = configured.rsplit('.').next().filter(|class| !class.is_empty()).unwrap_or("SimpleSnitch");
+        format!("{SNITCHES}.{class}")
     }
 
     fn use_keyspace(&self, name: &str) -> Result<ClientReply, CqlError> {
@@ -77,7 +84,13 @@ impl Node {
             "system_schema" => system::schema_table_rows(&self.schema, &table.name, &system::key_prefix(&table, select)),
             _ => vec![],
         };
-        select::select(&system::table_data(table, rows), select)
+        let data = system::table_data(table, rows);
+        if system::catalog::KEYSPACES.contains(&data.keyspace.as_str()) {
+            return select::select(&data, select);
+        }
+        // Users' tables are empty: whatever the values are, no row has them.
+        select::check_filter_names(&data, select)?;
+        select::select(&data, &Select { filter: Vec::new(), ..select.clone() })
     }
 
     fn system_rows(&self, table: &Table) -> Vec<Vec<Option<Value>>> {

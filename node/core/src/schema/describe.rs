@@ -42,7 +42,8 @@ pub fn describe(
         Describe::Tables => return Ok(scope.list("table", SchemaTable::Tables)),
         Describe::Types => return Ok(scope.list("type", SchemaTable::Types)),
         Describe::Schema { full } => scope.everything(*full),
-        Describe::Keyspace(name) => scope.keyspace(name.as_deref())?,
+        Describe::Keyspace { name, only: false } => scope.keyspace(name.as_deref())?,
+        Describe::Keyspace { name, only: true } => scope.keyspace(name.as_deref())?.into_iter().take(1).collect(),
         Describe::Table(name) => scope.table(name)?,
         Describe::Type(name) => scope.user_type(name)?,
         Describe::Index(name) => scope.index(name)?,
@@ -200,6 +201,11 @@ mod tests {
             assert_eq!(ask(&world, statement, Some("ks")).unwrap(), table, "{statement}");
         }
         assert_eq!(ask(&world, "DESCRIBE KEYSPACE", Some("ks")).unwrap().len(), 4);
+        let only = ask(&world, "DESCRIBE ONLY KEYSPACE ks", None).unwrap();
+        assert!(
+            matches!(only.as_slice(), [keyspace] if keyspace.starts_with("ks | keyspace | ks | CREATE KEYSPACE ks")),
+            "{only:?}"
+        );
         assert_eq!(ask(&world, "DESCRIBE ks", None).unwrap(), ask(&world, "DESCRIBE SCHEMA", None).unwrap());
         assert_eq!(ask(&world, "DESCRIBE CLUSTER", None).unwrap(), ["test | p | s"]);
         assert_eq!(ask(&world, "DESCRIBE TYPES", Some("ks")).unwrap(), ["ks | type | u"]);

@@ -36,7 +36,7 @@ pub fn key_prefix(definition: &Table, select: &Select) -> Vec<String> {
 }
 
 fn fixed(select: &Select, column: &str) -> Option<String> {
-    let relation = select.filter.iter().find(|relation| relation.columns == [column])?;
+    let relation = select.filter.iter().find(|relation| relation.columns == [column] && !relation.of_token)?;
     match (relation.operator, relation.terms.as_slice()) {
         (Operator::Equal, [Term::Text(text)]) => Some(text.clone()),
         (Operator::Equal, [Term::Bound(bytes)]) => String::from_utf8(bytes.clone()).ok(),

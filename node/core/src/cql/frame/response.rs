@@ -108,6 +108,9 @@ impl Event {
         }
     }
 
+    /// What clients can register for.
+    pub const KINDS: [&str; 3] = ["SCHEMA_CHANGE", "STATUS_CHANGE", "TOPOLOGY_CHANGE"];
+
     /// The kind that clients register for.
     pub const fn kind(&self) -> &'static str {
         match self {

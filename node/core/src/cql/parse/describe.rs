@@ -29,9 +29,11 @@ fn target(input: &mut Input<'_>) -> Parsed<Describe> {
             return Ok(described);
         }
     }
-    if words::maybe(input, &["only", "keyspace"]) || words::maybe(input, &["keyspace"]) {
+    let only = words::maybe(input, &["only", "keyspace"]);
+    if only || words::maybe(input, &["keyspace"]) {
         let unnamed = words::end(input).is_ok() || words::symbol_ahead(input, 0, ";") || words::ahead(input, &["with"]);
-        return Ok(Describe::Keyspace(if unnamed { None } else { Some(words::name_part(input)?) }));
+        let name = if unnamed { None } else { Some(words::name_part(input)?) };
+        return Ok(Describe::Keyspace { name, only });
     }
     element(input)
 }

@@ -1,10 +1,10 @@
 //! `CREATE`, `ALTER` and `DROP`; what is longer about tables and views is in `table`.
 
-use super::{Input, Parsed, table, terms, types, unsupported, words};
+use super::{Failure, Input, Parsed, table, terms, types, unsupported, words};
 use crate::cql::ast::{
     AlterKeyspace, AlterType, CreateIndex, CreateKeyspace, CreateType, Drop, IndexTarget, Kind, Name, Statement, TypeChange,
 };
-use winnow::Parser;
+use winnow::{Parser, error::ParserError};
 
 /// What stands after `CREATE`.
 pub(super) fn create(input: &mut Input<'_>) -> Parsed<Statement> {
@@ -16,8 +16,10 @@ pub(super) fn create(input: &mut Input<'_>) -> Parsed<Statement> {
         create_type.map(Statement::CreateType).parse_next(input)
     } else if words::maybe(input, &["materialized", "view"]) {
         table::create_view.map(Statement::CreateView).parse_next(input)
-    } else if words::maybe(input, &["custom", "index"]) || words::maybe(input, &["index"]) {
-        create_index.map(Statement::CreateIndex).parse_next(input)
+    } else if words::maybe(input, &["custom", "index"]) {
+        create_index(input, true).map(Statement::CreateIndex)
+    } else if words::maybe(input, &["index"]) {
+        create_index(input, false).map(Statement::CreateIndex)
     } else {
         other(input, "CREATE")
     }
@@ -94,9 +96,7 @@ fn alter_keyspace(input: &mut Input<'_>) -> Parsed<AlterKeyspace> {
 fn create_type(input: &mut Input<'_>) -> Parsed<CreateType> {
     let if_not_exists = words::if_not_exists(input);
     let name = words::name(input)?;
-    words::symbol(input, "(")?;
-    let fields = words::list(input, field)?;
-    words::symbol(input, ")")?;
+    let fields = words::sparse(input, field)?;
     Ok(CreateType { name, if_not_exists, fields })
 }
 
@@ -124,16 +124,20 @@ fn alter_type(input: &mut Input<'_>) -> Parsed<AlterType> {
     Ok(AlterType { name, if_exists, change })
 }
 
-fn create_index(input: &mut Input<'_>) -> Parsed<CreateIndex> {
+fn create_index(input: &mut Input<'_>, is_custom: bool) -> Parsed<CreateIndex> {
     let if_not_exists = words::if_not_exists(input);
     let name = if words::ahead(input, &["on"]) { None } else { Some(words::name(input)?.name) };
     words::expect(input, &["on"])?;
     let table = words::name(input)?;
+    let start = Failure::from_input(input);
     words::symbol(input, "(")?;
+    if words::symbol_ahead(input, 0, "(") {
+        return Err(start.because("Local indexes are not supported: the partition key cannot be part of the target"));
+    }
     let targets = words::list(input, index_target)?;
     words::symbol(input, ")")?;
     let class = if words::maybe(input, &["using"]) { Some(class(input)?) } else { None };
-    Ok(CreateIndex { name, if_not_exists, table, targets, class, options: terms::maybe_options(input)? })
+    Ok(CreateIndex { name, if_not_exists, table, targets, is_custom, class, options: terms::maybe_options(input)? })
 }
 
 fn class(input: &mut Input<'_>) -> Parsed<String> {

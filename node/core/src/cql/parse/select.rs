@@ -85,13 +85,9 @@ pub(super) fn maybe_filter(input: &mut Input<'_>) -> Parsed<Vec<Relation>> {
 
 /// `column operator term`
 pub(super) fn relation(input: &mut Input<'_>) -> Parsed<Relation> {
-    let columns = if words::symbol_ahead(input, 0, "(") {
-        words::names(input)?
-    } else if words::maybe(input, &["token"]) {
-        vec![format!("token({})", words::names(input)?.join(", "))]
-    } else {
-        vec![words::name_part(input)?]
-    };
+    let of_token = words::maybe(input, &["token"]);
+    let columns =
+        if of_token || words::symbol_ahead(input, 0, "(") { words::names(input)? } else { vec![words::name_part(input)?] };
     let operator = operator(input)?;
     let terms = match operator {
         Operator::IsNotNull => Vec::new(),
@@ -99,7 +95,7 @@ pub(super) fn relation(input: &mut Input<'_>) -> Parsed<Relation> {
         Operator::In => vec![Term::Spread(Box::new(terms::term(input)?))],
         _ => vec![terms::term(input)?],
     };
-    Ok(Relation { columns, operator, terms })
+    Ok(Relation { columns, of_token, operator, terms })
 }
 
 fn operator(input: &mut Input<'_>) -> Parsed<Operator> {

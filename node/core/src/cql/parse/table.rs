@@ -21,9 +21,7 @@ pub(super) fn create_table(input: &mut Input<'_>) -> Parsed<CreateTable> {
     let name = words::name(input)?;
     let start = Failure::from_input(input);
     let (mut columns, mut keys) = (Vec::new(), Vec::new());
-    words::symbol(input, "(")?;
-    words::list(input, |input: &mut Input<'_>| element(input, &mut columns, &mut keys))?;
-    words::symbol(input, ")")?;
+    words::sparse(input, |input: &mut Input<'_>| element(input, &mut columns, &mut keys))?;
     let (partition_key, clustering) = match (keys.pop(), keys.is_empty()) {
         (Some(key), true) => key,
         (None, _) => return Err(start.because("No PRIMARY KEY specified (exactly one required)")),

@@ -80,8 +80,12 @@ fn select_in_detail() {
     assert_eq!(select.items.get(1).unwrap().expression, SelectExpression::Column("Col".to_owned()));
     assert_eq!(select.items.get(2).unwrap().expression, SelectExpression::Count("x".to_owned()));
     assert_eq!(select.from, Name { keyspace: Some("system".to_owned()), name: "local".to_owned() });
-    let key =
-        Relation { columns: vec!["key".to_owned()], operator: Operator::Equal, terms: vec![Term::Text("local".to_owned())] };
+    let key = Relation {
+        columns: vec!["key".to_owned()],
+        of_token: false,
+        operator: Operator::Equal,
+        terms: vec![Term::Text("local".to_owned())],
+    };
     assert_eq!(select.filter.first(), Some(&key));
     assert_eq!(select.filter.get(1).unwrap().terms, [Term::Spread(Box::new(Term::Bind(0)))]);
     assert_eq!(select.limit, Some(Term::Number("3".to_owned())));
@@ -98,13 +102,14 @@ fn unreserved_keywords_are_names() {
 #[test]
 fn a_table_in_detail() {
     let table = table_of(
-        "CREATE TABLE ks.t (a int, , \"B\" text, c ks.address, primary key (a, \"B\")) WITH CLUSTERING ORDER BY (\"B\" DESC)",
+        "CREATE TABLE ks.t (a int, , \"B\" text, c ks.address, primary key (a, \"B\"),) WITH CLUSTERING ORDER BY (\"B\" DESC)",
     );
     assert_eq!(table.partition_key, ["a"]);
     assert_eq!(table.clustering, ["B"]);
     assert_eq!(table.clustering_order, [("B".to_owned(), true)]);
     let kinds: Vec<_> = table.columns.iter().map(|c| c.kind.clone()).collect();
-    assert_eq!(kinds, [CqlType::Int, CqlType::Text, CqlType::UserType("address".to_owned())]);
+    let address = CqlType::UserTypeOf { keyspace: "ks".to_owned(), name: "address".to_owned() };
+    assert_eq!(kinds, [CqlType::Int, CqlType::Text, address]);
 }
 
 #[test]
@@ -135,8 +140,8 @@ fn forms_of_describe() {
         ("DESCRIBE CLUSTER", Describe::Cluster),
         ("DESC FULL SCHEMA", Describe::Schema { full: true }),
         ("DESCRIBE KEYSPACES;", Describe::Keyspaces),
-        ("DESCRIBE KEYSPACE", Describe::Keyspace(None)),
-        ("DESCRIBE ONLY KEYSPACE \"Ks\" WITH INTERNALS", Describe::Keyspace(Some("Ks".to_owned()))),
+        ("DESCRIBE KEYSPACE", Describe::Keyspace { name: None, only: false }),
+        ("DESCRIBE ONLY KEYSPACE \"Ks\" WITH INTERNALS", Describe::Keyspace { name: Some("Ks".to_owned()), only: true }),
         ("DESCRIBE TABLES", Describe::Tables),
         ("DESCRIBE TYPE u", Describe::Type(name("u"))),
         ("DESCRIBE TYPES", Describe::Types),
@@ -171,6 +176,11 @@ fn errors_say_where() {
         ("CREATE TABLE t (a int)", "line 1:15 No PRIMARY KEY specified (exactly one required)"),
         ("CREATE TABLE t (a foo<int> PRIMARY KEY)", "line 1:18 no viable alternative at input 'foo'"),
         ("SELECT select FROM t", "line 1:7 no viable alternative at input 'select'"),
+        (
+            "CREATE INDEX ON t ((k), v)",
+            "line 1:18 Local indexes are not supported: the partition key cannot be part of the target",
+        ),
+        ("SELECT a, , b FROM t", "line 1:10 no viable alternative at input ','"),
         ("USE ks ks", "line 1:7 no viable alternative at input 'ks'"),
     ];
     for (text, expected) in cases {

@@ -2,7 +2,10 @@
 
 use super::{Input, Parsed, whole, words};
 use crate::{
-    cql::lexer::{self, Kind, unquote},
+    cql::{
+        ast::Name,
+        lexer::{self, Kind, unquote},
+    },
     value::{CqlType, UnknownType},
 };
 use std::str::FromStr;
@@ -27,9 +30,13 @@ pub(super) fn cql_type(input: &mut Input<'_>) -> Parsed<CqlType> {
     }
 }
 
-/// A type of the table's own keyspace; naming that keyspace changes nothing.
+/// Whether the named keyspace is the one of the statement, the parser cannot know.
 fn user_type(input: &mut Input<'_>) -> Parsed<CqlType> {
-    words::name(input).map(|name| CqlType::UserType(name.name))
+    let Name { keyspace, name } = words::name(input)?;
+    Ok(match keyspace {
+        None => CqlType::UserType(name),
+        Some(keyspace) => CqlType::UserTypeOf { keyspace, name },
+    })
 }
 
 fn generic(input: &mut Input<'_>, word: &str) -> Parsed<CqlType> {

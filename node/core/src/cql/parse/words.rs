@@ -192,14 +192,25 @@ pub(super) fn if_exists(input: &mut Input<'_>) -> bool {
     maybe(input, &["if", "exists"])
 }
 
-/// One or more, with `,` between them. An empty element is skipped, as the reference's grammar does.
+/// One or more, with `,` between them.
 pub(super) fn list<'t, T>(input: &mut Input<'t>, mut item: impl Parser<Input<'t>, T, Failure>) -> Parsed<Vec<T>> {
     let mut items = vec![item.parse_next(input)?];
     while maybe_symbol(input, ",") {
-        if !symbol_ahead(input, 0, ",") {
+        items.push(item.parse_next(input)?);
+    }
+    Ok(items)
+}
+
+/// `(a, , b,)`: after the first, elements may be empty, as in the reference's grammar of columns.
+pub(super) fn sparse<'t, T>(input: &mut Input<'t>, mut item: impl Parser<Input<'t>, T, Failure>) -> Parsed<Vec<T>> {
+    symbol(input, "(")?;
+    let mut items = vec![item.parse_next(input)?];
+    while maybe_symbol(input, ",") {
+        if ![",", ")"].iter().any(|next| symbol_ahead(input, 0, next)) {
             items.push(item.parse_next(input)?);
         }
     }
+    symbol(input, ")")?;
     Ok(items)
 }
 

@@ -164,10 +164,12 @@ fn of_local(change: &Modification) -> Option<ByHand> {
 /// The one value that the one column must have.
 fn only<'a>(filter: &'a [Relation], column: &str) -> Option<&'a Term> {
     match filter {
-        [Relation { columns, operator: Operator::Equal, terms }] if columns.as_slice() == [column] => match terms.as_slice() {
-            [term] => Some(term),
-            _ => None,
-        },
+        [Relation { columns, of_token: false, operator: Operator::Equal, terms }] if columns.as_slice() == [column] => {
+            match terms.as_slice() {
+                [term] => Some(term),
+                _ => None,
+            }
+        }
         _ => None,
     }
 }

@@ -470,14 +470,35 @@ fn a_host_that_died_while_joining_blocks_nobody_who_comes_at_its_address() {
     ends_with_four(&mut world, &[]);
 }
 
+/// Three that are held before the upgrade.
+fn three_held(base: &World) -> World {
+    let mut world = World::after(base);
+    world.hosts.iter_mut().for_each(|host| host.settings.hold = true);
+    (0..3).for_each(|host| world.start(host));
+    world.run(Duration::from_secs(3));
+    world
+}
+
+#[test]
+fn clients_of_all_are_told_of_a_newcomer_once() {
+    let base = three_and_a_fourth();
+    for mut world in [three_held(&base), three_final(&base)] {
+        world.start(3);
+        assert!(world.run_until(LIMIT, |world| world.hosts[3].ready.is_ok()));
+        world.run(Duration::from_secs(5));
+        world.shut_down(3);
+        world.run(Duration::from_secs(5));
+        world.start(3);
+        world.run(Duration::from_secs(5));
+        let address = world.hosts[3].settings.rpc_address;
+        assert!(world.hosts[..3].iter().all(|host| host.joined == [address]), "{:?}", world.hosts[0].joined);
+    }
+}
+
 #[test]
 fn who_has_booted_is_up_for_all_others() {
     let base = three_and_a_fourth();
-    let mut before = World::after(&base);
-    before.hosts.iter_mut().for_each(|host| host.settings.hold = true);
-    (0..3).for_each(|host| before.start(host));
-    before.run(Duration::from_secs(3));
-    for mut world in [before, three_final(&base)] {
+    for mut world in [three_held(&base), three_final(&base)] {
         world.start(3);
         let newcomer = world.node(3).host;
         assert!(world.run_until(LIMIT, |world| world.hosts[3].ready.is_ok()));

@@ -1,10 +1,11 @@
 //! Schema changes of whole nodes: races, clocks, limits, and what is torn by a crash.
 
-use super::{KEYSPACE, agree, finish::rows_of_elsewhere, has_table, is_final, report, ring, upgrade, upgraded};
+use super::{KEYSPACE, agree, finish::rows_of_elsewhere, has_table, is_final, report, ring, upgrade, upgraded, world::World};
 use crate::{
-    io::{CqlError, PeerRequest, Point},
+    io::{ClientReply, CqlError, PeerRequest, Point},
     raft::MAX_COMMAND_BYTES,
     schema::{Rows, SchemaTable},
+    value::Value,
 };
 use std::{collections::BTreeSet, time::Duration};
 
@@ -155,5 +156,45 @@ fn a_change_of_many_rows_is_whole_or_not_at_all_whenever_a_host_crashes() {
         agree(&mut world);
         world.execute(victim, KEYSPACE);
         assert!(names.iter().all(|name| !has_table(&world, victim, name)));
+    }
+}
+
+#[test]
+fn whatever_a_select_looks_for_in_a_table_of_users_it_is_empty() {
+    let mut world = ring(1);
+    world.execute(0, KEYSPACE);
+    world.execute(0, "CREATE TABLE ks.e (day date, at timestamp, n decimal, big varint, PRIMARY KEY (day, at))");
+    for filter in [
+        "day = '2024-01-15'",
+        "day = '2024-01-15' AND at > '2024-01-15 10:00:00+0000'",
+        "day = '2024-01-15' AND at < toTimestamp(now())",
+        "n = 1.5 AND big = 123456789012345678901234567890 ALLOW FILTERING",
+        "token(day) > -9223372036854775808 AND token(day) <= 0",
+    ] {
+        let id = world.client(0, &format!("SELECT * FROM ks.e WHERE {filter}"));
+        assert!(
+            matches!(&world.replies[&id], ClientReply::Rows(set) if set.rows.is_empty() && set.columns.len() == 4),
+            "{filter}"
+        );
+    }
+    for filter in ["nope = 1", "token(nope) > 1"] {
+        let id = world.client(0, &format!("SELECT * FROM ks.e WHERE {filter}"));
+        let unknown = CqlError::Invalid("Undefined column name nope in table ks.e".to_owned());
+        assert_eq!(world.outcome(id, LIMIT), Err(unknown), "{filter}");
+    }
+}
+
+#[test]
+fn the_cluster_is_described_with_the_snitch_that_is_configured() {
+    for (configured, told) in [
+        ("GossipingPropertyFileSnitch", "org.apache.cassandra.locator.GossipingPropertyFileSnitch"),
+        ("org.apache.cassandra.locator.SimpleSnitch", "org.apache.cassandra.locator.SimpleSnitch"),
+    ] {
+        let mut world = World::new(1);
+        world.hosts[0].settings.config.insert("endpoint_snitch".to_owned(), configured.to_owned());
+        world.start(0);
+        let id = world.client(0, "DESCRIBE CLUSTER");
+        let ClientReply::Rows(set) = &world.replies[&id] else { panic!("{:?}", world.replies[&id]) };
+        assert_eq!(set.rows[0].last(), Some(&Some(Value::text(told))));
     }
 }

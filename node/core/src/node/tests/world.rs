@@ -48,6 +48,8 @@ pub struct Host {
     pub transactions: usize,
     /// Whether it was ever started.
     pub started: bool,
+    /// Of whom it told its clients that they have come into the ring.
+    pub joined: Vec<SocketAddr>,
 }
 
 pub struct World {
@@ -117,6 +119,7 @@ impl Host {
             steps: 0,
             transactions: 0,
             started: false,
+            joined: vec![],
         }
     }
 
@@ -238,6 +241,7 @@ impl World {
         for apply in apply {
             match apply {
                 Apply::Ready(ready) => self.hosts[host].ready = ready,
+                Apply::RingChanged { joined: true, address } => self.hosts[host].joined.push(address),
                 Apply::Fatal(text) => panic!("{host}: {text}"),
                 _ => {}
             }

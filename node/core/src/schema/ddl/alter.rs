@@ -154,11 +154,24 @@ fn retype(draft: &mut Draft, table: &Table, name: &str, kind: &CqlType) -> Resul
         return invalid(format!("Column {name} was not found in table {}", table.name));
     };
     let kind = types::of_column(draft, &table.keyspace, kind)?;
-    if !reads_as(&column.kind, &kind, column.role) {
-        let former = &column.kind;
-        return misconfigured(format!("Cannot change {name} from type {former} to type {kind}: types are incompatible."));
+    retype_column(draft, table, column, &kind)?;
+    for view in draft.schema.views_of(&table.keyspace, &table.name) {
+        if let Some(column) = view.column(name) {
+            retype_column(draft, &view, column, &kind)?;
+            draft.touch(&view.keyspace, &view.name);
+        }
     }
-    table::write_column(draft, &table.keyspace, &table.name, &Column { kind, ..column.clone() });
+    Ok(())
+}
+
+/// The column of a table, or of one of its views, in which it may have another role.
+fn retype_column(draft: &mut Draft, table: &Table, column: &Column, kind: &CqlType) -> Result<(), CqlError> {
+    if !reads_as(&column.kind, kind, column.role) {
+        let (name, of, former) = (&column.name, &table.name, &column.kind);
+        let text = format!("Cannot change {name} of {of} from type {former} to type {kind}: types are incompatible.");
+        return misconfigured(text);
+    }
+    table::write_column(draft, &table.keyspace, &table.name, &Column { kind: kind.clone(), ..column.clone() });
     Ok(())
 }
 

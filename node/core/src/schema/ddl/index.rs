@@ -1,6 +1,6 @@
 //! CREATE and DROP INDEX.
 
-use super::{Draft, Outcome, check_name, invalid, misconfigured, options, types};
+use super::{Draft, Outcome, check_characters, invalid, misconfigured, options, types};
 use crate::{
     cql::{
         ast::{CreateIndex, Drop, IndexTarget},
@@ -16,6 +16,9 @@ pub(super) fn create(mut draft: Draft, create: &CreateIndex) -> Outcome {
     let keyspace = draft.keyspace_of(&create.table)?;
     let table = draft.existing(&keyspace, &create.table.name)?;
     check_table(&table)?;
+    if create.is_custom && create.class.is_none() {
+        return invalid("CUSTOM index requires specifying the index class");
+    }
     let [target] = create.targets.as_slice() else {
         return invalid("Only CUSTOM indexes support multiple columns");
     };
@@ -25,8 +28,8 @@ pub(super) fn create(mut draft: Draft, create: &CreateIndex) -> Outcome {
         Some(name) => name.clone(),
         None => default_name(&indexes, &table.name, &create.targets[0].column),
     };
-    check_name("index", &name)?;
-    if let Some(former) = indexes.iter().find(|index| is_same(index, &name, &table.name, &target)) {
+    check_characters("index", &name)?;
+    if let Some(former) = indexes.iter().find(|index| is_same(index, &name, create, &target)) {
         let former = &former.name;
         return if create.if_not_exists {
             Ok(None)
@@ -66,8 +69,10 @@ fn check_table(table: &Table) -> Result<(), CqlError> {
     Ok(())
 }
 
-fn is_same(index: &Index, name: &str, table: &str, target: &str) -> bool {
-    index.name == name || (index.table == table && index.options.get("target").is_some_and(|former| former == target))
+/// Of the same name, or of the same class on the same target.
+fn is_same(index: &Index, name: &str, create: &CreateIndex, target: &str) -> bool {
+    let is_on_target = index.table == create.table.name && index.options.get("target").is_some_and(|former| former == target);
+    index.name == name || (is_on_target && index.options.get("class_name") == create.class.as_ref())
 }
 
 /// The target as `system_schema.indexes` keeps it.

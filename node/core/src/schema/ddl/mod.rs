@@ -121,13 +121,18 @@ fn check_modifiable(keyspace: &str) -> Result<(), CqlError> {
 }
 
 fn check_name(what: &str, name: &str) -> Result<(), CqlError> {
+    check_characters(what, name)?;
+    if name.len() > NAME_LENGTH_MAX {
+        return invalid(format!("{what} names shouldn't be more than {NAME_LENGTH_MAX} characters long (got \"{name}\")"));
+    }
+    Ok(())
+}
+
+fn check_characters(what: &str, name: &str) -> Result<(), CqlError> {
     if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
         return invalid(format!(
             "\"{name}\" is not a valid {what} name (must be alphanumeric character or underscore only: [a-zA-Z_0-9]+)"
         ));
-    }
-    if name.len() > NAME_LENGTH_MAX {
-        return invalid(format!("{what} names shouldn't be more than {NAME_LENGTH_MAX} characters long (got \"{name}\")"));
     }
     Ok(())
 }

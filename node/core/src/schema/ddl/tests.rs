@@ -235,11 +235,13 @@ fn types_live_while_they_are_used() {
     assert_eq!(world.ok("ALTER TYPE a ADD y text"), "Updated Type ks.a");
     let _ = world.ok("ALTER TYPE a RENAME x TO z");
     assert_eq!(world.schema.user_type("ks", "a").unwrap().iter().map(|f| f.0.as_str()).collect::<Vec<_>>(), ["z", "y"]);
-    let _ = world.ok("CREATE TABLE t (k int PRIMARY KEY, v map<int, frozen<b>>)");
+    let _ = world.ok("CREATE TABLE t (k int PRIMARY KEY, v map<int, frozen<ks.b>>)");
+    assert_eq!(world.columns("t"), ["k int partition_key0", "v map<int, frozen<b>> regular-1"]);
     world.invalid(&[
         ("DROP TYPE a", "Cannot drop user type ks.a as it is still used by user type ks.b"),
         ("DROP TYPE b", "Cannot drop user type ks.b as it is still used by table ks.t"),
         ("DROP TYPE nope", "No user type named ks.nope exists."),
+        ("CREATE TABLE u (k int PRIMARY KEY, v list<frozen<other.a>>)", "User type other.a cannot be used in keyspace ks"),
         ("CREATE TYPE a (x int)", "A user type of name ks.a already exists"),
         ("ALTER TYPE a ADD self frozen<b>", "would contain itself"),
     ]);
@@ -270,11 +272,19 @@ fn indexes_are_changes_of_their_table() {
         ]
     );
     world.nothing("CREATE INDEX IF NOT EXISTS ON t (v)");
+    let _ = world.ok("CREATE CUSTOM INDEX of_class ON t (v) USING 'org.Sasi'");
+    let long = "i".repeat(100);
+    for statement in [format!("CREATE CUSTOM INDEX {long} ON t (v) USING 'org.Other'"), format!("DROP INDEX {long}")] {
+        assert_eq!(world.ok(&statement), "Updated Table ks.t");
+    }
     world.invalid(&[
         ("CREATE INDEX other ON t (v)", "Index other is a duplicate of existing index t_v_idx"),
+        ("CREATE CUSTOM INDEX other ON t (v) USING 'org.Sasi'", "Index other is a duplicate of existing index of_class"),
+        ("CREATE CUSTOM INDEX other ON t (v)", "CUSTOM index requires specifying the index class"),
+        ("CREATE INDEX \"a-b\" ON t (v)", "is not a valid index name"),
         ("CREATE INDEX ON t (nope)", "No column definition found for column nope"),
         ("CREATE INDEX ON t (k)", "Cannot create secondary index on partition key column k"),
-        ("ALTER TABLE t DROP v", "Cannot drop column v because it has dependent secondary indexes (t_v_idx)"),
+        ("ALTER TABLE t DROP v", "Cannot drop column v because it has dependent secondary indexes (of_class, t_v_idx)"),
         ("ALTER TABLE t DROP \"Q\"", "dependent secondary indexes (q)"),
         ("DROP INDEX nope", "Index 'nope' could not be found in any of the tables of keyspace 'ks'"),
     ]);
@@ -297,6 +307,9 @@ fn views_hold_their_base() {
         world.columns("mv"),
         ["v int partition_key0", "k int clustering0", "c int clustering1", "w int regular-1", "x text regular-1"]
     );
+    let _ = world.ok("ALTER TABLE t ALTER x TYPE blob");
+    assert_eq!(world.columns("mv").last().unwrap(), "x blob regular-1");
+    assert!(matches!(world.error("ALTER TABLE t ALTER v TYPE text"), CqlError::Config(_)));
     assert_eq!(world.ok("ALTER MATERIALIZED VIEW mv WITH comment = 'x'"), "Updated Table ks.mv");
     world.invalid(&[
         ("DROP TABLE t", "Cannot drop table when materialized views still depend on it (ks.{mv})"),

@@ -139,6 +139,10 @@ pub(super) fn resolve(draft: &Draft, keyspace: &str, kind: &CqlType) -> Result<C
         CqlType::UserType(name) if draft.schema.user_type(keyspace, name).is_none() => {
             invalid(format!("Unknown type {keyspace}.{name}"))
         }
+        CqlType::UserTypeOf { keyspace: other, name } if other != keyspace => invalid(format!(
+            "User type {other}.{name} cannot be used in keyspace {keyspace}: only types of the keyspace itself can"
+        )),
+        CqlType::UserTypeOf { name, .. } => resolve(&CqlType::UserType(name.clone())),
         CqlType::Frozen(inner) => frozen(&resolve(inner)?),
         CqlType::Tuple(fields) => {
             let fields: Result<Vec<_>, _> = fields.iter().map(|field| resolve(field).map(|field| freeze(&field))).collect();
