@@ -42,17 +42,19 @@ impl Scene {
         command.args(["--node-binary", "/bin/false"]).args(arguments).output().unwrap()
     }
 
-    fn refused(&self, arguments: &[&str], code: i32, says: &str) {
+    fn refused(&self, arguments: &[&str], code: i32, says: &str) -> String {
         let output = self.local(arguments);
         let text = String::from_utf8(output.stderr).unwrap();
         assert!(text.contains(says), "expected '{says}', it said: {text}");
         assert_eq!(output.status.code(), Some(code), "{text}");
+        text
     }
 }
 
 #[test]
 fn a_wrong_file_is_refused_and_nothing_is_made() {
     let cases = [
+        (UPGRADE.replace("[db]", "[db-a, db-b]"), "spec.clusterRef.statefulSets: the nodes of this machine are one StatefulSet"),
         (UPGRADE.replace("kind: Group0Upgrade", "kind: Pod"), "line 1, column 1: this is no Group0Upgrade: its kind is 'Pod'"),
         (format!("{UPGRADE}  pause: true\n"), "line 8, column 3: spec.pause: unknown field"),
         (format!("{UPGRADE}  paused: maybe\n"), "line 8, column 11: spec.paused: must be true or false, is 'maybe'"),
@@ -77,8 +79,12 @@ fn a_folder_has_one_user_at_a_time() {
 fn a_taken_port_is_named() {
     let scene = Scene::new(UPGRADE);
     let _taken = TcpListener::bind("127.201.7.2:7001").unwrap();
-    scene.refused(&["--subnet", "127.201.7"], 2, "port 7001 of 127.201.7.2 cannot be used");
+    let says = scene.refused(&["--subnet", "127.201.7"], 2, "port 7001 of 127.201.7.2 cannot be used");
+    assert!(says.contains("choose other addresses with --subnet"), "{says}");
     assert!(!scene.dir().join("nodes").exists());
+    fs::write(scene.dir().join("subnet"), "127.201.7\n").unwrap();
+    let says = scene.refused(&[], 2, "port 7001 of 127.201.7.2 cannot be used");
+    assert!(!says.contains("--subnet"), "the folder has one already: {says}");
 }
 
 #[test]
@@ -96,6 +102,8 @@ fn a_folder_of_another_upgrade_is_refused() {
     fs::create_dir(scene.dir()).unwrap();
     fs::write(scene.dir().join("status.yaml"), UPGRADE.replace("name: demo", "name: other")).unwrap();
     scene.refused(&[], 2, "it belongs to the Group0Upgrade other, not demo");
+    fs::write(scene.dir().join("status.yaml"), UPGRADE.replace("[db]", "[db]\n    adminPort: 7002")).unwrap();
+    scene.refused(&[], 2, "spec.clusterRef was changed since its last run");
     fs::write(scene.dir().join("status.yaml"), "half: [written").unwrap();
     scene.refused(&[], 1, "cannot be understood");
 }

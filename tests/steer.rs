@@ -113,14 +113,22 @@ impl Scene {
         let pid = |node: fs::DirEntry| Some(fs::read_to_string(node.path().join("pid")).ok()?.split(' ').next()?.to_owned());
         nodes.filter_map(pid).collect()
     }
+
+    fn nodes_that_run(&self) -> usize {
+        self.pids().iter().filter(|pid| is_node(pid)).count()
+    }
+}
+
+/// Whether this is a node that runs.
+fn is_node(pid: &str) -> bool {
+    fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|program| program == binary::group0_node())
 }
 
 impl Drop for Scene {
     /// An operator that was killed leaves its nodes to the next one: here there is none.
     fn drop(&mut self) {
         for pid in self.pids() {
-            let program = fs::read_link(format!("/proc/{pid}/exe"));
-            if program.is_ok_and(|program| program == binary::group0_node()) {
+            if is_node(&pid) {
                 drop(Command::new("kill").args(["-KILL", &pid]).status());
             }
         }
@@ -170,6 +178,24 @@ fn a_supervised_run_waits_for_approval_and_can_be_cancelled_and_begun_again() {
     assert_eq!((complete.phase, results), (Phase::Complete, vec!["Cancelled", "Complete"]));
     assert!(fs::read_to_string(scene.file()).unwrap().contains("# The whole cluster."), "the user's file keeps its comments");
     assert_eq!(fs::read_dir(scene.dir().join("backup").join(&complete.run_id)).unwrap().count(), 3);
+}
+
+#[test]
+fn nodes_of_a_killed_operator_end_with_the_next_one_and_those_that_were_kept_do_not() {
+    let scene = Scene::new("  paused: true\n");
+    let mut operator = scene.start();
+    scene.until("seen by it", |status| status.nodes.len() == 3);
+    operator.kill().unwrap();
+    operator.wait().unwrap();
+    assert_eq!(scene.nodes_that_run(), 3, "nobody has told them to end");
+    scene.set("dryRun", "true");
+    let text = assert_succeeds(&scene.run());
+    assert_eq!(scene.nodes_that_run(), 0);
+    assert!(text.starts_with("db-0  127."), "where the nodes are is said first: {text}");
+
+    assert_succeeds(&scene.command().arg("--keep-running").output().unwrap());
+    assert_succeeds(&scene.run());
+    assert_eq!(scene.nodes_that_run(), 3, "they were kept");
 }
 
 /// How often the whole of it is done; `make resume ROUNDS=n` says more.

@@ -4,6 +4,7 @@ use crate::{
     crd::{Group0Upgrade, Group0UpgradeStatus, Phase},
     plan::stall::Class,
 };
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::runtime::reflector::ObjectRef;
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
@@ -37,8 +38,10 @@ pub struct Metrics {
     nodes: Family<Said, Gauge>,
     stalled: Family<Said, Gauge>,
     blocked: Family<Said, Gauge>,
+    /// Waits that only a human can end and that have no class, as they were told last.
+    halting: Passing,
     /// The guards of recovery that refuse, as they were told last.
-    refusing: Arc<Mutex<BTreeMap<Object, BTreeSet<String>>>>,
+    refusing: Passing,
     progress: Family<Object, Gauge>,
     looks: Family<Object, Counter>,
     failures: Family<Object, Counter>,
@@ -59,8 +62,8 @@ impl Default for Metrics {
         registry.register("upgrade_last_progress_timestamp_seconds", "When anything moved last", progress.clone());
         registry.register("looks", "Looks at the object", looks.clone());
         registry.register("look_failures", "Looks that failed", failures.clone());
-        let (registry, refusing) = (Arc::new(registry), Arc::default());
-        Self { registry, leads, phase, nodes, stalled, blocked, refusing, progress, looks, failures }
+        let (registry, halting, refusing) = (Arc::new(registry), Passing::default(), Passing::default());
+        Self { registry, leads, phase, nodes, stalled, blocked, halting, refusing, progress, looks, failures }
     }
 }
 
@@ -109,25 +112,17 @@ impl Metrics {
             let count = status.nodes.iter().filter(|node| node.upgrade_state.as_deref() == Some(state)).count();
             self.nodes.get_or_create(&said(&object, state)).set(i64::try_from(count).unwrap_or(i64::MAX));
         }
+        let stalled = stalled(status);
         for class in Class::ALL.map(|class| class.to_string()) {
-            let is_it = status.stall.as_ref().is_some_and(|stall| stall.class == class);
-            self.stalled.get_or_create(&said(&object, &class)).set(is_it.into());
+            self.stalled.get_or_create(&said(&object, &class)).set((stalled == Some(&class)).into());
         }
+        let unclassed = stalled.filter(|value| Class::named(value).is_none());
+        self.halting.tell(&self.stalled, &object, unclassed.map(str::to_owned).into_iter().collect());
         let refusals = status.recovery.iter().flat_map(|recovery| &recovery.blocked_by);
-        self.refused(&object, refusals.filter_map(|why| why.split_once(':')).map(|(guard, _)| guard.to_owned()).collect());
+        let guards = refusals.filter_map(|why| why.split_once(':')).map(|(guard, _)| guard.to_owned()).collect();
+        self.refusing.tell(&self.blocked, &object, guards);
         if let Some(at) = &status.last_progress_at {
             self.progress.get_or_create(&object).set(at.0.as_second());
-        }
-    }
-
-    fn refused(&self, object: &Object, guards: BTreeSet<String>) {
-        let mut refusing = self.refusing.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = refusing.insert(object.clone(), guards.clone()).unwrap_or_default();
-        for guard in before.difference(&guards) {
-            self.blocked.remove(&said(object, guard));
-        }
-        for guard in guards {
-            self.blocked.get_or_create(&said(object, &guard)).set(1);
         }
     }
 
@@ -148,11 +143,36 @@ impl Metrics {
         for class in Class::ALL {
             self.stalled.remove(&said(&object, &class.to_string()));
         }
-        self.refused(&object, BTreeSet::new());
+        self.halting.tell(&self.stalled, &object, BTreeSet::new());
+        self.refusing.tell(&self.blocked, &object, BTreeSet::new());
         self.progress.remove(&object);
         self.looks.remove(&object);
         self.failures.remove(&object);
     }
+}
+
+/// Values of a family that are told while they hold, by object.
+#[derive(Clone, Debug, Default)]
+struct Passing(Arc<Mutex<BTreeMap<Object, BTreeSet<String>>>>);
+
+impl Passing {
+    fn tell(&self, family: &Family<Said, Gauge>, object: &Object, values: BTreeSet<String>) {
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = told.insert(object.clone(), values.clone()).unwrap_or_default();
+        for value in before.difference(&values) {
+            family.remove(&said(object, value));
+        }
+        for value in values {
+            family.get_or_create(&said(object, &value)).set(1);
+        }
+    }
+}
+
+/// What the condition `Stalled` says: the class, or the reason of a wait that only a human can end.
+fn stalled(status: &Group0UpgradeStatus) -> Option<&str> {
+    let is_it = |condition: &&Condition| condition.type_ == "Stalled" && condition.status == "True";
+    let reason = || status.conditions.iter().find(is_it).map(|condition| condition.reason.as_str());
+    status.stall.as_ref().map(|stall| stall.class.as_str()).or_else(reason)
 }
 
 fn labels(object: &ObjectRef<Group0Upgrade>) -> Object {
@@ -192,6 +212,26 @@ mod tests {
         assert_eq!(on(&metrics, "upgrade_stalled"), Vec::<String>::new());
         metrics.forget("ns", "demo");
         assert!(!metrics.text().contains("demo"), "{}", metrics.text());
+    }
+
+    #[test]
+    fn a_wait_that_only_a_human_can_end_is_told_by_its_reason() {
+        let (metrics, object) = (Metrics::default(), ObjectRef::new("demo").within("ns"));
+        let stalled = |status: &str| Condition {
+            type_: "Stalled".into(),
+            status: status.into(),
+            reason: "CanaryFailed".into(),
+            message: String::new(),
+            observed_generation: None,
+            last_transition_time: Time(Timestamp::UNIX_EPOCH),
+        };
+        let mut status = Group0UpgradeStatus { conditions: vec![stalled("True")], ..Group0UpgradeStatus::default() };
+        metrics.looked(&object, &status);
+        let told = on(&metrics, "upgrade_stalled");
+        assert!(matches!(told.as_slice(), [line] if line.contains("CanaryFailed")), "{}", metrics.text());
+        status.conditions = vec![stalled("False")];
+        metrics.looked(&object, &status);
+        assert!(!metrics.text().contains("CanaryFailed"), "{}", metrics.text());
     }
 
     #[test]

@@ -77,6 +77,7 @@ struct Member {
 struct Followed {
     uid: String,
     address: SocketAddr,
+    limit: Duration,
     follow: Follow,
 }
 
@@ -280,10 +281,11 @@ impl KubeWorld {
             Ok(tls) => tls,
             Err(why) => return Part::Unknown(why),
         };
-        let is_it = self.follows.get(name).is_some_and(|known| known.uid == uid && known.address == address);
-        if !is_it {
-            let follow = Follow::start(address, self.limit(), tls, self.news.clone());
-            self.follows.insert(name.clone(), Followed { uid: uid.to_owned(), address, follow });
+        let limit = self.limit();
+        let is_it = |known: &Followed| known.uid == uid && known.address == address && known.limit == limit;
+        if !self.follows.get(name).is_some_and(is_it) {
+            let follow = Follow::start(address, limit, tls, self.news.clone());
+            self.follows.insert(name.clone(), Followed { uid: uid.to_owned(), address, limit, follow });
         }
         self.follows.get(name).map_or_else(|| Part::Unknown("it is not followed".into()), |known| known.follow.last())
     }

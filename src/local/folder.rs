@@ -1,8 +1,7 @@
 //! The folder of a local cluster: who may use it, and what lies where.
 //!
 //! `lock`, `subnet`, `set.yaml`, `status.yaml`, `backup/`, and for each node `nodes/<i>/` with `node.yaml`, `data`, `log`, `pid`,
-//! `version` and `env`. A file is
-//! replaced as a whole or not at all.
+//! `version`, `env` and, if a run with `--keep-running` has left it running, `kept`. A file is replaced as a whole or not at all.
 
 use crate::error::Error;
 use rustix::fs::{FlockOperation, flock};
@@ -69,6 +68,16 @@ pub fn read(path: &Path) -> Result<Option<String>, Error> {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(Error::failure(format!("{}: cannot be read: {error}", path.display()))),
+    }
+}
+
+/// Removes a file, if it is there.
+pub fn remove(path: &Path) -> Result<(), Error> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(Error::failure(format!("{}: cannot be removed: {error}", path.display())))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -1,8 +1,8 @@
 //! The embedded default: the same planner over processes of this machine instead of pods.
 //!
 //! [`run`] checks everything that can be checked before it starts anything, then looks, acts and shows until the upgrade is
-//! complete. The file may be edited meanwhile, as an object in Kubernetes may. It ends only processes that it started; those of
-//! a node that ran before it leaves running.
+//! complete. The file may be edited meanwhile, as an object in Kubernetes may. It ends only processes that it started, or a run
+//! of the same folder before it that was killed; a node that such a run has kept, or that somebody else started, it leaves running.
 
 mod edit;
 mod folder;
@@ -10,6 +10,7 @@ mod node;
 mod object;
 mod process;
 mod progress;
+mod restarts;
 mod set;
 mod subnet;
 mod world;
@@ -61,12 +62,15 @@ pub async fn run(arguments: &LocalArguments) -> Result<(), Error> {
     let program = program(arguments.node_binary.as_deref())?;
     let mut signals = Signals::new()?;
     let mut world = open(arguments, program).await?;
+    if arguments.output == Output::Text {
+        print(&addresses(&world.world));
+    }
     let ended = tokio::select! {
         result = upgrade(&mut world, arguments) => Ok(result),
         name = signals.next() => Err(name),
     };
     let result = ended.unwrap_or_else(|signal| interrupted(&world, signal));
-    let stopped = if arguments.keep_running && result.is_ok() { Ok(()) } else { world.world.stop().await };
+    let stopped = if arguments.keep_running && result.is_ok() { world.world.keep() } else { world.world.stop().await };
     result.and(stopped)
 }
 
@@ -154,12 +158,20 @@ fn watch_file(file: PathBuf, changed: Arc<Notify>) -> tokio::task::JoinHandle<()
 
 fn summary(world: &LocalWorld, plan: &Plan) {
     let mut lines = plan.report.outlook.clone();
+    lines.extend(addresses(world));
+    lines.push(format!("status: {}", world.folder.status().display()));
+    print(&lines);
+}
+
+fn addresses(world: &LocalWorld) -> Vec<String> {
     let admin_port = world.object.last().spec.cluster_ref.admin_port;
     let of_node = |(name, node): (&PodName, &Node)| {
         format!("{name}  {}  CQL 9042, Admin {admin_port}, REST 10000, metrics 9180", node.address())
     };
-    lines.extend(world.nodes.iter().map(of_node));
-    lines.push(format!("status: {}", world.folder.status().display()));
+    world.nodes.iter().map(of_node).collect()
+}
+
+fn print(lines: &[String]) {
     // Whoever reads may be gone: what is done stays done.
     let _ = writeln!(io::stdout().lock(), "{}", lines.join("\n"));
 }

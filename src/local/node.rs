@@ -3,6 +3,7 @@
 use super::{
     folder,
     process::{Identity, Launch, Process},
+    restarts::Restarts,
     subnet::Subnet,
 };
 use crate::{
@@ -23,11 +24,10 @@ use std::{
 };
 use tokio::sync::Notify;
 
-/// A process that ends by itself after having answered is started again so often, as a kubelet would.
-const MAX_RESTARTS: u32 = 5;
-
 /// In a node's folder: all that makes it the host that it is.
 const DATA: &str = "data";
+/// There, if a run has ended and kept the node.
+const KEPT: &str = "kept";
 
 /// What all nodes of a cluster share.
 #[derive(Clone, Debug)]
@@ -60,7 +60,9 @@ pub struct Node {
     process: Process,
     since: Timestamp,
     follow: Follow,
-    restarts: u32,
+    restarts: Restarts,
+    /// Whether it goes on when this run ends: it was kept by an earlier one, or somebody else started it.
+    is_left: bool,
     /// Grows with every change of what stands for the pod.
     version: u64,
 }
@@ -93,6 +95,16 @@ fn recorded(folder: &Path) -> Result<Option<Identity>, Error> {
     Ok(folder::read(&folder.join("pid"))?.and_then(|text| text.parse().ok()))
 }
 
+/// Whether what runs there was kept by an earlier run, or is not what an earlier run has started. Where nothing runs, the next is ours.
+fn is_left(folder: &Path, running: Option<Identity>) -> Result<bool, Error> {
+    let kept = folder.join(KEPT);
+    if running.is_none() {
+        folder::remove(&kept)?;
+        return Ok(false);
+    }
+    Ok(kept.exists() || recorded(folder)? != running)
+}
+
 fn is_without_data(folder: &Path) -> bool {
     matches!(folder.join(DATA).try_exists(), Ok(false))
 }
@@ -109,7 +121,9 @@ impl Node {
         let address = cluster.admin(index);
         write_config(&folder, &cluster, index)?;
         let changed = cluster.changed.clone();
-        let process = match running(&folder)? {
+        let running = running(&folder)?;
+        let is_left = is_left(&folder, running)?;
+        let process = match running {
             Some(identity) => Process::attach(identity, move || changed.notify_one()),
             None if is_without_data(&folder) => Process::ended_before(recorded(&folder)?.unwrap_or_default()),
             None => start(&folder, &cluster)?,
@@ -117,10 +131,16 @@ impl Node {
         let follow = Follow::start(address, cluster.limit, None, cluster.changed.clone());
         let stored = folder::read(&folder.join("version"))?.and_then(|text| text.trim().parse().ok());
         let version = stored.unwrap_or_else(first_version);
-        let mut node = Self { index, name, folder, cluster, process, since: Timestamp::now(), follow, restarts: 0, version };
+        let (since, restarts) = (Timestamp::now(), Restarts::default());
+        let mut node = Self { index, name, folder, cluster, process, since, follow, restarts, is_left, version };
         // One that nobody has heard of would go on for ever.
         node.next_version().inspect_err(|_| node.end_own())?;
         Ok(node)
+    }
+
+    /// What it is called.
+    pub fn name(&self) -> &PodName {
+        &self.name
     }
 
     /// Where it listens.
@@ -133,9 +153,24 @@ impl Node {
         self.cluster.admin(self.index)
     }
 
-    /// Whether its process was started by this run.
-    pub fn is_ours(&self) -> bool {
-        self.process.ours
+    /// Whether it goes on when this run ends.
+    pub fn is_left(&self) -> bool {
+        self.is_left
+    }
+
+    /// Later runs leave it running.
+    pub fn keep(&self) -> Result<(), Error> {
+        folder::replace(&self.folder.join(KEPT), "")
+    }
+
+    /// From now on calls may take so long.
+    pub fn set_limit(&mut self, limit: Duration) {
+        self.cluster.limit = limit;
+        self.follow_anew();
+    }
+
+    fn follow_anew(&mut self) {
+        self.follow = Follow::start(self.admin(), self.cluster.limit, None, self.cluster.changed.clone());
     }
 
     /// What is to be seen of it.
@@ -237,11 +272,10 @@ impl Node {
     pub fn tend(&mut self) -> Result<(), Error> {
         let Some(how) = self.process.ended().filter(|_| !self.has_lost_its_data()) else { return Ok(()) };
         let never_ran = self.process.ours && !self.follow.ever_answered();
-        if never_ran || self.restarts >= MAX_RESTARTS {
+        if never_ran || !self.restarts.is_one_more_allowed(Timestamp::now().duration_since(self.since)) {
             return Err(self.does_not_run(&how));
         }
         tracing::warn!(node = %self.name, how, "ended by itself, starting it again");
-        self.restarts += 1;
         self.restart()
     }
 
@@ -250,8 +284,7 @@ impl Node {
         self.since = Timestamp::now();
         self.next_version()?;
         // What the former process said is no longer known.
-        let address = self.admin();
-        self.follow = Follow::start(address, self.cluster.limit, None, self.cluster.changed.clone());
+        self.follow_anew();
         Ok(())
     }
 
@@ -267,7 +300,7 @@ impl Node {
     }
 
     fn end_own(&self) {
-        if self.is_ours() {
+        if self.process.ours {
             self.terminate();
         }
     }

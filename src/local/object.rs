@@ -22,6 +22,7 @@ pub struct LocalObject {
 impl LocalObject {
     /// Reads the file and, if there was an earlier run, its record.
     pub fn open(folder: &Folder, file: &Path, new_uid: String) -> Result<Self, Error> {
+        let read_at = stamp(file);
         let mut object = read(file)?;
         let status = folder.status();
         if let Some(recorded) = recorded(folder, &object)? {
@@ -34,7 +35,7 @@ impl LocalObject {
             object.metadata.uid = Some(new_uid);
             object.metadata.generation = Some(1);
         }
-        Ok(Self { file: file.to_owned(), status, read_at: stamp(file), object })
+        Ok(Self { file: file.to_owned(), status, read_at, object })
     }
 
     /// The object as it is now. A file that is no upgrade any more, or one of another cluster, is told and not heeded.
@@ -100,7 +101,12 @@ pub fn stamp(path: &Path) -> Option<(SystemTime, u64)> {
 /// The upgrade that this file describes.
 pub fn read(path: &Path) -> Result<Group0Upgrade, Error> {
     let text = text(path)?;
-    validate::upgrade(&text).map_err(|complaint| Error::mistake(format!("{}: {complaint}", path.display())))
+    let mistake = |complaint: String| Error::mistake(format!("{}: {complaint}", path.display()));
+    let object = validate::upgrade(&text).map_err(|complaint| mistake(complaint.to_string()))?;
+    match object.spec.cluster_ref.stateful_sets.as_slice() {
+        [_] => Ok(object),
+        _ => Err(mistake("spec.clusterRef.statefulSets: the nodes of this machine are one StatefulSet: name one".into())),
+    }
 }
 
 /// The text of the file, unless it is absurdly long.
@@ -129,6 +135,11 @@ fn recorded(folder: &Folder, object: &Group0Upgrade) -> Result<Option<Group0Upgr
         let dir = folder.path().display();
         let remedy = "name another folder, or that upgrade";
         return Err(Error::mistake(format!("--dir {dir}: it belongs to the Group0Upgrade {theirs}, not {ours}; {remedy}")));
+    }
+    if recorded.spec.cluster_ref != object.spec.cluster_ref {
+        let dir = folder.path().display();
+        let remedy = "take the change back, or name another folder";
+        return Err(Error::mistake(format!("--dir {dir}: spec.clusterRef was changed since its last run: {remedy}")));
     }
     Ok(Some(recorded))
 }

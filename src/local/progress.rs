@@ -4,6 +4,7 @@ use crate::{
     args::Output,
     crd::{Group0UpgradeStatus, NodeStatus},
 };
+use rustix::termios::tcgetwinsize;
 use std::{
     fmt::Write as _,
     io::{self, IsTerminal as _, Write as _},
@@ -32,7 +33,7 @@ impl Progress {
     pub fn show(&mut self, status: &Group0UpgradeStatus) {
         let text = match self.output {
             Output::Json => serde_json::to_string(status).unwrap_or_default(),
-            Output::Text if self.on_terminal => table(status),
+            Output::Text if self.on_terminal => fitted(&table(status), columns()),
             Output::Text => line(status),
         };
         if text == self.last {
@@ -53,6 +54,16 @@ impl Progress {
         let mut out = io::stdout().lock();
         let _ = out.write_all(output.as_bytes()).and_then(|()| out.flush());
     }
+}
+
+/// What the terminal is wide, if it says so.
+fn columns() -> usize {
+    tcgetwinsize(io::stdout()).ok().map(|size| size.ws_col.into()).filter(|columns| *columns > 0).unwrap_or(usize::MAX)
+}
+
+/// Each line is cut where the terminal would break it: a broken one takes more of the screen than is taken back.
+fn fitted(text: &str, columns: usize) -> String {
+    text.lines().map(|line| line.chars().take(columns).collect::<String>() + "\n").collect()
 }
 
 fn line(status: &Group0UpgradeStatus) -> String {
@@ -85,4 +96,19 @@ fn row(node: &NodeStatus) -> String {
     };
     let state = node.upgrade_state.as_deref().unwrap_or("?");
     format!("  {:<12} {flag:<5} {state:<26} {:<28} {}\n", node.pod_name, node.step, node.blocked_by)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_takes_one_of_the_terminal() {
+        let message = "x".repeat(100);
+        let status = Group0UpgradeStatus { message, nodes: vec![NodeStatus::default()], ..Group0UpgradeStatus::default() };
+        let (whole, fitted) = (table(&status), fitted(&table(&status), 40));
+        assert_eq!(whole.lines().count(), fitted.lines().count());
+        assert!(fitted.lines().all(|line| line.chars().count() <= 40), "{fitted}");
+        assert!(fitted.ends_with(&format!("{}\n", "x".repeat(40))), "{fitted}");
+    }
 }

@@ -62,7 +62,8 @@ pub fn choose(folder: &Folder, asked: Option<Subnet>, resting: &[u32], admin_por
             folder.path().display()
         ))),
         (Some(subnet), _) | (None, Some(subnet)) => {
-            subnet.taken(resting, admin_port).map_or(Ok(()), |(socket, error)| Err(port_taken(socket, &error)))?;
+            let other = if recorded.is_some() { "" } else { ", or choose other addresses with --subnet 127.a.b" };
+            subnet.taken(resting, admin_port).map_or(Ok(()), |(socket, error)| Err(port_taken(socket, &error, other)))?;
             Ok(subnet)
         }
         (None, None) => candidates(folder).find(|subnet| subnet.taken(resting, admin_port).is_none()).ok_or_else(none_free),
@@ -73,12 +74,8 @@ fn unreadable(folder: &Folder, why: &str) -> Error {
     Error::failure(format!("{}: {why}; correct or remove the file", folder.subnet().display()))
 }
 
-fn port_taken(socket: SocketAddrV4, error: &io::Error) -> Error {
-    Error::mistake(format!(
-        "port {} of {} cannot be used: {error}; end what listens there, or choose other addresses with --subnet 127.a.b",
-        socket.port(),
-        socket.ip()
-    ))
+fn port_taken(socket: SocketAddrV4, error: &io::Error, other: &str) -> Error {
+    Error::mistake(format!("port {} of {} cannot be used: {error}; end what listens there{other}", socket.port(), socket.ip()))
 }
 
 fn none_free() -> Error {

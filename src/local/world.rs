@@ -41,9 +41,17 @@ impl LocalWorld {
         self.nodes.values_mut().try_for_each(Node::tend)
     }
 
-    /// Ends the nodes that this run started, all at the same time.
+    /// The nodes go on without us, and later runs leave them running.
+    pub fn keep(&self) -> Result<(), Error> {
+        self.nodes.values().try_for_each(Node::keep)
+    }
+
+    /// Ends the nodes that this run or one before it started, all at the same time, save those that were kept.
     pub async fn stop(&mut self) -> Result<(), Error> {
-        let mut ours: Vec<_> = self.nodes.values_mut().filter(|node| node.is_ours()).collect();
+        let (left, mut ours): (Vec<_>, Vec<_>) = self.nodes.values_mut().partition(|node| node.is_left());
+        for node in left {
+            tracing::info!(node = %node.name(), "was kept by an earlier run, or started by somebody else, and is left running");
+        }
         for node in &ours {
             node.terminate();
         }
@@ -68,6 +76,15 @@ impl LocalWorld {
             self.nodes.insert(name, node);
         }
         Ok(())
+    }
+
+    /// Takes up an edit of `deadlines.rpc`.
+    fn take_up_limit(&mut self) {
+        let limit = self.object.last().spec.deadlines.rpc.into();
+        if limit != self.limit {
+            self.limit = limit;
+            self.nodes.values_mut().for_each(|node| node.set_limit(limit));
+        }
     }
 
     fn set_name(&self) -> String {
@@ -126,6 +143,7 @@ impl World for LocalWorld {
     }
 
     async fn observe(&mut self) -> Observation {
+        self.take_up_limit();
         let object = self.object.last();
         let set = self.set.seen(&self.set_name(), &self.program, &self.uid());
         let known = |value| Part::Known { value, age: SignedDuration::ZERO };

@@ -79,7 +79,8 @@ impl Plan {
             _ => None,
         });
         let recovery = self.journal.recovery.as_ref().filter(|_| self.report.phase == Phase::Recovering);
-        let of_step = || Some(recovery?.step.name());
+        // Beside a plan that is over, what it has left behind is taken back.
+        let of_step = || recovery.map(|it| if it.is_in_force() { it.step.name() } else { Step::Withdraw.name() });
         let of_stall = || Some(self.report.stall.as_ref()?.class.to_string());
         of_reason.or_else(of_step).or_else(of_stall).map(|page| runbook(&page))
     }

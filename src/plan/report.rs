@@ -24,6 +24,17 @@ const JOINS: &str = "; then a replacement joins";
 /// The budget that lets one pod go at a time, and one that is down at any time.
 const BUDGET: &str = ": make one with maxUnavailable: 1 and unhealthyPodEvictionPolicy: AlwaysAllow";
 
+/// `spec.clusterRef.statefulSets` is immutable.
+const FOREIGN: &str = ": if it is a member elsewhere, delete this object and make one that names all StatefulSets; if it is dead, remove \
+                       it (docs/protocol.md, When a node leaves)";
+/// How a node gets out of recovery.
+const BY_HAND: &str = " (docs/protocol.md, Recovery of one node by hand)";
+/// The state of a node that goes on by itself, or that somebody has moved.
+const ANOTHER_RUN: &str = ": wait until it is final, or see docs/protocol.md, Recovery of one node by hand";
+/// Somebody recovered by hand, and not everywhere.
+const TWO_GROUPS: &str =
+    ": one of them has been recovered by hand without the other; see ForeignGroup in docs/runbooks/freeze.md";
+
 /// Where the upgrade is and what it waits for, the most important first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
@@ -427,15 +438,15 @@ impl fmt::Display for WaitingFor {
                 write!(f, "{by} has not compared its schema with {from} since both started")
             }
             Self::ForeignMember { by, host } => {
-                write!(f, "{by} knows host {host}, which is no pod of the StatefulSets: name all of them in spec.clusterRef")
+                write!(f, "{by} knows host {host}, which is no pod of the StatefulSets{FOREIGN}")
             }
             Self::ReleaseDiffers { node, other, releases } => {
                 let [release, other_release] = releases.as_ref();
                 write!(f, "{node} runs release {release}, {other} runs {other_release}: bring all to one release first")
             }
             Self::ClockOff { node, millis } => write!(f, "the clock of {node} is {millis} ms off: at most 1000 ms is allowed"),
-            Self::InRecovery { node } => write!(f, "{node} is in recovery: end that first"),
-            Self::UnexpectedState { node, state } => write!(f, "{node} is in {state}, which has no place here"),
+            Self::InRecovery { node } => write!(f, "{node} is in recovery: end that first{BY_HAND}"),
+            Self::UnexpectedState { node, state } => write!(f, "{node} is in {state}, which has no place here{ANOTHER_RUN}"),
             Self::UnknownNodeState { node, state } => {
                 write!(f, "{node} reports the state '{state}', which this release does not know: use a newer operator")
             }
@@ -446,7 +457,7 @@ impl fmt::Display for WaitingFor {
             Self::Procedure { node, step, waiting } => write!(f, "{node} is in step {step}, waiting for {waiting}"),
             Self::UpgradeFiberFailed { node, cause } => write!(f, "the upgrade procedure of {node} has failed: {cause}"),
             Self::NotVoter { node, of } => write!(f, "{node} is no voter in the configuration that {of} has applied"),
-            Self::GroupsDiffer { node, other } => write!(f, "{node} and {other} are in different groups"),
+            Self::GroupsDiffer { node, other } => write!(f, "{node} and {other} are in different groups{TWO_GROUPS}"),
             Self::HostMissing { host } => write!(f, "host {host} is a member, and answers in no pod"),
             Self::Recovery(why) => why.fmt(f),
         }

@@ -31,10 +31,15 @@ later: another authority from one moment to the next would part the nodes. */}}
 {{- if kindIs "bool" $wanted }}
 {{- $wanted }}
 {{- else }}
-{{- $has := lookup "v1" "Secret" .Release.Namespace (include "cluster.tls.secret" .) | default dict }}
-{{- $issued := dig "metadata" "annotations" "cert-manager.io/certificate-name" "" $has }}
-{{- and (.Capabilities.APIVersions.Has "cert-manager.io/v1") (or (not $has) $issued) | ternary "true" "false" }}
+{{- $has := lookup "v1" "Secret" .Release.Namespace (include "cluster.tls.secret" .) }}
+{{- and (.Capabilities.APIVersions.Has "cert-manager.io/v1") (eq (include "cluster.tls.issuable" $has) "true") }}
 {{- end }}
+{{- end }}
+
+{{/* Whether the Secret of the nodes, as it was looked up, is absent or cert-manager's. */}}
+{{- define "cluster.tls.issuable" -}}
+{{- $issued := dig "metadata" "annotations" "cert-manager.io/certificate-name" "" (. | default dict) }}
+{{- or (empty .) (not (empty $issued)) }}
 {{- end }}
 
 {{/* What nodes are told of the mounted files. */}}

@@ -30,8 +30,8 @@ impl<S: Sync> FromRequestParts<S> for FromHere {
         if peer.is_some_and(|peer| peer.0.ip().to_canonical().is_loopback()) {
             return Ok(Self);
         }
-        let why = "what changes the cluster is taken from 127.0.0.0/8 only; nothing was changed. Call from the node's own machine, or through \
-                   kubectl port-forward";
+        let why = "what changes the cluster is taken from 127.0.0.0/8 only; nothing was changed. Call localhost on the node's own \
+                   machine, or through kubectl port-forward; for that api_address has to be 127.0.0.1, 0.0.0.0 or ::";
         Err(Failed(StatusCode::FORBIDDEN, why.into()))
     }
 }
