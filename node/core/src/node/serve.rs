@@ -43,12 +43,13 @@ impl Node {
         Ok(())
     }
 
-    /// Whether what comes from there is heard. That something came is a sign of life in any case.
+    /// Whether what comes from there is heard.
     fn hear(&mut self, header: &Header) -> Result<(), Refusal> {
         self.recognize(header)?;
         if self.is_stopping() { Err(Refusal::NotNow("the node is shutting down".into())) } else { Ok(()) }
     }
 
+    /// That something came is a sign of life, whatever becomes of it.
     fn recognize(&mut self, header: &Header) -> Result<(), Refusal> {
         if header.cluster == self.settings.cluster_name {
             self.life.heard(header.from, self.now.elapsed);
