@@ -1,16 +1,18 @@
-//! Clients that people use, against a cluster before, during and after its upgrade: two kinds of cqlsh, and the Python driver.
+//! Clients that people use, against a cluster before, during and after its upgrade: two kinds of cqlsh, and the
+//! drivers for Python and Go.
 //!
-//! Their packages come from PyPI into virtual environments under `GROUP0_CACHE`, or the build folder. Without Python or
-//! without the packages the test says so and is skipped; where `GROUP0_NEED_CLIENTS` is set it fails instead.
+//! Their packages come from PyPI into virtual environments under `GROUP0_CACHE`, or the build folder. What cannot
+//! be had is said and skipped; where `GROUP0_NEED_CLIENTS` is set that fails.
 
 mod cqlsh;
 mod environment;
+mod go;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod python;
 
 use cqlsh::Cqlsh;
-use environment::Environments;
+use go::Go;
 use harness::{Cluster, Start, binary::group0_node, subnet::Subnet};
 use python::Driver;
 use std::{io::Write as _, process::Stdio, time::Duration};
@@ -25,21 +27,18 @@ fn tell(line: &str) {
     writeln!(std::io::stderr(), "clients: {line}").expect("standard error takes text");
 }
 
-/// Where the clients are; without them the test is skipped.
-fn environments() -> Option<Environments> {
-    match environment::set_up() {
-        Ok(environments) => Some(environments),
-        Err(reason) => {
-            assert!(std::env::var_os("GROUP0_NEED_CLIENTS").is_none(), "{reason}");
-            tell(&format!("skipped: {reason}"));
-            None
-        }
-    }
+/// Without them the test is skipped.
+fn had<T>(clients: Result<T, String>) -> Option<T> {
+    let told = |reason: &String| {
+        assert!(std::env::var_os("GROUP0_NEED_CLIENTS").is_none(), "{reason}");
+        tell(&format!("skipped: {reason}"));
+    };
+    clients.inspect_err(told).ok()
 }
 
 #[tokio::test]
 async fn a_lost_majority_is_recovered_by_hand() {
-    let Some(environments) = environments() else { return };
+    let Some(environments) = had(environment::set_up()) else { return };
     let subnet = Subnet::take();
     let mut script = Command::new(environments.apache_python());
     script.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients/recover_by_hand.py")).arg(group0_node());
@@ -52,7 +51,8 @@ async fn a_lost_majority_is_recovered_by_hand() {
 
 #[tokio::test]
 async fn clients_before_during_and_after() {
-    let Some(shells) = environments() else { return };
+    let Some(shells) = had(environment::set_up()) else { return };
+    let go = had(Go::build().await);
     let mut cluster = Cluster::new(NODES);
     for index in 0..NODES {
         cluster.node(index).start(&Start::default());
@@ -63,6 +63,7 @@ async fn clients_before_during_and_after() {
 
     let mut driver = Driver::connect(shells.apache_python(), &addresses).await;
     undisturbed("before", &mut driver, [&apache, &scylla], &addresses).await;
+    go_driver("before", go.as_ref(), &addresses).await;
     driver.quit().await;
 
     // Each dies when it is to become final, which the first can only do once all are in `synchronize`.
@@ -104,6 +105,7 @@ async fn clients_before_during_and_after() {
     cluster.settled().await;
     let mut driver = Driver::connect(shells.apache_python(), &addresses).await;
     undisturbed("after", &mut driver, [&apache, &scylla], &addresses).await;
+    go_driver("after", go.as_ref(), &addresses).await;
     driver.quit().await;
     cluster.same_schema().await;
 }
@@ -117,5 +119,12 @@ async fn undisturbed(phase: &str, driver: &mut Driver, shells: [&Cqlsh; 2], addr
     for (shell, address) in shells.iter().zip(addresses) {
         shell.undisturbed(phase, address, addresses).await;
         tell(&format!("{phase}: {}: all statements answered", shell.name()));
+    }
+}
+
+async fn go_driver(phase: &str, go: Option<&Go>, addresses: &[String]) {
+    if let Some(go) = go {
+        go.undisturbed(addresses).await;
+        tell(&format!("{phase}: Go driver: all statements answered"));
     }
 }

@@ -8,7 +8,15 @@ use std::collections::BTreeMap;
 pub struct Events(BTreeMap<String, u64>);
 
 /// From so many seeds on, each of [`required`] must have been reached.
-pub const SEEDS_THAT_REACH_ALL: u64 = 800;
+const SEEDS_THAT_REACH_ALL: u64 = 800;
+/// From so many seeds on, these too, which one of five hundred reaches, or of two thousand.
+const SEEDS_THAT_REACH_THE_RARE: u64 = 15_000;
+const RARE: [&str; 4] = [
+    "a survivor has what only the lost knew to be decided",
+    "another loss during a recovery",
+    "planned LiftFence",
+    "survivors at different log positions",
+];
 
 impl Events {
     /// It took place.
@@ -36,9 +44,11 @@ impl Events {
         self.0.iter().map(|(name, count)| (name.as_str(), *count))
     }
 
-    /// What must be reached and was not.
-    pub fn missing(&self) -> Vec<String> {
-        required().into_iter().filter(|name| !self.0.contains_key(name)).collect()
+    /// What so many seeds must reach and have not.
+    pub fn missing(&self, seeds: u64) -> Vec<String> {
+        let required = (seeds >= SEEDS_THAT_REACH_ALL).then(required).unwrap_or_default();
+        let rare = RARE.into_iter().filter(|_| seeds >= SEEDS_THAT_REACH_THE_RARE).map(str::to_owned);
+        required.into_iter().chain(rare).filter(|name| !self.0.contains_key(name)).collect()
     }
 }
 
@@ -119,6 +129,7 @@ fn required() -> Vec<String> {
         "schema change through group 0",
         "schema change with unknown outcome",
         "several steps in one turn",
+        "stall NodeLost",
         "stall QuorumLost",
         "surplus merged",
         "survivors held against the end",

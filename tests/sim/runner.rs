@@ -1,7 +1,7 @@
 //! Many seeds on all cores, and one seed again and again until its world is as small as it can be.
 
 use crate::{
-    events::{Events, SEEDS_THAT_REACH_ALL},
+    events::Events,
     kills, replay, report, scenarios,
     swarm::{Fault, Limits, Swarm},
     world::{Outcome, Violation, World},
@@ -134,11 +134,7 @@ fn run_many(request: &Request) -> ExitCode {
     let total = Mutex::new(Total::default());
     on_all_cores(request.seeds, |number| take(request.first + number, request, &total));
     let total = total.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let missing = if total.seeds >= SEEDS_THAT_REACH_ALL && request.limits == Limits::default() {
-        total.events.missing()
-    } else {
-        Vec::new()
-    };
+    let missing = if request.limits == Limits::default() { total.events.missing(total.seeds) } else { Vec::new() };
     report::many(&total, &missing, begin.elapsed());
     if total.failed.is_empty() && missing.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -399,6 +399,8 @@ mod tests {
             let part: Vec<_> = whole.lines().take(lines).collect();
             assert!(part.join("\n").parse::<Record>().is_err(), "{part:?}");
         }
-        assert!(whole.replace("fenced", "fence").parse::<Record>().is_err() && whole.replace('7', "x").parse::<Record>().is_err());
+        assert!(
+            whole.replace("fenced", "fence").parse::<Record>().is_err() && whole.replace('7', "x").parse::<Record>().is_err()
+        );
     }
 }

@@ -56,6 +56,12 @@ impl EveryoneSeen {
         Schema::load(entries.map(|(key, value)| (key.as_slice(), value.as_slice()))).map_err(|error| error.to_string())
     }
 
+    /// Whether there is a group of which somebody is not final yet.
+    fn is_under_way(&self) -> bool {
+        let is_final = |host: &HostId| self.stages.get(host) == Some(&Stage::UsePostRaft);
+        self.members.values().any(|(_, hosts)| !hosts.iter().all(is_final))
+    }
+
     fn learn(&mut self, turn: &Turn) {
         let Some(member) = turn.group.as_ref().filter(|_| !turn.persist.points.is_empty()) else { return };
         let (applied, hosts) = self.members.entry(member.id).or_default();
@@ -94,7 +100,7 @@ impl Invariant for EveryoneSeen {
         if turn.passes(Point::GroupForgotten) {
             self.forgetful.insert(turn.host);
         }
-        if is_new && !self.members.is_empty() && self.have_final.is_empty() {
+        if is_new && self.is_under_way() {
             events.count("joiner while upgrading");
         }
         self.learn(turn);
