@@ -330,7 +330,7 @@ impl World {
     /// What was acknowledged and only the lost had is lost with them. And beside a recovered cluster the former one may go on, and tell of
     /// itself to whoever asks.
     const fn clients_count(&self) -> bool {
-        !self.kept.lacks_something && !(self.has_recovered && self.has_returned)
+        !(self.kept.lacks_something || self.has_recovered && self.has_returned)
     }
 
     /// At the end, when all are quiet.
