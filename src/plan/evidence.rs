@@ -77,6 +77,12 @@ fn losses(given: &Given<'_>, plan: &Plan) -> Option<(Class, String)> {
         return None;
     }
     let evidence = format!("lost for good: {}", names(&dead).join(", "));
+    if nodes(given).next().is_none() {
+        // Who is merely silent may know of a group, and comes first.
+        let is_dead = |host: HostId| dead.iter().any(|dead| dead.host == host);
+        let is_nobody_left = given.seen.nodes.keys().filter_map(|name| given.journal.node(name).host).all(is_dead);
+        return is_nobody_left.then(|| (Class::QuorumLost, format!("{evidence}; nobody is left")));
+    }
     let Some(voters) = voters(given) else {
         // In recovery a node takes part in no group, and says of none.
         let in_recovery = nodes(given).any(|(_, node)| node.state == UpgradeState::Recovery);

@@ -162,7 +162,10 @@ impl fmt::Display for Why {
                 other.as_ref().map_or(Ok(()), |other| write!(f, "; what is approved now is another plan: {other}"))
             }
             Self::Disabled => write!(f, "spec.recovery.mode is Disabled: set Approve to have a plan made"),
-            Self::NobodyLeft => write!(f, "no member answers: there is nobody to go on with: bring one back, on its volume"),
+            Self::NobodyLeft => write!(
+                f,
+                "no member answers, and there is nobody to go on with: bring one back, on its volume; or begin a new cluster, from a copy of the schema if there is one (spec.backup)"
+            ),
             Self::NotProvenDead { host, name, why } => write!(
                 f,
                 "{name} (host {host}) does not answer, and nothing proves that it is gone for good: {why}; \

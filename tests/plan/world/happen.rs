@@ -58,8 +58,8 @@ impl World {
             ("joined-fresh", []) => self.join_fresh(node),
             ("back", []) => self.come_back(node),
             ("answers", []) => self.answer(node),
-            ("foreign-group", []) => self.node(node).evidence.group = Some(super::recover::NEW_GROUP),
-            ("own-group", []) => self.node(node).evidence.group = Some(GROUP),
+            ("foreign-group", []) => self.be_in(node, super::recover::NEW_GROUP),
+            ("own-group", []) => self.be_in(node, GROUP),
             ("marked", []) => self.node(node).evidence.recovery_stored = true,
             ("unjoined", []) => self.node(node).bootstrapped = Err("joining".into()),
             ("log", [term, index, commit]) => {
@@ -169,6 +169,13 @@ impl World {
         };
         self.pod(&name.name).state = PodState::Running;
         self.view(&name.name).node = known(node);
+    }
+
+    /// Whatever it has stored, and takes part in if it does in any.
+    fn be_in(&mut self, name: &str, id: Uuid) {
+        let node = self.node(name);
+        node.evidence.group = Some(id);
+        node.group.iter_mut().for_each(|group| group.id = id);
     }
 
     fn become_final(&mut self, name: &str) {
