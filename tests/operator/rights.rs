@@ -5,7 +5,7 @@ use crate::{
     operator::{Operator, Start},
     proxy::{Asked, Fate, Proxy},
     recovery::{lose_a_majority, unattended},
-    scene::{Scene, is_true},
+    scene::{LIMIT, Scene, is_true},
 };
 use futures::{StreamExt as _, stream};
 use group0_operator::crd::Phase;
@@ -31,8 +31,6 @@ use tokio::time::sleep;
 const ACCOUNT: &str = "operator";
 /// So many scenes at once.
 const TOGETHER: usize = 4;
-/// How long until it is to have said what it lacks.
-const LIMIT: Duration = Duration::from_mins(2);
 
 /// The files of the chart that have rules.
 const FILES: [&str; 3] = ["namespace", "cluster", "home"];

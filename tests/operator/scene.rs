@@ -37,8 +37,9 @@ use tokio::{task::JoinHandle, time::sleep};
 pub const SET: &str = "db";
 /// The name of the upgrade.
 pub const UPGRADE: &str = "upgrade";
-/// A wait has failed after this: several clusters share two cores.
-const LIMIT: Duration = Duration::from_mins(2);
+/// A wait has failed after this: several clusters share two cores, and Kubernetes gives a budget an eviction back that it counted and that
+/// did not take place after two minutes.
+pub const LIMIT: Duration = Duration::from_mins(3);
 /// So many pods have an address.
 const PODS_MAX: usize = 128;
 /// So many machines.
