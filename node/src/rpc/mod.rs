@@ -10,11 +10,12 @@ pub mod pool;
 pub mod server;
 pub mod wire;
 
+use group0_core::raft::MAX_PART_BYTES;
 use std::time::Duration;
 
-/// The largest message that is read or written. A command of Raft is at most 1 MiB, a batch of them not much more; changes of
-/// the schema that are pushed whole are the largest.
-pub const MESSAGE_BYTES: usize = 16 << 20;
+/// The largest message that is read or written: twice the commands of one append, and room for changes of the schema that are pushed
+/// whole.
+pub const MESSAGE_BYTES: usize = 2 * MAX_PART_BYTES;
 /// The largest schema that is pulled: 10,000 tables of several KiB.
 pub const SCHEMA_BYTES: usize = 256 << 20;
 /// A piece of a schema.

@@ -18,10 +18,13 @@ pub const MAX_TICKS_AT_ONCE: u32 = 5;
 /// Entries read from the log for one message.
 const MAX_APPEND_BYTES: u64 = 1 << 20;
 
+/// Of the commands in one message: an append of more leaves in parts. A message of the network takes twice as much.
+pub const MAX_PART_BYTES: usize = 8 << 20;
+
 /// Unanswered appends to one member: enough to fill a fast and distant link with full messages.
 const MAX_APPENDS_IN_FLIGHT: usize = 64;
 
-/// Undecided commands of a leader; also the most that gathers into one append.
+/// Undecided commands of a leader.
 const MAX_UNDECIDED_BYTES: u64 = 8 << 20;
 
 /// Changes that wait for the pending one: one of each member.

@@ -30,6 +30,7 @@ mod log;
 mod membership;
 mod names;
 mod output;
+mod parts;
 mod settle;
 mod stored;
 #[cfg(test)]
@@ -37,7 +38,7 @@ mod tests;
 mod types;
 
 pub use group::Group;
-pub use limits::MAX_COMMAND_BYTES;
+pub use limits::{MAX_COMMAND_BYTES, MAX_PART_BYTES};
 pub use membership::ChangeId;
 pub use output::{Dropped, MemberProgress, Output, RaftError, RaftStatus, RaftWrite, Role};
 pub use stored::{Corrupt, HardState, Stored};

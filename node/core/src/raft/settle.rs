@@ -7,6 +7,7 @@ use super::{
     convert::{entry_out, message_out, snapshot_out},
     group::Group,
     output::{Output, RaftWrite},
+    parts::in_parts,
     stored::HardState,
 };
 use raft::{
@@ -83,7 +84,7 @@ impl Group {
     fn send(&mut self, messages: Vec<eraftpb::Message>) {
         let me = self.node.raft.id;
         let own = messages.into_iter().filter(|message| message.from == me);
-        self.output.send.extend(own.filter_map(|message| message_out(&self.names, message)));
+        self.output.send.extend(own.filter_map(|message| message_out(&self.names, message)).flat_map(in_parts));
     }
 
     fn answer_reads(&mut self, ready: &mut Ready) {

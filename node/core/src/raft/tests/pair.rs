@@ -1,7 +1,7 @@
 //! A few members that hear each other at once, for one rule at a time.
 
 use super::{
-    super::{Dropped, Group, Output, RaftMessage, Stored},
+    super::{Dropped, Group, MAX_COMMAND_BYTES, MAX_PART_BYTES, Output, RaftMessage, Stored},
     GROUP, TICK, member, start,
 };
 use crate::{ids::HostId, random::Random};
@@ -145,6 +145,25 @@ fn proposals_of_one_turn_are_one_append_on_every_member() {
         let appends = outputs.iter().flat_map(|output| &output.persist);
         assert_eq!(appends.filter(|write| matches!(write, super::super::RaftWrite::Append(_))).count(), 1);
     }
+}
+
+#[test]
+fn what_a_member_lacks_comes_in_messages_that_the_network_takes() {
+    let mut members = Members::trio();
+    let three = members.groups.remove(&HostId::of(3)).unwrap();
+    for _ in 0..40 {
+        members.group(1).propose(vec![0; MAX_COMMAND_BYTES].into()).unwrap();
+        members.talk();
+    }
+    members.groups.insert(HostId::of(3), three);
+    members.seen.clear();
+    members.ticks(5);
+    let outputs = members.seen(1);
+    let sent = outputs.iter().flat_map(|output| &output.send);
+    let sizes: Vec<usize> = sent.map(|message| message.entries.iter().map(|entry| entry.data.len()).sum()).collect();
+    let (total, largest) = (sizes.iter().sum::<usize>(), sizes.into_iter().max());
+    assert!(total == 40 * MAX_COMMAND_BYTES && largest == Some(MAX_PART_BYTES), "{total} in all, {largest:?} at once");
+    assert_eq!(members.seen(3).iter().map(|output| output.committed.len()).sum::<usize>(), 40);
 }
 
 #[test]
