@@ -10,8 +10,8 @@ use super::{
 };
 use crate::{
     gossip::RingStatus,
-    ids::HostId,
-    io::{AdminReply, AdminRequest, Order, Point, RecoveryPlan, RecoveryStep, Table},
+    ids::{GroupId, HostId},
+    io::{AdminReply, AdminRequest, JoinReply, Order, Point, RecoveryPlan, RecoveryStep, Table},
     node::{
         Node,
         boot::{Boot, Through},
@@ -20,6 +20,7 @@ use crate::{
     upgrade::{Stage, Step, machine::Event},
 };
 use std::time::Duration;
+use uuid::Uuid;
 
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -274,6 +275,28 @@ fn a_first_boot_with_the_smallest_id_founds_nothing_beside_others() {
         ends_with_four(&mut world, &[]);
         assert!(!world.hosts[3].points.contains(&Point::Founded));
     }
+}
+
+/// A recovery had sent it to its group; whom it hears after a restart are those that did not take part.
+#[test]
+fn a_newcomer_that_was_sent_to_a_group_goes_into_no_older_one() {
+    let mut world = three_final(&three_and_a_fourth());
+    world.start(3);
+    let is_sent = |world: &World| matches!(world.node(3).boot, Boot::Joining(_, Through::Learner, _));
+    assert!(world.run_until(LIMIT, is_sent), "{}", report(&world));
+    world.cut(3, &[0, 1, 2]);
+    restart(&mut world, 3);
+    let (ours, other) = (world.node(3).joining.group().unwrap(), GroupId(Uuid::from_u128(7)));
+    let address = world.hosts[0].settings.broadcast_address;
+    let node = world.hosts[3].node.as_mut().unwrap();
+    let reply = JoinReply::Final { group: other, incarnation: node.local.incarnation() };
+    node.join_ring_answered(address, Ok(reply));
+    world.run(Duration::from_millis(100));
+    let expected = format!("a final member is in group 0 {other}, which is not newer than {ours}, to which this host was sent");
+    assert!(world.hosts[3].ready.clone().unwrap_err().ends_with(&expected), "{:?}", world.hosts[3].ready);
+    assert_eq!(world.node(3).joining.group(), Some(ours));
+    world.cuts.clear();
+    ends_with_four(&mut world, &[]);
 }
 
 /// The procedure of whoever leads has failed in `synchronize`; the others are final.

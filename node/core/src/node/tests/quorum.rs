@@ -1,6 +1,11 @@
 //! When too few are there: how long things wait, what they say, how often they try, and how soon a shutdown ends it all.
 
-use super::{has_table, is_final, recovery::restart, report, ring, upgrade, upgraded, world::World};
+use super::{
+    has_table, is_final,
+    recovery::{ENTER, restart},
+    report, ring, upgrade, upgraded,
+    world::World,
+};
 use crate::{
     cql::parse::parse,
     io::{AdminReply, AdminRequest, ClientReply, ClientRequest, CqlError, Input, Point, Reply, RequestId},
@@ -92,6 +97,25 @@ fn a_leader_that_is_shut_down_with_a_change_on_its_way_hands_over_too() {
     assert!(world.run_until(moment, |world| !world.node(ends).takes_part()), "{}", report(&world));
     world.crash(ends);
     assert!(world.run_until(moment, |world| leader(world).is_some()), "{}", report(&world));
+}
+
+/// The only one that could lead does not hear of it at first; then there is another one.
+#[test]
+fn a_leader_whose_recovery_is_ordered_hands_over_as_soon_as_another_one_is_there() {
+    let mut world = upgraded(3);
+    let ordered = leader(&world).unwrap();
+    let (heir, lost) = ((ordered + 1) % 3, (ordered + 2) % 3);
+    world.crash(lost);
+    world.run(Duration::from_secs(5));
+    world.cut(ordered, &[heir]);
+    world.execute(ordered, ENTER);
+    world.run(Duration::from_millis(50));
+    world.cuts.clear();
+    world.run(Duration::from_secs(5));
+    assert_eq!(leader(&world), Some(ordered));
+    world.start(lost);
+    let another = |world: &World| leader(world).is_some_and(|leads| leads != ordered);
+    assert!(world.run_until(Duration::from_secs(5), another), "{}", report(&world));
 }
 
 /// That one is dead is seen by its silence to the leader, long before gossip is sure.

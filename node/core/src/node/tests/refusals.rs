@@ -70,6 +70,26 @@ fn a_read_barrier_needs_a_group_and_a_majority() {
     assert!(why.contains('3') && world.now < Duration::from_mins(2), "{why}");
 }
 
+/// The group is told how far, and then nothing of what comes before that.
+#[test]
+fn a_read_barrier_whose_log_does_not_come_ends_in_its_time() {
+    let mut world = upgraded(3);
+    let follower = (0..3).find(|host| !world.node(*host).group.as_ref().unwrap().1.status().is_leader).unwrap();
+    let others: Vec<_> = (0..3).filter(|host| *host != follower).collect();
+    world.cut(follower, &others);
+    let id = world.admin(follower, AdminRequest::ReadBarrier { within: Some(Duration::from_secs(2)) });
+    world.run(Duration::from_millis(10));
+    let node = world.hosts[follower].node.as_mut().unwrap();
+    let applied = node.group.as_ref().unwrap().1.status().applied;
+    (0..100).for_each(|question| node.read_index_known(question, applied + 3));
+    world.run(Duration::from_secs(3));
+    let Some(AdminReply::Refused(why)) = world.admin_replies.get(&id) else { panic!("{:?}", world.admin_replies.get(&id)) };
+    assert_eq!(
+        *why,
+        format!("after 2s this node has applied the log up to {applied} of {}: see its log for what it waits for", applied + 3)
+    );
+}
+
 #[test]
 fn a_barrier_that_nobody_waits_for_any_more_is_forgotten() {
     let mut world = upgraded(3);
