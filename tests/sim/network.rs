@@ -71,6 +71,8 @@ struct Exchange {
     caller: (Pid, u32),
     token: u64,
     watch: bool,
+    /// Who had the address when it was sent.
+    meant: Option<Pid>,
     /// Who has got it.
     callee: Option<(Pid, u32)>,
     is_answered: bool,
@@ -214,10 +216,11 @@ impl Network {
         let Some(life) = self.hosts[from].life else { return };
         self.last += 1;
         let (question, watch) = (self.last, ask.is_watch());
-        let exchange = Exchange { caller: (from, life), token, watch, callee: None, is_answered: false, last: Duration::ZERO };
+        let (caller, meant) = ((from, life), self.at(to));
+        let exchange = Exchange { caller, token, watch, meant, callee: None, is_answered: false, last: Duration::ZERO };
         self.questions.insert(question, exchange);
         around.queue.put(around.moment.now + within, Event::Deadline(question));
-        let Some(pid) = self.at(to) else {
+        let Some(pid) = meant else {
             return around.queue.put(around.moment.now + self.delay(from, from, false), Event::Refused(question));
         };
         if let Some(at) = self.leg(from, pid, question, around) {
@@ -241,7 +244,9 @@ impl Network {
         Some(now + self.delay(from, to, trouble))
     }
 
-    /// A question has got to an address. One that nobody waits for any more is answered in vain.
+    /// A question has got to an address. One that nobody waits for any more is answered in vain. A client has a connection, with whoever
+    /// had the address then: another one that has it now knows nothing of that, and the change comes to no node that the client does not
+    /// mean. Nodes and operators are to notice by themselves whom they have got.
     pub fn question_arrives(
         &mut self,
         question: Question,
@@ -257,6 +262,12 @@ impl Network {
             self.fail(question, Duration::ZERO, CallError::Closed("connection refused".into()), around);
             return None;
         };
+        let is_meant = |exchange: &Exchange| exchange.meant == Some(pid);
+        if matches!(ask, Ask::Client(_)) && !self.questions.get(&question).is_none_or(is_meant) {
+            around.events.count("client of whoever had the address before");
+            self.fail(question, Duration::ZERO, CallError::Closed("connection reset".into()), around);
+            return None;
+        }
         match self.questions.get_mut(&question) {
             Some(exchange) => exchange.callee = Some((pid, life)),
             None => self.arrive(pid, Duration::from_millis(1), Arrival::Gone(question), around),
