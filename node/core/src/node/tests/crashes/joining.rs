@@ -25,16 +25,20 @@ fn has_four_voters(world: &World) -> bool {
     })
 }
 
+/// One of the three, or more.
+fn is_synchronizing(world: &World) -> bool {
+    let is_there = |host: usize| world.hosts[host].node.as_ref().is_some_and(|node| node.stage() >= Stage::Synchronize);
+    (0..3).any(is_there)
+}
+
 /// It joins around the upgrade, which counts.
 fn upgrade_and_join_with(base: &World, asks: Asks, crashes: &[Crash]) -> Outcome {
     let mut story = Story::new(World::after(base), OFTEN);
     story.plan(crashes);
     (0..3).for_each(|host| story.world.start(host));
-    let is_synchronizing =
-        |world: &World, host: usize| world.hosts[host].node.as_ref().is_some_and(|node| node.stage() >= Stage::Synchronize);
     match asks {
         Asks::Before => {}
-        Asks::During => story.run_until(|world| (0..3).any(|host| is_synchronizing(world, host))),
+        Asks::During => story.run_until(is_synchronizing),
         Asks::After => story.run_until(|world| are_final(world, &[0, 1, 2])),
     }
     story.world.start(3);
@@ -53,11 +57,11 @@ fn a_crash_in_each_transaction_of_a_host_that_joins_and_of_those_who_take_it_in_
     }
 }
 
-/// The three are there and wait for a fourth; what counts is from its first start until it is in.
-fn join_with(base: &World, is_in: fn(&World) -> bool, crashes: &[Crash]) -> Outcome {
+/// The three are as far as that, and there comes a fourth; what counts is from its first start until it is in.
+fn join_with(base: &World, come_to: fn(&mut Story), is_in: fn(&World) -> bool, crashes: &[Crash]) -> Outcome {
     let mut story = Story::new(World::after(base), SELDOM);
     (0..3).for_each(|host| story.world.start(host));
-    story.settles(&[0, 1, 2]);
+    come_to(&mut story);
     story.plan(crashes);
     story.world.start(3);
     story.run_until(is_in);
@@ -69,11 +73,34 @@ fn join_with(base: &World, is_in: fn(&World) -> bool, crashes: &[Crash]) -> Outc
     outcome
 }
 
+fn they_wait(story: &mut Story) {
+    story.settles(&[0, 1, 2]);
+}
+
 #[test]
 fn crashes_in_each_two_transactions_of_a_host_that_joins_and_of_each_member_are_survived() {
     let base = three_final(&three_and_a_fourth());
     for member in 0..3 {
-        survives_each_two(3, member, |crashes| join_with(&base, has_four_voters, crashes));
+        survives_each_two(3, member, |crashes| join_with(&base, they_wait, has_four_voters, crashes));
+    }
+}
+
+/// What the members have to do goes on while the fourth is not touched.
+#[test]
+fn crashes_in_each_two_transactions_of_those_who_take_a_host_in_are_survived() {
+    let base = three_final(&three_and_a_fourth());
+    for (one, other) in [(0, 1), (0, 2), (1, 2)] {
+        survives_each_two(one, other, |crashes| join_with(&base, they_wait, has_four_voters, crashes));
+    }
+}
+
+#[test]
+fn crashes_in_each_two_transactions_of_a_host_that_asks_during_the_upgrade_and_of_each_member_are_survived() {
+    let base = three_and_a_fourth();
+    for member in 0..3 {
+        survives_each_two(3, member, |crashes| {
+            join_with(&base, |story| story.run_until(is_synchronizing), has_four_voters, crashes)
+        });
     }
 }
 
@@ -85,6 +112,6 @@ fn crashes_in_each_two_transactions_of_a_host_that_joins_the_old_way_and_of_each
     let is_in = |world: &World| have_met(world, &[0, 1, 2, 3]) && world.all(|node| node.joining.group().is_none());
     for (loses_pushes, member) in [false, true].into_iter().flat_map(|loses| (0..3).map(move |member| (loses, member))) {
         base.loses_pushes = loses_pushes;
-        survives_each_two(3, member, |crashes| join_with(&base, is_in, crashes));
+        survives_each_two(3, member, |crashes| join_with(&base, they_wait, is_in, crashes));
     }
 }

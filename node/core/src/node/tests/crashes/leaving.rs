@@ -130,6 +130,21 @@ fn crashes_in_each_two_transactions_of_a_host_that_leaves_and_of_each_other_are_
 }
 
 #[test]
+fn crashes_in_each_two_transactions_of_those_whom_a_host_leaves_are_survived() {
+    let base = upgraded(3);
+    for leaver in 0..3 {
+        let (one, other) = ((leaver + 1) % 3, (leaver + 2) % 3);
+        survives_each_two(one, other, |crashes| leave_with(&base, leaver, leaver, SELDOM, crashes));
+    }
+}
+
+#[test]
+fn crashes_in_each_two_transactions_of_those_whom_a_host_leaves_the_old_way_are_survived() {
+    let base = held_back(3);
+    survives_each_two(0, 1, |crashes| leave_with(&base, 2, 2, OFTEN, crashes));
+}
+
+#[test]
 fn crashes_in_each_two_transactions_of_who_removes_a_host_and_of_each_other_are_survived() {
     let base = upgraded(4);
     for (asked, other) in each_two() {
