@@ -7,12 +7,17 @@ use super::{
 use crate::{
     gossip::{Endpoint, RingStatus, Timing},
     group0::joining,
-    ids::{GroupId, Incarnation},
+    ids::{GroupId, HostId, Incarnation},
     io::{Apply, CallError, JoinReply, Migration, PeerRequest, Point},
     raft::Configuration,
     upgrade::{Stage, feature::FeatureWithdrawn},
 };
-use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
+use rand::seq::IndexedRandom as _;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    time::Duration,
+};
 
 /// Between two rounds of asking for leave to join.
 const RETRY: Duration = Duration::from_millis(500);
@@ -33,12 +38,10 @@ pub(super) const DRAINED: &str = "this node was drained and takes part in nothin
 pub enum Boot {
     /// Asking the seeds and whomever gossip knows.
     Asking {
-        /// Answers outstanding.
-        outstanding: usize,
-        /// Whether one of this round came from a member of the ring.
-        has_ring: bool,
-        /// Who of this round does not answer or cannot be asked, and why.
-        silent: Option<String>,
+        /// Who is asked, and what is known of each.
+        asked: BTreeMap<SocketAddr, Asked>,
+        /// Which of the seeds cannot be asked, and why.
+        nameless: Option<String>,
         /// Since when. For a while nobody founds a ring.
         since: Duration,
         /// What was heard last.
@@ -61,6 +64,19 @@ pub enum Boot {
     Left,
 }
 
+/// What is known of one who is asked for leave to join.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// It was asked, and may answer yet.
+    Awaited,
+    /// The last question got no answer, for this reason; the next one may be under way.
+    Silent(String),
+    /// It is in no ring.
+    InNone,
+    /// It is in a ring, whatever it said.
+    InRing,
+}
+
 /// The way in through a final member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Through {
@@ -75,7 +91,7 @@ pub enum Through {
 impl Boot {
     /// Of one that is not in the ring.
     pub fn begin(now: Duration) -> Self {
-        Self::Asking { outstanding: 0, has_ring: false, silent: None, since: now, heard: "nobody has answered yet".into() }
+        Self::Asking { asked: BTreeMap::new(), nameless: None, since: now, heard: "nobody has answered yet".into() }
     }
 
     /// Whether the node is in the ring.
@@ -143,14 +159,23 @@ impl Node {
             Some(number) => Some(format!("of the configured seeds {number} cannot be resolved now")),
             None => Some("the configured seeds were not resolved since the start".into()),
         };
-        if let Boot::Asking { outstanding, has_ring, silent, .. } = &mut self.boot {
-            (*outstanding, *has_ring, *silent) = (addresses.len(), false, nameless);
-        }
+        let Boot::Asking { asked, nameless: unnamed, .. } = &mut self.boot else { return };
+        let mut former = std::mem::take(asked);
+        let again = |address| match former.remove(&address) {
+            Some(silent @ Asked::Silent(_)) => (address, silent),
+            _ => (address, Asked::Awaited),
+        };
+        *asked = addresses.iter().copied().map(again).collect();
+        *unnamed = nameless;
         self.timers.set(Timer::BootRetry, self.now.elapsed + RETRY);
         if addresses.is_empty() && self.may_found_ring() {
             return self.found_ring_or_wait(self.settings.broadcast_address);
         }
         for address in addresses {
+            // Who is slow is not asked anew, which would be to drop its answer.
+            if self.calls.any(|purpose| matches!(purpose, Purpose::JoinRing(asked) if *asked == address)) {
+                continue;
+            }
             let endpoint = Endpoint { features: self.advertised(), ..self.gossip.me().clone() };
             let replaces = self.settings.replaces.clone();
             let request = PeerRequest::JoinRing { endpoint, replaces };
@@ -161,7 +186,6 @@ impl Node {
     pub(super) fn boot_retry(&mut self) {
         match self.boot.clone() {
             Boot::Asking { .. } => {
-                self.forget_calls(|purpose| matches!(purpose, Purpose::JoinRing(_)));
                 self.effects.send.push(crate::io::Send::Resolve);
                 self.ask_to_join();
             }
@@ -198,17 +222,18 @@ impl Node {
     }
 
     pub(super) fn join_ring_answered(&mut self, address: SocketAddr, outcome: Result<JoinReply, CallError>) {
-        let Boot::Asking { outstanding, has_ring, silent, .. } = &mut self.boot else { return };
-        *outstanding = outstanding.saturating_sub(1);
-        *has_ring |= outcome.as_ref().is_ok_and(|reply| *reply != JoinReply::NotInRing);
-        if let Err(error) = &outcome {
-            *silent = Some(format!("{address} does not answer ({error})"));
-        }
-        let (has_ring, is_last) = (*has_ring, *outstanding == 0);
-        if has_ring {
+        let Boot::Asking { asked, .. } = &mut self.boot else { return };
+        let known = match &outcome {
+            Ok(JoinReply::NotInRing) => Asked::InNone,
+            Ok(_) => Asked::InRing,
+            Err(error) => Asked::Silent(format!("{address} does not answer ({error})")),
+        };
+        let is_in_ring = known == Asked::InRing;
+        asked.entry(address).and_modify(|it| *it = known);
+        let is_in_none = asked.values().all(|it| matches!(it, Asked::InNone | Asked::Silent(_)));
+        if is_in_ring {
             self.local.set(&mut self.effects.persist, key::BOOTSTRAPPED, BootstrapState::InProgress.name());
         }
-        let is_in_none = is_last && !has_ring;
         match outcome {
             Ok(JoinReply::Welcome) => self.pull_before_joining(address),
             Ok(JoinReply::Upgrading) if self.may_have_the_feature() => {
@@ -228,15 +253,19 @@ impl Node {
         }
     }
 
-    /// One that takes another's place comes into a ring that there is; so does one that was told of a ring, which may be silent just now.
+    /// One that takes another's place comes into a ring that there is; so does one that was told of a ring or of somebody in it, who may be
+    /// silent just now.
     fn may_found_ring(&self) -> bool {
-        self.settings.is_first_seed && self.settings.replaces.is_none() && !self.local.knows_of_ring()
+        let hears_of_ring = self.gossip.endpoints().values().any(|it| it.host != self.host && it.status.is_member());
+        self.settings.is_first_seed && self.settings.replaces.is_none() && !self.local.knows_of_ring() && !hears_of_ring
     }
 
     /// Nobody who answers is in the ring, that one last: the first configured seed starts it, the others wait for that. Who is silent may have
     /// one: lost machines come back empty while the only one that is left is restarted (seed 7068 with disasters).
     fn found_ring_or_wait(&mut self, address: SocketAddr) {
-        let Boot::Asking { silent, since, .. } = self.boot.clone() else { return };
+        let Boot::Asking { asked, nameless, since, .. } = self.boot.clone() else { return };
+        let why = |it| if let Asked::Silent(why) = it { Some(why) } else { None };
+        let silent = asked.into_values().find_map(why).or(nameless);
         if !self.may_found_ring() {
             return self.heard(silent.unwrap_or_else(|| format!("{address} is not in the ring itself")));
         }
@@ -406,11 +435,10 @@ impl Node {
         if self.calls.any(|purpose| matches!(purpose, Purpose::BootIntoGroup)) {
             return;
         }
-        let member = self
-            .gossip
-            .live()
-            .find(|host| self.gossip.endpoints().get(host).is_some_and(|e| e.is_final && e.group == Some(group)));
-        let Some(host) = member else {
+        let is_final = |host: &HostId| self.gossip.endpoints().get(host).is_some_and(|e| e.is_final && e.group == Some(group));
+        let members: Vec<HostId> = self.gossip.live().filter(is_final).collect();
+        // Any of them: one alone may have lost sight of the leader.
+        let Some(host) = members.choose(&mut self.random).copied() else {
             self.boot_hindered("none of its final members is up, as far as gossip knows".into());
             // All whom gossip knew may have moved meanwhile.
             return self.effects.send.push(crate::io::Send::Resolve);

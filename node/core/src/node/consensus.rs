@@ -252,14 +252,20 @@ impl Node {
         format!("group 0 did not answer in {limit:?}: {}", self.voters_report())
     }
 
-    /// How many voters there are, and which seem dead.
+    /// How many voters there are, which seem dead, and which are up and take no part, as in recovery.
     fn voters_report(&self) -> String {
-        let Some((_, group)) = &self.group else { return "this node has no group 0".into() };
+        let Some((id, group)) = &self.group else { return "this node has no group 0".into() };
         let voters = &group.configuration().voters;
-        let dead: Vec<_> = voters.iter().filter(|host| **host != self.host && !self.gossip.is_up(**host)).collect();
-        let names: Vec<_> = dead.iter().map(ToString::to_string).collect();
+        let others = || voters.iter().filter(|host| **host != self.host);
+        let takes_part = |host: &HostId| self.gossip.endpoints().get(host).is_some_and(|it| it.group == Some(*id));
+        let named = |hosts: Vec<&HostId>| hosts.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let dead: Vec<_> = others().filter(|host| !self.gossip.is_up(**host)).collect();
+        let idle: Vec<_> = others().filter(|host| self.gossip.is_up(**host) && !takes_part(host)).collect();
         let leader = group.status().leader.map_or("no leader is known".into(), |host| format!("the leader is {host}"));
-        format!("{} voters, {} alive, {leader}; seem dead: [{}]", voters.len(), voters.len() - dead.len(), names.join(", "))
+        let idle =
+            if idle.is_empty() { String::new() } else { format!("; up, and take no part in the group: [{}]", named(idle)) };
+        let (count, alive) = (voters.len(), voters.len() - dead.len());
+        format!("{count} voters, {alive} alive, {leader}; seem dead: [{}]{idle}", named(dead))
     }
 
     // Membership changes.

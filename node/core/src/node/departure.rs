@@ -90,7 +90,11 @@ impl Node {
         match self.depart(None, host, &replaced.ignore) {
             Some(AdminReply::Refused(why)) => Err(format!("host {host} cannot be replaced: {why}")),
             _ if self.has_departed(host) => Ok(()),
-            _ => Err(format!("host {host}, whose place is to be taken, is being removed first")),
+            _ => {
+                let failed = self.failed_departure.as_ref().filter(|(failed, _)| *failed == host);
+                let failed = failed.map(|(_, why)| format!("; the last try has failed: {why}")).unwrap_or_default();
+                Err(format!("host {host}, whose place is to be taken, is being removed first{failed}"))
+            }
         }
     }
 
@@ -355,7 +359,13 @@ impl Node {
 
     fn may_record_removal(&self, host: HostId) -> Result<(), String> {
         if !self.has_departed(host) && !self.goes_the_old_way(host) && !self.is_outside_group(host) {
-            return Err("the cluster moves to group 0".into());
+            return Err(if self.stage() == Stage::UsePostRaft {
+                String::from(
+                    "it is a member of the group 0 in which this host is final: ask this host, or another final one, to remove it",
+                )
+            } else {
+                "the cluster moves to group 0".into()
+            });
         }
         Ok(())
     }
@@ -498,6 +508,8 @@ impl Node {
         if let Err(why) = outcome {
             tracing::warn!(target: "raft_group0", host = %departure.host, why, "the host has not left the cluster");
         }
+        let untold = outcome.as_ref().err().filter(|_| departure.waiting.is_empty());
+        self.failed_departure = untold.map(|why| (departure.host, why.clone()));
         for id in departure.waiting {
             let reply = outcome.clone().map_or_else(AdminReply::Refused, |()| AdminReply::Done);
             self.reply_admin(id, reply);

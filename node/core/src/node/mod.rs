@@ -85,6 +85,8 @@ pub struct Node {
     /// What the driver was told last of whether the node can be used.
     told_ready: Option<Result<(), String>>,
     departure: Option<departure::Departure>,
+    /// The last one that failed with nobody to tell it to, and why.
+    failed_departure: Option<(HostId, String)>,
     recovery: recovery::Mode,
     plans: recovery::Plans,
     life: recovery::Life,

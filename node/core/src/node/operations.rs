@@ -7,6 +7,7 @@
 use super::{
     Node, Timer,
     barrier::Waiter,
+    boot::Boot,
     recovery::{Mode, RESTART_FIRST},
 };
 use crate::{
@@ -401,6 +402,8 @@ impl Node {
                 ClientReply::Error(error @ CqlError::Invalid(_)) => {
                     tracing::error!(target: "schema", %error, "rows from outside the log cannot be merged through it");
                 }
+                // It has left, or ends, with nobody to tell them to.
+                ClientReply::Error(_) if self.boot == Boot::Left || self.is_stopping() => {}
                 ClientReply::Error(error) => {
                     tracing::warn!(target: "schema", %error, "rows from outside the log could not be merged through it; tried again");
                     self.propose_merge(rows, "rows of a node outside the log", None);

@@ -118,6 +118,7 @@ impl Node {
             unresolved_seeds: local.get(key::HOST_ID).is_none().then_some(0), // the very first start waits for all
             told_ready: None,
             departure: None,
+            failed_departure: None,
             recovery: if local.stage() == Stage::Recovery { recovery::Mode::Yes } else { recovery::Mode::No },
             plans: recovery::Plans::load(&local)?,
             life: recovery::Life::default(),

@@ -62,6 +62,12 @@ impl Configuration {
         self.sets().into_iter().any(|set| set.contains(host))
     }
 
+    /// Whether those of whom that holds are a majority of its voters, in both halves of a change.
+    pub fn is_majority(&self, holds: impl Fn(&HostId) -> bool) -> bool {
+        let in_half = |voters: &BTreeSet<HostId>| voters.iter().filter(|host| holds(host)).count() * 2 > voters.len();
+        in_half(&self.voters) && (!self.is_joint() || in_half(&self.outgoing))
+    }
+
     const fn sets(&self) -> [&BTreeSet<HostId>; 4] {
         [&self.voters, &self.learners, &self.outgoing, &self.learners_next]
     }

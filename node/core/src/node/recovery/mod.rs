@@ -21,6 +21,7 @@ use super::{Node, local::key};
 use crate::{
     discovery::{self, Discovery},
     group0::joining::{self, Joining},
+    ids::HostId,
     io::{DiscoveryPeer, Point, Table, Write},
     raft::Stored,
     upgrade::{Stage, machine::Event},
@@ -77,17 +78,42 @@ impl Node {
         }
     }
 
-    /// Without its history a member cannot tell which commands of its group take effect: it would skip some that others apply.
+    /// Whether it could go on in the group that it is in.
     fn may_leave(&self) -> Result<(), String> {
-        match (self.local.get(key::GROUP_ID), self.local.get(key::HISTORY_TRUNCATED)) {
-            (Some(group), Some(truncated)) if group == truncated => Err(format!(
+        let Some(group) = self.local.get(key::GROUP_ID) else { return Ok(()) };
+        let forget =
+            format!("delete the id of this one, too (DELETE value FROM system.scylla_local WHERE key = '{}')", key::GROUP_ID);
+        // Without its history a member cannot tell which commands of its group take effect: it would skip some that others apply.
+        if self.local.get(key::HISTORY_TRUNCATED) == Some(group) {
+            return Err(format!(
                 "system.group0_history was truncated here, and without it this node cannot go on in group {group}. If a new group is to be \
-                 formed, delete the id of this one, too (DELETE value FROM system.scylla_local WHERE key = '{}'); if the group lives, \
-                 remove this host from it, and start it anew without its data",
-                key::GROUP_ID
-            )),
-            _ => Ok(()),
+                 formed, {forget}; if the group lives, remove this host from it, and start it anew without its data"
+            ));
         }
+        let missed = self.removed_from_its_group();
+        if !missed.is_empty() {
+            let missed: Vec<_> = missed.iter().map(ToString::to_string).collect();
+            return Err(format!(
+                "hosts [{}] were removed here, and nobody hears them any more: without them group {group} has no majority, and nobody who is \
+                 up is in it. If a new group is to be formed, {forget}; if the group lives, start its other members first",
+                missed.join(", ")
+            ));
+        }
+        Ok(())
+    }
+
+    /// Voters of its group that were removed, if the others are no majority, and nobody else goes on in it as far as this node knows: in its
+    /// configuration they may be no voters any more.
+    fn removed_from_its_group(&self) -> Vec<HostId> {
+        let active = self.group.as_ref().map(|(id, group)| (*id, group.configuration()));
+        let dormant = self.dormant.as_ref().map(|(id, stored)| (*id, &stored.configuration));
+        let Some((id, configuration)) = active.or(dormant) else { return vec![] };
+        let removed = self.local.removed();
+        let goes_on = |host: &HostId| self.gossip.endpoints().get(host).is_some_and(|it| it.group == Some(id));
+        if configuration.is_majority(|host| !removed.contains(host)) || self.gossip.live().any(|host| goes_on(&host)) {
+            return vec![];
+        }
+        configuration.members().intersection(removed).copied().collect()
     }
 
     /// The next start is outside recovery.

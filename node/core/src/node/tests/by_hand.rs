@@ -261,6 +261,28 @@ fn who_has_truncated_the_history_does_not_go_on_in_its_group() {
     agree(&mut world);
 }
 
+/// It would wait for ever for those whom it does not hear any more.
+#[test]
+fn who_has_removed_a_half_of_its_group_does_not_go_on_in_it() {
+    let mut world = upgraded(4);
+    let (ours, theirs) = ([0, 1], [2, 3]);
+    ours.iter().for_each(|host| world.cut(*host, &theirs));
+    world.run(Duration::from_secs(5));
+    on_each(&mut world, &ours, &[ENTER]);
+    restart_each(&mut world, &ours);
+    let removed: Vec<_> = theirs.iter().map(|number| host(&world, *number)).collect();
+    remove(&mut world, 0, &theirs);
+    world.cuts.clear();
+    world.run(Duration::from_secs(5));
+    for number in ours {
+        let CqlError::Invalid(why) = refusal(&mut world, number, LEAVE) else { panic!("it goes on in its group") };
+        assert!(why.contains("has no majority") && removed.iter().all(|host| why.contains(&host.to_string())), "{why}");
+    }
+    on_each(&mut world, &ours, &[FORGET_DISCOVERY, FORGET_HISTORY, FORGET_GROUP, LEAVE]);
+    restart_each(&mut world, &ours);
+    assert!(world.run_until(LIMIT, |world| are_final(world, &ours)), "{}", report(&world));
+}
+
 /// However little it has reached in the group: it has voted there.
 #[test]
 fn whoever_has_forgotten_a_group_before_it_was_final_does_not_come_back_into_it() {

@@ -224,6 +224,52 @@ fn a_first_seed_does_not_wait_for_ever_for_a_silent_one() {
     assert!(world.run_until(Duration::from_secs(1), |world| world.node(3).boot.is_completed()));
 }
 
+/// A machine that is off, or a packet filter, answers nothing at all, and the others all the while.
+#[test]
+fn a_first_seed_founds_a_ring_though_one_answers_nothing() {
+    let mut world = World::new(3);
+    world.hosts[0].settings.seeds = (0..3).map(|host| world.hosts[host].settings.broadcast_address).collect();
+    let silent = world.hosts[2].settings.broadcast_address;
+    world.cut(2, &[0, 1]);
+    [2, 1, 0].into_iter().for_each(|host| world.start(host));
+    world.run(Duration::from_millis(4_900));
+    assert!(!world.node(0).boot.is_completed());
+    world.run(Duration::from_millis(200));
+    let waits = world.hosts[0].ready.clone().unwrap_err();
+    assert!(waits.contains(&format!("{silent} does not answer")) && waits.contains("founds one"), "{waits}");
+    assert!(world.run_until(Duration::from_secs(2), |world| world.node(0).boot.is_completed()), "{}", report(&world));
+    assert!(world.run_until(LIMIT, |world| world.node(1).boot.is_completed()), "{}", report(&world));
+}
+
+/// Further away than the time between two questions.
+#[test]
+fn a_newcomer_far_away_comes_in() {
+    for mut world in [World::after(&three_and_a_fourth()), three_final(&three_and_a_fourth())] {
+        (0..3)
+            .filter(|host| world.hosts[*host].node.is_none())
+            .collect::<Vec<_>>()
+            .into_iter()
+            .for_each(|host| world.start(host));
+        world.run(Duration::from_secs(2));
+        world.delay = Duration::from_millis(350);
+        world.start(3);
+        assert!(world.run_until(LIMIT, |world| world.node(3).boot.is_completed()), "{}", report(&world));
+    }
+}
+
+/// The one that it would ask first has lost sight of the leader.
+#[test]
+fn a_newcomer_asks_another_final_member_where_one_cannot_help() {
+    for cut in 0..3 {
+        let mut world = three_final(&three_and_a_fourth());
+        let others: Vec<_> = (0..3).filter(|host| *host != cut).collect();
+        world.cut(cut, &others);
+        world.run(Duration::from_secs(5));
+        world.start(3);
+        assert!(world.run_until(LIMIT, |world| world.node(3).boot.is_completed()), "{}", report(&world));
+    }
+}
+
 #[test]
 fn a_first_seed_founds_no_ring_beside_one_of_which_another_newcomer_was_told() {
     let mut base = three_and_a_fourth();

@@ -73,6 +73,21 @@ fn without_quorum_a_change_fails_in_time_and_says_who_seems_dead_while_reads_go_
 }
 
 #[test]
+fn who_is_up_and_takes_no_part_is_named_where_a_change_finds_no_quorum() {
+    let mut world = upgraded(3);
+    for host in [1, 2] {
+        world.execute(host, ENTER);
+        restart(&mut world, host);
+    }
+    world.run(Duration::from_secs(3));
+    let limit = world.hosts[0].settings.raft_operation_timeout;
+    let id = world.client(0, "CREATE TABLE ks.t (a int PRIMARY KEY)");
+    let why = world.outcome(id, limit + Duration::from_secs(1)).unwrap_err().to_string();
+    let named = why.split("take no part in the group: [").nth(1).unwrap_or_else(|| panic!("{why}"));
+    assert!([1, 2].iter().all(|host| named.contains(&world.node(*host).host.to_string())), "{why}");
+}
+
+#[test]
 fn a_leader_that_is_shut_down_hands_over_so_that_changes_go_on_at_once() {
     let mut world = upgraded(3);
     let ends = leader(&world).unwrap();

@@ -107,6 +107,20 @@ fn before_the_upgrade_a_lost_host_is_replaced_and_the_ring_is_upgraded() {
 }
 
 #[test]
+fn who_is_to_take_a_place_is_told_why_that_is_not_free_yet() {
+    let mut world = upgraded(3);
+    let lost = lose(&mut world, 2);
+    world.crash(1);
+    world.run(Duration::from_secs(5));
+    come_instead(&mut world, 2, lost, None, vec![]);
+    world.run(LIMIT);
+    let waits = world.hosts[2].ready.clone().unwrap_err();
+    assert!(waits.contains("is being removed first; the last try has failed") && waits.contains("seem dead"), "{waits}");
+    world.start(1);
+    goes_on(&mut world, lost);
+}
+
+#[test]
 fn who_is_alive_or_unknown_is_not_replaced() {
     let mut world = upgraded(3);
     lose(&mut world, 2);
