@@ -20,6 +20,7 @@ use std::{
     net::IpAddr,
     num::NonZeroU64,
     path::{Path, PathBuf},
+    time::Duration,
 };
 use tokio::net::TcpListener;
 use tonic::{Request, Response, Status, transport::Server};
@@ -28,6 +29,8 @@ use tonic::{Request, Response, Status, transport::Server};
 const SCHEMA_MESSAGE_BYTES: usize = 1 << 20;
 /// Of the text of a plan of recovery, in bytes: it is stored on every survivor.
 const PLAN_TEXT: usize = 64 << 10;
+/// How often an operator that says nothing is asked whether it is there, and for how long: its machine may have vanished.
+const KEEP_ALIVE: Duration = Duration::from_secs(20);
 /// Characters of the name of a run, as in the operator's own object: it goes to the log.
 const RUN_ID: usize = 64;
 
@@ -39,7 +42,9 @@ pub async fn serve(
     workdir: PathBuf,
 ) -> Result<(), tonic::transport::Error> {
     let service = admin_server::AdminServer::new(Admin { port: port.clone(), workdir });
-    listeners::serve(Server::builder().add_service(service), listener, tls, async move { port.stopped().await }).await
+    let keep_alive = Some(KEEP_ALIVE);
+    let router = Server::builder().http2_keepalive_interval(keep_alive).http2_keepalive_timeout(keep_alive).add_service(service);
+    listeners::serve(router, listener, tls, async move { port.stopped().await }).await
 }
 
 struct Admin {

@@ -3,7 +3,7 @@
 
 use crate::{
     cql::{Backend, CqlServer},
-    listeners::{ListenError, listen},
+    listeners::{CQL_KEYS, ListenError, listen},
     metrics::Metrics,
     port::Port,
 };
@@ -51,7 +51,7 @@ impl Clients {
         if self.open.is_some() {
             return Ok(());
         }
-        let listener = listen(self.address, "rpc_address and native_transport_port").await?;
+        let listener = listen(self.address, CQL_KEYS).await?;
         let (port, metrics, events) = (self.port.clone(), self.metrics.clone(), self.events.clone());
         let server = CqlServer::new(Statements { port, metrics, events });
         self.metrics.show_cql(server.counts());

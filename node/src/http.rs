@@ -26,7 +26,7 @@ use group0_core::{
 };
 use serde_json::{Value, json};
 use std::{
-    net::{IpAddr, SocketAddr},
+    net::IpAddr,
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -50,9 +50,8 @@ pub struct Sources {
 }
 
 /// Serves one listener until the task is dropped. Both of them have all routes.
-pub async fn serve(listener: TcpListener, sources: Sources) -> std::io::Result<()> {
-    let app = routes(sources).into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, app).await
+pub async fn serve(listener: TcpListener, sources: Sources) {
+    match group0_api::http::serve(listener, routes(sources)).await {}
 }
 
 fn routes(sources: Sources) -> Router {

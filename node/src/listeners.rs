@@ -7,6 +7,9 @@ use std::{io, net::SocketAddr};
 use tokio::net::TcpListener;
 use tonic::transport::server::Router;
 
+/// Of CQL's address.
+pub const CQL_KEYS: &str = "rpc_address and native_transport_port";
+
 /// A port cannot be listened on.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on {address} ({keys}): {cause}. Is another process using it, or is it not an address of this machine?")]
@@ -66,8 +69,9 @@ impl Front {
 }
 
 impl Back {
-    /// Opens both.
+    /// Opens both. CQL's is opened once the node can be used: that it could be is known before anything is written.
     pub async fn open(config: &Config) -> Result<Self, ListenError> {
+        drop(listen(config.cql, CQL_KEYS).await?);
         Ok(Self {
             peer: listen(config.listen, "listen_address and storage_port").await?,
             admin: listen(config.admin, "admin_address and admin_port").await?,

@@ -158,8 +158,8 @@ fn run_driver<M: Machine>(driver: Driver<M, Disk, Network>, first: Effects) -> i
 
 fn serve_front(tasks: &mut JoinSet<()>, front: Front, sources: &Sources) {
     let Front { api, prometheus } = front;
-    spawn(tasks, "REST", http::serve(api, sources.clone()));
-    spawn(tasks, "metrics", http::serve(prometheus, sources.clone()));
+    tasks.spawn(http::serve(api, sources.clone()));
+    tasks.spawn(http::serve(prometheus, sources.clone()));
 }
 
 /// Takes up certificates that are replaced, until the driver stops.

@@ -1,10 +1,11 @@
 //! Resolves the configured seeds. Names can be resolved anew at any time, as addresses change.
 
+use futures::future;
 use group0_core::io::Image;
 use std::{net::SocketAddr, time::Duration};
 use tokio::{
     net::lookup_host,
-    time::{Instant, sleep},
+    time::{Instant, sleep, timeout},
 };
 
 use crate::config::ConfigError;
@@ -12,6 +13,8 @@ use crate::config::ConfigError;
 /// How long a first boot waits for seeds that have no address. In Kubernetes the name of a pod has one only a while after the pod has
 /// begun, and a resolver may remember for half a minute that it had none.
 const PATIENCE: Duration = Duration::from_secs(40);
+/// A name that has no answer by then has no address: a resolver that is asked in vain may take a minute.
+const LOOK_UP_MAX: Duration = Duration::from_secs(3);
 /// Between two tries.
 const AGAIN: Duration = Duration::from_millis(500);
 
@@ -32,8 +35,8 @@ pub async fn resolve(names: &[String], own: SocketAddr) -> Seeds {
         return Seeds { addresses: vec![own], is_first: true, unresolved: Vec::new() };
     }
     let mut seeds = Seeds::default();
-    for (position, name) in names.iter().enumerate() {
-        let found = addresses(name, own.port()).await;
+    let found = future::join_all(names.iter().map(|name| addresses(name, own))).await;
+    for (position, (name, found)) in names.iter().zip(found).enumerate() {
         seeds.is_first |= position == 0 && found == [own];
         if found.is_empty() {
             seeds.unresolved.push(name.clone());
@@ -76,7 +79,16 @@ pub fn check(seeds: &Seeds, image: &Image) -> Result<(), ConfigError> {
     Ok(())
 }
 
-async fn addresses(name: &str, port: u16) -> Vec<SocketAddr> {
+/// Of a name that has addresses of both families only those of our own family count: by the others we are not known.
+async fn addresses(name: &str, own: SocketAddr) -> Vec<SocketAddr> {
+    let mut found = timeout(LOOK_UP_MAX, look_up(name, own.port())).await.unwrap_or_default();
+    if found.iter().any(|address| address.is_ipv4() == own.is_ipv4()) {
+        found.retain(|address| address.is_ipv4() == own.is_ipv4());
+    }
+    found
+}
+
+async fn look_up(name: &str, port: u16) -> Vec<SocketAddr> {
     if let Ok(address) = name.parse::<SocketAddr>() {
         return vec![address];
     }
@@ -94,9 +106,12 @@ async fn addresses(name: &str, port: u16) -> Vec<SocketAddr> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Seeds, await_all, check};
+    use super::{Seeds, await_all, check, resolve};
     use group0_core::io::Image;
-    use std::cell::Cell;
+    use std::{
+        cell::Cell,
+        net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    };
 
     fn missing() -> Seeds {
         Seeds { unresolved: vec!["db-0.db".to_owned()], ..Seeds::default() }
@@ -117,5 +132,16 @@ mod tests {
         let seeds = await_all(async || missing()).await;
         let refused = check(&seeds, &Image::default()).expect_err("two nodes might found two clusters");
         assert_eq!(refused.to_string(), "Bad configuration: invalid value in 'seeds': cannot resolve db-0.db");
+    }
+
+    /// In most files of hosts it has an address of each family.
+    #[tokio::test]
+    async fn a_name_of_both_families_is_that_of_our_own() {
+        for own in [SocketAddr::from((Ipv4Addr::LOCALHOST, 7000)), SocketAddr::from((Ipv6Addr::LOCALHOST, 7000))] {
+            let seeds = resolve(&["localhost".to_owned()], own).await;
+            assert!(seeds.is_first || !seeds.addresses.contains(&own), "{seeds:?}");
+            let other = "[::1]:7000".to_owned();
+            assert_eq!(resolve(&[other], own).await.is_first, own.is_ipv6());
+        }
     }
 }

@@ -80,13 +80,18 @@ fn the_environment_wins() {
             ("GROUP0_ERROR_INJECTIONS_AT_STARTUP", "[{name: before_proceed}]"),
             ("GROUP0_CLUSTER_NAME", "42"),
             ("GROUP0_SERVICE_HOST", "10.0.0.1"),
+            ("GROUP0_PORT", "tcp://10.0.0.1:9042"),
+            ("GROUP0_PORT_9042_TCP_ADDR", "10.0.0.1"),
+            ("GROUP0_CLUSTER_SERVICE_PORT_CQL", "9042"),
+            ("GROUP0_LOG_FORMAT", "json"),
+            ("GROUP0_FAILURE_DETECTOR_TIMEOUT_MS", "60000"),
             ("CLUSTER_NAME", "other"),
         ],
         r#"42 in /var/lib/group0 (datacenter1/rack1)
         peers 0.0.0.0:7100 as 10.1.2.3, cql 0.0.0.0:9042 as 10.1.2.3
         admin 0.0.0.0:7001, api 0.0.0.0:10000, prometheus 0.0.0.0:9180
         seeds ["a", "b"], flag Some(false), hold true, injections {"before_proceed"}
-        unknown []"#,
+        unknown ["failure_detector_timeout_ms"]"#,
     );
 }
 

@@ -20,7 +20,7 @@ pub async fn serve(address: SocketAddr, metrics: Metrics) -> Result<(), Error> {
         .route("/ready", get(|| async { "ready\n" }))
         .route("/metrics", get(text))
         .with_state(metrics);
-    axum::serve(listener, app).await.map_err(failed)
+    match group0_api::http::serve(listener, app).await {}
 }
 
 async fn text(State(metrics): State<Metrics>) -> impl IntoResponse {

@@ -73,7 +73,7 @@ impl Client {
             nodes: swarm.nodes,
             dice: Dice::of(swarm.seed, 2_000 + number as u64),
             left: swarm.changes,
-            beliefs: Beliefs::new(swarm.has(Fault::Marker)),
+            beliefs: Beliefs::new(swarm.has(Fault::Marker) || swarm.has(Fault::Disaster)),
             doing: Doing::Thinking(Duration::MAX),
             token: 0,
             columns: 0,

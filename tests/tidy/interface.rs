@@ -58,13 +58,44 @@ fn leads_to(route: &str, path: &str) -> bool {
 
 /// Complains of keys of the configuration that only one of source and table has.
 pub fn differing_keys(source: &str, readme: &str) -> Vec<String> {
-    let inside = source.split_once("const KEYS:").and_then(|(_, rest)| rest.split_once("];")).map_or("", |(inside, _)| inside);
-    let known: BTreeSet<&str> = inside.split('"').skip(1).step_by(2).collect();
+    let known = keys(source);
     let rows = readme.lines().skip_while(|line| *line != "| key | meaning | default |").take_while(|line| line.starts_with('|'));
     let cells = rows.filter_map(|row| row.split('|').nth(1));
     let told: BTreeSet<&str> = cells.flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect();
     let untold = known.difference(&told).map(|key| format!("README.md: the table of keys has no {key}"));
     untold.chain(told.difference(&known).map(|key| format!("README.md: nodes have no key {key}"))).collect()
+}
+
+/// Of the keys of the configuration these are set by the chart itself, and by nothing in its `config`.
+const OF_THE_CHART: [&str; 14] = [
+    "admin_encryption_options",
+    "admin_port",
+    "api_port",
+    "cluster_name",
+    "consistent_cluster_management",
+    "consistent_cluster_management_hold",
+    "listen_address",
+    "native_transport_port",
+    "prometheus_port",
+    "rack",
+    "seeds",
+    "server_encryption_options",
+    "storage_port",
+    "workdir",
+];
+
+/// Complains of keys of the configuration that the chart should take and does not, or takes and nodes do not have.
+pub fn differing_chart_keys(source: &str, schema: &str) -> Vec<String> {
+    let taken = schema.split_once("\"propertyNames\": {\"enum\": [").and_then(|(_, rest)| rest.split_once(']'));
+    let taken: BTreeSet<&str> = taken.map_or("", |(inside, _)| inside).split('"').skip(1).step_by(2).collect();
+    let known: BTreeSet<&str> = keys(source).difference(&OF_THE_CHART.into()).copied().collect();
+    let missing = known.difference(&taken).map(|key| format!("values.schema.json: config has no {key}"));
+    missing.chain(taken.difference(&known).map(|key| format!("values.schema.json: nodes have no key {key} for it"))).collect()
+}
+
+fn keys(source: &str) -> BTreeSet<&str> {
+    let inside = source.split_once("const KEYS:").and_then(|(_, rest)| rest.split_once("];")).map_or("", |(inside, _)| inside);
+    inside.split('"').skip(1).step_by(2).collect()
 }
 
 /// Complains of metrics that only one of sources and document has. There a name has its unit and ending, too.
@@ -103,6 +134,14 @@ fn a_path_that_no_node_has_is_found() {
     assert_eq!(found("`curl -X POST localhost:10000/storage_service/drain`, `/system/logger` and /system/logger/raft."), 0);
     assert_eq!(found("`http://ADDRESS:10000/storage_service/drains?x=y`, (/system/log) or /system/logger/raft/level"), 3);
     assert_eq!(found("node/core/src/raft and https://example.org/raft"), 0, "no paths of nodes");
+}
+
+#[test]
+fn a_key_that_the_chart_does_not_take_is_found() {
+    let source = "const KEYS: [&str; 3] = [\n    \"a_port\",\n    \"b\",\n    \"seeds\",\n];";
+    let found = |schema: &str| differing_chart_keys(source, schema).len();
+    assert_eq!(found("\"propertyNames\": {\"enum\": [\n\"a_port\", \"b\"\n]}"), 0);
+    assert_eq!(found("\"propertyNames\": {\"enum\": [\"a_port\", \"c\"]}"), 2);
 }
 
 #[test]

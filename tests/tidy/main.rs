@@ -117,7 +117,9 @@ fn documents_name_only_rest_paths_that_there_are() {
 #[test]
 fn each_key_of_the_configuration_is_in_the_table() {
     let sources = Sources::read();
-    tidy(&interface::differing_keys(sources.text("node/src/config/layers.rs"), sources.text("README.md")));
+    let keys = sources.text("node/src/config/layers.rs");
+    tidy(&interface::differing_keys(keys, sources.text("README.md")));
+    tidy(&interface::differing_chart_keys(keys, sources.text("charts/group0-cluster/values.schema.json")));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Takes the connections of a listener, and bears what keeps it from doing so.
 
-use futures::{Stream, stream};
+use futures::{Stream, StreamExt as _, stream};
 use std::{
     io::{self, ErrorKind},
     net::SocketAddr,
@@ -8,13 +8,18 @@ use std::{
 };
 use tokio::{
     net::{TcpListener, TcpStream},
-    time::{Instant, sleep},
+    time::{Instant, sleep, timeout},
 };
 
 /// Between two tries: without descriptors or memory the next one fails at once, too.
 const AGAIN: Duration = Duration::from_millis(100);
 /// Between two complaints of one listener.
 const SAID_EVERY: Duration = Duration::from_secs(10);
+
+/// Who connects has something to say by then.
+const GREETING_MAX: Duration = Duration::from_secs(5);
+/// Connections that have said nothing yet, at once. Past this others wait with the operating system.
+const SILENT_MAX: usize = 4096;
 
 /// A listener whose failures end nothing and keep nobody busy.
 #[derive(Debug)]
@@ -45,12 +50,13 @@ impl Acceptor {
         }
     }
 
-    /// All of them from here on.
+    /// All of them from here on that say something in time, as they do so. Those that do not are let go, and hold up nobody meanwhile.
     pub fn connections(self) -> impl Stream<Item = TcpStream> {
-        stream::unfold(self, async |mut acceptor| {
+        let all = stream::unfold(self, async |mut acceptor| {
             let (stream, _) = acceptor.accept().await;
             Some((stream, acceptor))
-        })
+        });
+        all.map(greeting).buffer_unordered(SILENT_MAX).filter_map(std::future::ready)
     }
 
     fn complain(&mut self, error: &io::Error) {
@@ -61,4 +67,8 @@ impl Acceptor {
             tracing::warn!(target: "rpc", at, %error, "no connection can be accepted now; trying on");
         }
     }
+}
+
+async fn greeting(stream: TcpStream) -> Option<TcpStream> {
+    matches!(timeout(GREETING_MAX, stream.readable()).await, Ok(Ok(()))).then_some(stream)
 }

@@ -21,9 +21,12 @@ pub struct Layers {
     pub directory: PathBuf,
 }
 
-/// `conf/scylla.yaml` under the work directory or, failing that, the one of the system, if it is there.
+/// `conf/scylla.yaml` under the work directory or, failing that, the one of the system, if it is there. One that may not be seen is not taken
+/// for none: without it the node would found a cluster of its own.
 pub fn default_path(workdir: &Path) -> Option<PathBuf> {
-    [workdir.join("conf/scylla.yaml"), PathBuf::from(SYSTEM_PATH)].into_iter().find(|path| path.exists())
+    [workdir.join("conf/scylla.yaml"), PathBuf::from(SYSTEM_PATH)]
+        .into_iter()
+        .find(|path| !matches!(path.try_exists(), Ok(false)))
 }
 
 impl Layers {
@@ -57,8 +60,8 @@ impl Layers {
             let key = key.to_ascii_lowercase();
             // A template that was not filled in must not make a node found a cluster of its own.
             let says_nothing = SEEDS.contains(&key.as_str()) && text.trim().is_empty();
-            // Kubernetes puts variables of its own here, so that only known keys count.
-            if KEYS.contains(&key.as_str()) && !says_nothing {
+            let is_ours = KEYS.contains(&key.as_str()) || !is_of_others(&key, &text);
+            if is_ours && !says_nothing {
                 above.insert(key, structured(text));
             }
         }
@@ -68,6 +71,13 @@ impl Layers {
         self.merged.extend(above);
         self
     }
+}
+
+/// Kubernetes puts variables here for each service whose name begins like this; others are of the log and of the command line. What is left
+/// is a key that there is not, and is warned of.
+fn is_of_others(key: &str, text: &str) -> bool {
+    let is_of_service = key.starts_with("service_") || key.contains("_service_") || key.contains("port_") || text.contains("://");
+    is_of_service || key == "log" || key.starts_with("log_")
 }
 
 /// Lists and maps are written as YAML, all else is text.

@@ -304,7 +304,8 @@ impl World {
             }
             Send::Resolve => {
                 let named = if self.has_names { 0 } else { from };
-                let addresses = vec![self.hosts[named].settings.broadcast_address];
+                let seeds = &self.hosts[from].settings.seeds;
+                let addresses = if seeds.len() > 1 { seeds.clone() } else { vec![self.hosts[named].settings.broadcast_address] };
                 self.post(at, from, Input::Seeds { addresses, unresolved: usize::from(!self.has_names) });
             }
             Send::Abort(_) => {}
