@@ -89,7 +89,8 @@ fn each_scar_is_shown_by_a_test() {
     let sources = Sources::read();
     let table = sources.all().find(|file| file.path == scars::TABLE).expect("the table is there");
     let simulator: Vec<&str> = sources.under("tests/sim/").map(|file| file.text.as_str()).collect();
-    tidy(&scars::complaints(&table.text, &sources.paths(), &simulator));
+    let paths = sources.paths();
+    tidy(&[scars::complaints(&table.text, &paths, &simulator), scars::incomplete(&table.text, &paths)].concat());
 }
 
 #[test]
