@@ -11,6 +11,7 @@ mod interface;
 mod mutants;
 mod prose;
 mod purity;
+mod reasons;
 mod scars;
 mod scenarios;
 mod shape;
@@ -129,6 +130,13 @@ fn each_metric_and_alert_is_in_the_document() {
     let registered = [sources.text("src/kubernetes/metrics.rs"), sources.text("node/src/metrics.rs")];
     let metrics = interface::differing_metrics(&registered, DOCUMENT, text);
     tidy(&[metrics, interface::untold_alerts(chart, DOCUMENT, text)].concat());
+}
+
+#[test]
+fn each_reason_is_in_the_document() {
+    let sources = Sources::read();
+    let given = [sources.text("src/plan/report.rs"), sources.text("src/plan/recovery/why.rs")];
+    tidy(&reasons::differing(&given, sources.text(reasons::DOCUMENT)));
 }
 
 #[test]
