@@ -3,6 +3,7 @@
 //! Where the machine has no `prlimit`, a test says that it is skipped.
 
 mod http;
+mod skipped;
 
 use group0_node::cql::client::CqlClient;
 use std::{
@@ -30,7 +31,7 @@ impl Node {
     /// With these limits of open files, soft and hard.
     async fn start(address: Ipv4Addr, soft: u32, hard: u32) -> Option<Self> {
         if Command::new("prlimit").arg("--version").stdout(Stdio::null()).status().await.is_err() {
-            println!("skipped: there is no prlimit on this machine");
+            skipped::tell("there is no prlimit on this machine");
             return None;
         }
         let folder = tempfile::tempdir().expect("a directory");

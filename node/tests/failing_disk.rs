@@ -7,6 +7,7 @@
 #![expect(clippy::panic, reason = "a test fails by a panic that says what it saw")]
 
 mod http;
+mod skipped;
 
 use group0_node::cql::client::{Answer, CqlClient};
 use std::{
@@ -167,7 +168,7 @@ impl SmallDisk {
 async fn a_node_whose_disk_is_full_says_so_and_goes_on_when_there_is_space() {
     let disk = match SmallDisk::mount(16).await {
         Ok(disk) => disk,
-        Err(why) => return println!("skipped: a full disk, {why}"),
+        Err(why) => return skipped::tell(&format!("a full disk, {why}")),
     };
     let address = Ipv4Addr::new(127, 25, 0, 1);
     let node = disk.start(address);
@@ -183,7 +184,7 @@ async fn a_node_whose_disk_is_full_says_so_and_goes_on_when_there_is_space() {
 async fn a_node_does_not_start_on_a_full_disk_and_says_why() {
     let disk = match SmallDisk::mount(16).await {
         Ok(disk) => disk,
-        Err(why) => return println!("skipped: a full disk, {why}"),
+        Err(why) => return skipped::tell(&format!("a full disk, {why}")),
     };
     disk.fill();
     let address = Ipv4Addr::new(127, 25, 0, 2);
@@ -212,7 +213,7 @@ async fn can_make_calls_fail() -> bool {
 #[tokio::test]
 async fn a_node_whose_disk_fails_says_so_and_has_lost_nothing_that_it_confirmed() {
     if !can_make_calls_fail().await {
-        return println!("skipped: a failing disk, there is no strace on this machine, or it may not trace");
+        return skipped::tell("a failing disk, there is no strace on this machine, or it may not trace");
     }
     for (number, call) in ["fdatasync", "pwrite64"].into_iter().enumerate() {
         let folder = tempfile::tempdir().expect("a directory");

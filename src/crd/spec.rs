@@ -71,7 +71,7 @@ pub struct Group0UpgradeSpec {
     /// Copies of the schema made before what cannot be undone.
     #[serde(default)]
     pub backup: Backup,
-    /// What may be done when a majority is lost for good.
+    /// What may be done when nodes are lost for good, or a node is left in recovery.
     #[serde(default)]
     pub recovery: Recovery,
 }

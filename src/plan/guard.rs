@@ -69,7 +69,7 @@ impl Guard {
         Self::ForeignMembers,
     ];
 
-    /// Its name in `spec.overrides` and in every message.
+    /// Its name in `spec.overrides`, in `status.plan` and in the history. What it refuses for is said by [`WaitingFor::reason`].
     pub fn name(self) -> String {
         format!("{self:?}")
     }

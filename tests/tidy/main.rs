@@ -11,6 +11,7 @@ mod interface;
 mod mutants;
 mod prose;
 mod purity;
+mod reasons;
 mod scars;
 mod scenarios;
 mod shape;
@@ -89,7 +90,8 @@ fn each_scar_is_shown_by_a_test() {
     let sources = Sources::read();
     let table = sources.all().find(|file| file.path == scars::TABLE).expect("the table is there");
     let simulator: Vec<&str> = sources.under("tests/sim/").map(|file| file.text.as_str()).collect();
-    tidy(&scars::complaints(&table.text, &sources.paths(), &simulator));
+    let paths = sources.paths();
+    tidy(&[scars::complaints(&table.text, &paths, &simulator), scars::incomplete(&table.text, &paths)].concat());
 }
 
 #[test]
@@ -130,6 +132,13 @@ fn each_metric_and_alert_is_in_the_document() {
     let registered = [sources.text("src/kubernetes/metrics.rs"), sources.text("node/src/metrics.rs")];
     let metrics = interface::differing_metrics(&registered, DOCUMENT, text);
     tidy(&[metrics, interface::untold_alerts(chart, DOCUMENT, text)].concat());
+}
+
+#[test]
+fn each_reason_is_in_the_document() {
+    let sources = Sources::read();
+    let given = [sources.text("src/plan/report.rs"), sources.text("src/plan/recovery/why.rs")];
+    tidy(&reasons::differing(&given, sources.text(reasons::DOCUMENT)));
 }
 
 #[test]

@@ -1,5 +1,6 @@
-//! The table of what has gone wrong elsewhere (`docs/scars.md`): its rows are numbered without a gap, each is shown to the planner and to
-//! the simulator (or it says why not there), what each names is there, and each transcript that was written for it is named.
+//! The table of what has gone wrong elsewhere (`docs/scars.md`): its rows are all there and numbered without a gap, each is shown
+//! to the planner and to the simulator (or it says why not there), and on Kubernetes where that is needed; what each names is
+//! there, and each transcript that was written for it is named.
 
 use std::collections::BTreeSet;
 
@@ -11,6 +12,14 @@ const TRANSCRIPTS: &str = "tests/plan/testdata/";
 const OWN: &str = "scars/";
 /// How a row begins to say why the simulator does not show it.
 const NOT_THERE: &str = "not there: ";
+
+/// All that are known. One that is taken out leaves no gap if those after it are numbered anew: only how many there are tells.
+const ROWS: usize = 34;
+/// What is done on Kubernetes.
+const STORIES: &str = "tests/e2e/stories/";
+/// What comes of real processes, machines, networks and volumes, or of what Kubernetes does by itself. A world that is only like
+/// it would not show that.
+const ON_KUBERNETES: [usize; 17] = [1, 2, 4, 6, 8, 10, 12, 14, 15, 18, 24, 25, 28, 29, 30, 31, 34];
 
 /// Complaints about the table, given the paths of all files and the texts of the simulator, whose stories and events it quotes.
 pub fn complaints(table: &str, paths: &BTreeSet<String>, simulator: &[&str]) -> Vec<String> {
@@ -26,6 +35,18 @@ pub fn complaints(table: &str, paths: &BTreeSet<String>, simulator: &[&str]) -> 
     let untold = own.filter(|transcript| transcript.starts_with(OWN) && !all.contains(transcript));
     let untold = untold.map(|transcript| format!("{TABLE}: no row names {transcript}"));
     unnumbered.into_iter().chain(unshown).chain(untrue).chain(untold).chain(gone(TABLE, table, paths)).collect()
+}
+
+/// Complains of rows that are missing, and of those that need a story on Kubernetes and have none.
+pub fn incomplete(table: &str, paths: &BTreeSet<String>) -> Vec<String> {
+    let rows: Vec<_> = table.lines().filter_map(row).collect();
+    let miscounted = (rows.len() != ROWS).then(|| format!("{TABLE}: {} rows, and not {ROWS}", rows.len()));
+    let has_story = |number: usize| {
+        let cell = rows.iter().find(|(known, _)| *known == number).and_then(|(_, cells)| cells.get(4));
+        cell.is_some_and(|cell| named(cell).any(|name| name.starts_with(STORIES) && paths.contains(name)))
+    };
+    let untold = ON_KUBERNETES.into_iter().filter(|number| !has_story(*number));
+    miscounted.into_iter().chain(untold.map(|number| format!("{TABLE}: {number}: no story shows it on Kubernetes"))).collect()
 }
 
 /// What does not show a row: what is wrong, what is right, and then the planner and the simulator.
@@ -80,4 +101,17 @@ fn a_row_that_nothing_shows_is_found() {
     assert_eq!(found(&format!("{first}{}", second.replace("not there: z", "\"it lives\""))).len(), 1, "there is no such story");
     assert_eq!(found(&format!("{first}{}", second.replace("roll/two", "roll/three"))).len(), 1, "there is no such transcript");
     assert_eq!(found(&second.replace("| 2", "| 1")).len(), 1, "one transcript is told of nowhere");
+}
+
+#[test]
+fn a_row_without_its_story_is_found() {
+    let story = format!("{STORIES}it-dies");
+    let paths = BTreeSet::from([story.clone()]);
+    let line = |number: usize, story: &str| format!("| {number} | x | y | `scars/one` | not there: z | `{story}` |\n");
+    let whole: String = (1..=ROWS).map(|number| line(number, &story)).collect();
+    let found = |table: &str| incomplete(table, &paths).len();
+    assert_eq!(found(&whole), 0);
+    assert_eq!(found(&whole.replace(&line(3, &story), "")), 1, "a row is missing");
+    assert_eq!(found(&whole.replace(&line(1, &story), &line(1, "scars/one"))), 1, "one has no story");
+    assert_eq!(found(&whole.replace("it-dies", "it-lives")), ON_KUBERNETES.len(), "there is no such story");
 }

@@ -32,6 +32,14 @@ pub struct Discovery {
     may_found: bool,
 }
 
+#[cfg(test)]
+impl Discovery {
+    /// Whether an answer to the others must be neither list nor group: we decided to lead.
+    pub fn is_leading(&self) -> bool {
+        self.outcome == Outcome::Leading
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Hint {
     address: SocketAddr,
@@ -133,11 +141,6 @@ impl Discovery {
     /// Whether this host would found the group if all others respond: its answers wait for that decision.
     pub fn may_lead(&self) -> bool {
         self.may_found && self.nameless.is_empty() && self.known.keys().next() == Some(&self.me)
-    }
-
-    /// Whether an answer to the others must be neither list nor group: we decided to lead.
-    pub fn is_leading(&self) -> bool {
-        self.outcome == Outcome::Leading
     }
 
     /// Adds what is new; whether anything was.

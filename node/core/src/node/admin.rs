@@ -305,7 +305,7 @@ impl Node {
         }
     }
 
-    /// The step of the procedure, for metrics.
+    /// The step that the procedure is in, if it is under way: the simulator tells by it in which way a node became final.
     pub fn procedure_step(&self) -> Option<Step> {
         self.upgrade.step()
     }
