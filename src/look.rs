@@ -231,6 +231,8 @@ fn news(before: &Group0UpgradeStatus, status: &Group0UpgradeStatus) -> News {
         status.deadline_at = None;
         status.sets.clear();
         status.known_commit = None;
+        // Its lines tell how far each log is.
+        status.recovery.iter_mut().for_each(|recovery| recovery.plan.clear());
         // As long as something is heard of a host now and then, it moves.
         status.silent.iter_mut().for_each(|host| host.since = host.since.take().map(|_| Time(Timestamp::UNIX_EPOCH)));
         for node in &mut status.nodes {

@@ -3,7 +3,7 @@
 use super::template;
 use crate::observe::{Machine, Pod, PodState};
 use k8s_openapi::{
-    api::core::v1::{ContainerStatus, Node, Pod as ApiPod},
+    api::core::v1::{ContainerStateWaiting, ContainerStatus, Node, Pod as ApiPod},
     jiff::Timestamp,
 };
 
@@ -67,7 +67,7 @@ fn container_status<'a>(pod: &'a ApiPod, container: &str) -> Option<&'a Containe
 
 fn state(pod: &ApiPod, around: &Surroundings) -> PodState {
     if pod.metadata.deletion_timestamp.is_some() {
-        return PodState::Changing;
+        return PodState::Ending;
     }
     let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref()).unwrap_or_default();
     match phase {
@@ -75,19 +75,29 @@ fn state(pod: &ApiPod, around: &Surroundings) -> PodState {
         "Unknown" => return PodState::Down("its machine does not answer".into()),
         _ => {}
     }
-    let Some(state) = container_status(pod, &around.container).and_then(|status| status.state.as_ref()) else {
-        return unschedulable(pod, around.now).map_or(PodState::Changing, PodState::Broken);
-    };
-    if state.running.is_some() {
+    let state = container_status(pod, &around.container).and_then(|status| status.state.as_ref());
+    if state.is_some_and(|state| state.running.is_some()) {
         return PodState::Running;
     }
-    if let Some(ended) = &state.terminated {
+    if let Some(ended) = state.and_then(|state| state.terminated.as_ref()) {
         return PodState::Down(format!("its container has ended with code {}", ended.exit_code));
     }
-    let waiting = state.waiting.clone().unwrap_or_default();
-    let reason = waiting.reason.unwrap_or_default();
-    let text = waiting.message.map_or_else(|| reason.clone(), |message| format!("{reason}: {message}"));
-    if BROKEN.contains(&reason.as_str()) { PodState::Broken(text) } else { PodState::Changing }
+    let waits = || state?.waiting.as_ref().and_then(broken);
+    let finds_none = || unschedulable(pod, around.now).filter(|_| state.is_none());
+    waits().or_else(|| broken_before(pod)).or_else(finds_none).map_or(PodState::Changing, PodState::Broken)
+}
+
+/// Why what waits for that does not come by itself.
+fn broken(waiting: &ContainerStateWaiting) -> Option<String> {
+    let reason = waiting.reason.clone().filter(|reason| BROKEN.contains(&reason.as_str()))?;
+    Some(waiting.message.as_ref().map_or_else(|| reason.clone(), |message| format!("{reason}: {message}")))
+}
+
+/// An init container that cannot run: the container itself waits for it, and says nothing of that.
+fn broken_before(pod: &ApiPod) -> Option<String> {
+    let statuses = pod.status.as_ref()?.init_container_statuses.as_ref()?;
+    let waits = |status: &ContainerStatus| broken(status.state.as_ref()?.waiting.as_ref()?);
+    statuses.iter().find_map(|status| Some(format!("init container {}: {}", status.name, waits(status)?)))
 }
 
 fn unschedulable(pod: &ApiPod, now: Timestamp) -> Option<String> {
@@ -184,10 +194,23 @@ mod tests {
     }
 
     #[test]
-    fn a_pod_that_is_being_deleted_is_changing_whatever_its_container_says() {
+    fn a_pod_that_is_being_deleted_is_ending_whatever_its_container_says() {
         let pod =
             json!({"metadata": {"name": "db-0", "deletionTimestamp": "2026-01-01T00:00:00Z"}, "status": {"phase": "Running"}});
-        assert_eq!(seen(&serde_json::from_value(pod).unwrap(), around()).state, PodState::Changing);
+        assert_eq!(seen(&serde_json::from_value(pod).unwrap(), around()).state, PodState::Ending);
+    }
+
+    /// One that goes on beside the container is not waited for.
+    #[test]
+    fn a_pod_whose_init_container_waits_in_vain_is_broken() {
+        let mut status = waiting("PodInitializing");
+        let init = json!([{"name": "seeds", "image": "", "imageID": "", "ready": false, "restartCount": 0,
+            "state": {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}}]);
+        status["initContainerStatuses"] = init;
+        let why = "init container seeds: ImagePullBackOff: no such image";
+        assert_eq!(state_of(&status), PodState::Broken(why.into()));
+        status["containerStatuses"][0]["state"] = json!({"running": {}});
+        assert_eq!(state_of(&status), PodState::Running);
     }
 
     #[test]

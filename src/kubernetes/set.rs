@@ -24,6 +24,7 @@ pub fn seen(set: &StatefulSet, container: &str, exists: impl Fn(&str) -> bool) -
         version: version(set.metadata.resource_version.as_ref()),
         replicas: spec.replicas.and_then(|count| u32::try_from(count).ok()).unwrap_or(1),
         flag: flag && hold,
+        partly: flag != hold,
         kept: (flag || hold) && !is_ours(set),
         template_hash: template::of_set(set),
         on_delete: strategy == Some("OnDelete"),

@@ -15,6 +15,7 @@ use crate::{
     observe::{Machine, NodeSeen, NodeView, Object, Observation, Part, Pod, PodName, Set, follow::Follow},
     plan::Action,
 };
+use futures::future;
 use k8s_openapi::{
     api::{
         apps::v1::StatefulSet,
@@ -33,8 +34,13 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tokio::sync::{Notify, watch};
+use tokio::{
+    sync::{Notify, watch},
+    time::timeout,
+};
 
+/// How long a look waits for the first words of nodes that are followed from now on.
+const FIRST_WORD_MAX: Duration = Duration::from_secs(1);
 /// The label by which a pod names the revision that it was made from.
 const REVISION: &str = "controller-revision-hash";
 
@@ -270,6 +276,15 @@ impl KubeWorld {
         NodeView { pod: member.pod.clone(), node }
     }
 
+    /// Those who are followed from now on are asked first: who begins to look, or has a new certificate, is not to take all for silent.
+    async fn hear_the_new(&mut self, cached: &Cached) {
+        for (name, member) in &cached.members {
+            self.view(name, member);
+        }
+        let all = future::join_all(self.follows.values().map(|known| known.follow.heard()));
+        drop(timeout(FIRST_WORD_MAX.min(self.limit()), all).await);
+    }
+
     fn nobody(&mut self, name: &PodName, why: &str) -> Part<NodeSeen> {
         self.follows.remove(name);
         Part::Unknown(why.into())
@@ -410,6 +425,7 @@ impl World for KubeWorld {
         self.there = self.upgrades_there(&object.spec).await;
         let cached = self.cached(&object.spec);
         self.follows.retain(|name, _| cached.members.contains_key(name));
+        self.hear_the_new(&cached).await;
         let seen = Observation {
             object: Object {
                 uid: self.uid(),

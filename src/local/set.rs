@@ -59,6 +59,7 @@ impl LocalSet {
             version: self.version,
             replicas: self.replicas,
             flag: self.flag,
+            partly: false,
             template_hash: program.display().to_string().replace(' ', "_"),
             on_delete: true,
             parallel: true,

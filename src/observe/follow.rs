@@ -1,6 +1,6 @@
 //! Follows one node's Admin service: a stream for changes, a question each second for its age and clock.
 
-use super::{NodeSeen, Part, admin::node_seen};
+use super::{ASK_EVERY, NodeSeen, Part, admin::node_seen};
 use crate::admin::{Admin, Why};
 use group0_api::{tls::Client, v1};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
@@ -15,8 +15,8 @@ use tokio::{
     time::{MissedTickBehavior, interval, sleep},
 };
 
-/// Between two questions on a quiet stream.
-const ASK_EVERY: Duration = Duration::from_secs(1);
+/// What is said of one before its first answer.
+const UNASKED: &str = "it has not been asked yet";
 /// The first wait before connecting again; it doubles.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 /// The longest.
@@ -38,7 +38,7 @@ enum Last {
 impl Follow {
     /// Follows the node at this address, over TLS if there is any; its calls may take so long. `changed` is told of every change.
     pub fn start(address: SocketAddr, limit: Duration, tls: Option<Client>, changed: Arc<Notify>) -> Self {
-        let silent = Last::Silent { why: "it has not been asked yet".into(), ever_answered: false };
+        let silent = Last::Silent { why: UNASKED.into(), ever_answered: false };
         let (sender, last) = watch::channel(silent);
         let task = tokio::spawn(async move { Follower { address, limit, tls, sender, changed }.run().await });
         Self { last, task }
@@ -50,6 +50,13 @@ impl Follow {
             Last::Said { node, at } => Part::Known { value: (**node).clone(), age: age(*at) },
             Last::Silent { why, .. } => Part::Unknown(why.clone()),
         }
+    }
+
+    /// Until it has answered, or is known not to.
+    pub async fn heard(&self) {
+        let is_new = |last: &Last| matches!(last, Last::Silent { why, .. } if why == UNASKED);
+        let mut last = self.last.clone();
+        drop(last.wait_for(|last| !is_new(last)).await);
     }
 
     /// Whether it has answered at all.

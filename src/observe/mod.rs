@@ -14,8 +14,11 @@ pub use node::{
 pub use set::{Owner, Set};
 
 use k8s_openapi::jiff::SignedDuration;
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, time::Duration};
 use uuid::Uuid;
+
+/// A node of which nothing new is heard is asked so often.
+pub const ASK_EVERY: Duration = Duration::from_secs(1);
 
 /// The name of a pod: StatefulSet and ordinal.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

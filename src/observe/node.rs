@@ -49,6 +49,8 @@ pub enum PodState {
     Running,
     /// It is being started or stopped.
     Changing,
+    /// Somebody has deleted it, and it is not gone yet.
+    Ending,
     /// It does not run, and why. It is started again without our help.
     Down(String),
     /// It cannot run as it is: it crashes again and again, its image cannot be had, or it finds no machine.

@@ -11,6 +11,8 @@ pub struct Set {
     pub replicas: u32,
     /// Whether its template has our flag and hold.
     pub flag: bool,
+    /// Whether its template has one of the two only.
+    pub partly: bool,
     /// Whether its template has flag or hold, and not from us: what others say there is not ours to take back.
     pub kept: bool,
     /// Its template without our variables, hashed.

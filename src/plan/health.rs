@@ -1,7 +1,10 @@
 //! Whether one node or StatefulSet can be relied upon. Unknown and old answers are no.
 
 use super::{Given, WaitingFor, Why};
-use crate::observe::{NodeSeen, NodeView, Part, Pod, PodName, PodState, Set, UpgradeState};
+use crate::{
+    crd::Group0UpgradeSpec,
+    observe::{ASK_EVERY, NodeSeen, NodeView, Part, Pod, PodName, PodState, Set, UpgradeState},
+};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use std::time::Duration;
 
@@ -30,6 +33,7 @@ impl Given<'_> {
             PodState::Down(why) => return Err(WaitingFor::PodDown { node: name.clone(), why: why.clone() }),
             PodState::Broken(why) => return Err(WaitingFor::PodBroken { node: name.clone(), why: why.clone() }),
             PodState::Changing => return Err(not_ready(name, "it is being started or stopped")),
+            PodState::Ending => return Err(not_ready(name, "it is being deleted")),
             PodState::Running => {}
         }
         let node = self.fresh(&view.node).map_err(unknown)?;
@@ -66,12 +70,12 @@ impl Given<'_> {
     }
 
     /// Whether a restart is what this node needs: it is down, or was given all the time there is to become ready.
-    /// Of a pod of which nothing is known, nothing can be said.
+    /// Of a pod of which nothing is known, nothing can be said; one that is being deleted comes again by itself.
     pub(super) fn needs_restart(&self, name: &PodName, view: &NodeView) -> bool {
         match self.healthy(name, view) {
             Ok(_) | Err(WaitingFor::UnknownNodeState { .. } | WaitingFor::Recovery(_)) => false,
             Err(WaitingFor::PodDown { .. } | WaitingFor::PodBroken { .. }) => true,
-            Err(_) => self.current_pod(name, view).is_ok_and(|pod| self.had_time(pod)),
+            Err(_) => self.current_pod(name, view).is_ok_and(|pod| pod.state != PodState::Ending && self.had_time(pod)),
         }
     }
 
@@ -101,14 +105,19 @@ impl Given<'_> {
         (self.seen.nodes.is_empty() && racks.into_iter().all(|rack| self.set_of(rack).is_ok())).then_some(WaitingFor::NoPods)
     }
 
-    /// The value of a part that is not older than one call may take.
+    /// The value of a part that is not older than a question and its answer may take.
     pub(super) fn fresh<'a, T>(&self, part: &'a Part<T>) -> Result<&'a T, String> {
         match part {
-            Part::Known { value, age } if *age <= signed(self.spec.deadlines.rpc.into()) => Ok(value),
+            Part::Known { value, age } if *age <= answer_max(self.spec) => Ok(value),
             Part::Known { age, .. } => Err(format!("its last answer is {} s old", age.as_secs())),
             Part::Unknown(why) => Err(why.clone()),
         }
     }
+}
+
+/// How old the last answer of a node is at most that answers: it is asked so often, and has so long for each.
+pub(super) fn answer_max(spec: &Group0UpgradeSpec) -> SignedDuration {
+    signed(Duration::from(spec.deadlines.rpc).saturating_add(ASK_EVERY))
 }
 
 fn not_ready(name: &PodName, why: &str) -> WaitingFor {

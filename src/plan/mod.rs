@@ -173,7 +173,8 @@ fn undisturbed(given: &Given<'_>) -> Plan {
 /// The same report, but nothing is done and nothing begun.
 fn hold_still(given: &Given<'_>, mut plan: Plan, phase: Phase, why: Option<WaitingFor>) -> Plan {
     plan.actions.clear();
-    plan.journal = given.journal.clone();
+    let held = given.journal.gate_held_since.filter(|_| plan.journal.gate_held_since.is_some());
+    plan.journal = Journal { gate_held_since: held, ..given.journal.clone() };
     plan.report.phase = phase;
     plan.report.waiting.splice(0..0, why);
     plan.new_run = false;

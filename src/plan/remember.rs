@@ -110,6 +110,7 @@ fn mark(text: &mut String, name: &PodName, view: &NodeView) {
         let state = match &pod.state {
             PodState::Running => "running",
             PodState::Changing => "changing",
+            PodState::Ending => "ending",
             PodState::Down(_) => "down",
             PodState::Broken(_) => "broken",
         };

@@ -36,6 +36,8 @@ pub(super) fn next(given: &Given<'_>) -> Plan {
     }
     let mut journal = gate_holds(given);
     remember_let_pass(&mut journal, &verdicts);
+    // It has come back with the flag: from here on it is one of them.
+    journal.canary = journal.canary.filter(|canary| !given.pod(canary).is_some_and(|pod| pod.flag));
     let given = &Given { journal: &journal, ..*given };
     if let Some(plan) = held_back(given, Phase::Rolling, next.is_some()) {
         return plan;
@@ -118,7 +120,7 @@ pub(super) fn held_back(given: &Given<'_>, phase: Phase, between_nodes: bool) ->
 /// Templates that have to change before a pod can be made again with the flag, or without it. Restarts nothing. What others have put
 /// there is not taken back.
 pub(super) fn templates(given: &Given<'_>, flag: bool) -> Vec<Action> {
-    let is_other = |set: &&Set| set.flag != flag && (flag || !set.kept);
+    let is_other = |set: &&Set| if flag { !set.flag } else { (set.flag || set.partly) && !set.kept };
     let others = given.seen.sets.iter().filter_map(Part::known).filter(is_other);
     others.map(|set| Action::SetTemplate { set: set.name.clone(), version: set.version, flag }).collect()
 }
@@ -148,12 +150,16 @@ pub(super) fn take(given: &Given<'_>, phase: Phase, name: &PodName, view: &NodeV
     plan.journal.gate_held_since = None;
     if phase == Phase::Rolling {
         plan.journal.halted = None;
-        plan.journal.canary.get_or_insert_with(|| name.clone());
+        plan.journal.canary = flagged(given).next().is_none().then(|| name.clone()).or(plan.journal.canary);
     }
     let action = Action::Recreate { node: name.clone(), uid: pod.uid.clone(), version: pod.version };
     plan.journal.taken = Some(Intent { action: action.clone(), epoch: given.journal.epoch, at: given.now });
     plan.actions.push(action);
     plan
+}
+
+fn flagged<'a>(given: &Given<'a>) -> impl Iterator<Item = &'a Pod> {
+    given.seen.nodes.values().filter_map(|view| view.pod.known()).filter(|pod| pod.flag)
 }
 
 /// The first node must come back with the flag; if it does not, the flag is taken from it again, and a human is asked.
@@ -167,7 +173,7 @@ fn halted(given: &Given<'_>) -> Option<Plan> {
     }
     let canary = journal.canary.as_ref()?;
     let (view, pod) = (given.seen.nodes.get(canary)?, given.pod(canary)?);
-    let is_only_one = given.seen.nodes.values().filter_map(|view| view.pod.known()).filter(|pod| pod.flag).count() == 1;
+    let is_only_one = flagged(given).count() == 1;
     let why = given.healthy(canary, view).err()?;
     // Its clock, that of the API server, may be behind ours.
     let had_time = |at| after(at, given.spec.deadlines.pod_ready.into()) <= given.now;
@@ -209,8 +215,12 @@ pub(super) fn corrected(given: &Given<'_>, phase: Phase) -> Option<Plan> {
     };
     let present = Some(given.template_hash()).filter(|hash| !hash.contains('?'))?;
     let (name, view) = given.seen.nodes.iter().find(is_correctable)?;
+    // Of its own StatefulSet only: what others have changed meanwhile nobody has looked at.
+    let former = given.journal.template_hash.as_deref().unwrap_or(&present).split(' ');
+    let corrected = former.zip(present.split(' ')).enumerate();
+    let hashes = corrected.map(|(rack, (former, present))| if rack == name.rack { present } else { former });
     let mut plan = take(given, phase, name, view);
-    plan.journal.template_hash = Some(present);
+    plan.journal.template_hash = Some(hashes.collect::<Vec<_>>().join(" "));
     plan.journal.halted = None;
     Some(plan)
 }

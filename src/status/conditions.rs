@@ -141,7 +141,7 @@ fn quorum(seen: &Observation) -> Verdict {
 
 fn degraded(seen: &Observation) -> bool {
     seen.nodes.values().any(|view| {
-        let down = view.pod.known().is_some_and(|pod| matches!(pod.state, PodState::Down(_) | PodState::Broken(_)));
-        down || view.node.known().is_some_and(|node| node.ready.is_err())
+        let is_down = view.pod.known().is_none_or(|pod| matches!(pod.state, PodState::Down(_) | PodState::Broken(_)));
+        is_down || view.node.known().is_none_or(|node| node.ready.is_err())
     })
 }

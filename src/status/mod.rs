@@ -64,7 +64,9 @@ fn history(plan: &Plan, seen: &Observation, before: &Group0UpgradeStatus, now: T
     let ended = [plan.journal.recovery.as_ref().and_then(|it| recovery::ended(&plan.journal.run_id, it)), run(plan, now)];
     let approver = |run: &Run| seen.object.approvals.get(if run.plan_hash.is_empty() { &run.run_id } else { &run.plan_hash });
     for run in ended.into_iter().flatten() {
-        if history.iter().all(|known| known.run_id != run.run_id) {
+        // One that ended before all of these was pushed out by them.
+        let is_past = history.len() >= MAX_RUNS && history.iter().all(|known| known.ended_at.0 > run.ended_at.0);
+        if !is_past && history.iter().all(|known| known.run_id != run.run_id) {
             let approved_by = approver(&run).map_or_else(String::new, |by| cut(by, MAX_APPROVER_CHARS));
             history.push(Run { approved_by, ..run });
         }
@@ -77,15 +79,15 @@ fn history(plan: &Plan, seen: &Observation, before: &Group0UpgradeStatus, now: T
 /// The run, if it has ended.
 fn run(plan: &Plan, now: Timestamp) -> Option<Run> {
     let journal = &plan.journal;
-    let result = match plan.report.phase {
-        Phase::Complete => "Complete",
-        Phase::Cancelled => "Cancelled",
+    let (result, ended_at) = match plan.report.phase {
+        Phase::Complete => ("Complete", journal.completed_at),
+        Phase::Cancelled => ("Cancelled", journal.cancelled_at),
         _ => return None,
     };
     Some(Run {
         run_id: journal.run_id.clone(),
         started_at: Time(journal.started_at.unwrap_or(now)),
-        ended_at: Time(now),
+        ended_at: Time(ended_at.unwrap_or(now)),
         result: result.into(),
         approved_by: String::new(),
         overridden: journal.overridden.iter().take(MAX_OVERRIDDEN).cloned().collect(),

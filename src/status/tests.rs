@@ -34,6 +34,7 @@ fn silent(count: u32) -> Observation {
         version: 1,
         replicas: count,
         flag: false,
+        partly: false,
         template_hash: "v1".into(),
         on_delete: true,
         parallel: true,

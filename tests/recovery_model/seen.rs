@@ -263,6 +263,7 @@ fn set() -> Set {
         on_delete: true,
         parallel: true,
         kept: false,
+        partly: false,
         settled: true,
         owner: Some(Owner { uid: "own-uid".into(), exists: true }),
     }

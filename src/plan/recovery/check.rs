@@ -4,7 +4,7 @@
 use crate::{
     crd::{Group0UpgradeSpec, RecoveryMode},
     observe::{HostId, NodeSeen, Observation, Part, PlanState, PodName, StoredPlan, UpgradeState},
-    plan::{Action, Donor, Journal, Plan, Recovery, RecoveryVerb, health::signed},
+    plan::{Action, Donor, Journal, Plan, Recovery, RecoveryVerb, health::answer_max},
 };
 
 /// Violations of a plan by which a recovery is prepared or carried out.
@@ -61,7 +61,7 @@ struct Audit<'a> {
 
 impl Audit<'_> {
     fn nodes(&self) -> impl Iterator<Item = (&PodName, &NodeSeen)> {
-        let limit = signed(self.spec.deadlines.rpc.into());
+        let limit = answer_max(self.spec);
         self.seen.nodes.iter().filter_map(move |(name, view)| match &view.node {
             Part::Known { value, age } if *age <= limit => Some((name, value)),
             _ => None,

@@ -67,6 +67,7 @@ impl World {
             "template" => set.template_hash = value.into(),
             "flag" => set.flag = value.parse().unwrap(),
             "replicas" => set.replicas = value.parse().unwrap(),
+            "partly" => set.partly = value.parse().unwrap(),
             "kept" => set.kept = value.parse().unwrap(),
             "onDelete" => set.on_delete = value.parse().unwrap(),
             "parallel" => set.parallel = value.parse().unwrap(),

@@ -16,17 +16,13 @@ impl World {
             ("down", why) => self.pod(node).state = PodState::Down(why.join(" ")),
             ("broken", why) => self.pod(node).state = PodState::Broken(why.join(" ")),
             ("changing", []) => self.pod(node).state = PodState::Changing,
+            ("ending", []) => self.pod(node).state = PodState::Ending,
             ("running", []) => self.pod(node).state = PodState::Running,
             ("remade", []) => self.remake(node),
             ("unread", []) => self.node(node).flag = false,
             ("unready", why) => self.node(node).ready = Err(why.join(" ")),
             ("ready", []) => self.node(node).ready = Ok(()),
-            ("unknown", why) => {
-                if let Some(said) = self.view(node).node.known().cloned() {
-                    self.silenced.insert(node.to_owned(), said);
-                }
-                self.view(node).node = Part::Unknown(why.join(" "));
-            }
+            ("unknown", why) => self.silence(node, why.join(" ")),
             ("unknown-pod", why) => self.view(node).pod = Part::Unknown(why.join(" ")),
             ("stale", [seconds]) => grow_old(&mut self.view(node).node, seconds),
             ("stale-pod", [seconds]) => grow_old(&mut self.view(node).pod, seconds),
@@ -109,6 +105,14 @@ impl World {
             }
             other => panic!("unknown command {other:?}"),
         }
+    }
+
+    /// It does not answer any more; what it says remains.
+    fn silence(&mut self, node: &str, why: String) {
+        if let Some(said) = self.view(node).node.known().cloned() {
+            self.silenced.insert(node.to_owned(), said);
+        }
+        self.view(node).node = Part::Unknown(why);
     }
 
     /// Nobody but those who are cut off with it can reach it, and its machine is deleted from Kubernetes.

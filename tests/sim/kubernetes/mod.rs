@@ -268,6 +268,7 @@ fn new_set(rack: usize, replicas: u32) -> Set {
         on_delete: true,
         parallel: true,
         kept: false,
+        partly: false,
         settled: true,
         owner: None,
     }

@@ -266,7 +266,9 @@ fn who_has_truncated_the_history_does_not_go_on_in_its_group() {
 fn who_has_removed_a_half_of_its_group_does_not_go_on_in_it() {
     let mut world = upgraded(4);
     let (ours, theirs) = ([0, 1], [2, 3]);
-    ours.iter().for_each(|host| world.cut(*host, &theirs));
+    for host in ours {
+        world.cut(host, &theirs);
+    }
     world.run(Duration::from_secs(5));
     on_each(&mut world, &ours, &[ENTER]);
     restart_each(&mut world, &ours);

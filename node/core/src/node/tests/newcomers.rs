@@ -231,7 +231,9 @@ fn a_first_seed_founds_a_ring_though_one_answers_nothing() {
     world.hosts[0].settings.seeds = (0..3).map(|host| world.hosts[host].settings.broadcast_address).collect();
     let silent = world.hosts[2].settings.broadcast_address;
     world.cut(2, &[0, 1]);
-    [2, 1, 0].into_iter().for_each(|host| world.start(host));
+    for host in [2, 1, 0] {
+        world.start(host);
+    }
     world.run(Duration::from_millis(4_900));
     assert!(!world.node(0).boot.is_completed());
     world.run(Duration::from_millis(200));
