@@ -13,10 +13,10 @@ use crate::{
 };
 use group0_core::{
     ids::{Micros, Now},
-    io::{Apply, Effects, Input, Persist, Reply, RequestId, Send},
+    io::{Apply, ClientReply, Effects, Input, Persist, Reply, RequestId, Send},
 };
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 use tokio::{
@@ -27,6 +27,9 @@ use tokio_util::sync::CancellationToken;
 
 /// Inputs of one turn, hence of one transaction: enough to share its cost, few enough to answer the first one soon.
 const TURN: usize = 256;
+/// Rows of the answers of one turn: what is asked after these waits for the next one, when they have left. A table of ten thousand times ten
+/// columns has a hundred thousand, and each of a turn's inputs may ask for all of them.
+const ROWS_MAX: usize = 10_000;
 /// How often the machine is told what things cost, at most.
 const MEASURED_EVERY: Duration = Duration::from_millis(200);
 
@@ -112,6 +115,8 @@ pub struct Driver<M, S, O> {
     machine: M,
     around: Surroundings<S, O>,
     askers: BTreeMap<RequestId, Asker>,
+    /// What the last turn had no room for.
+    left: VecDeque<Delivery>,
     wake_at: Option<Duration>,
     fsyncs: Window,
     measured: Duration,
@@ -120,7 +125,8 @@ pub struct Driver<M, S, O> {
 impl<M: Machine, S: Store, O: Outgoing> Driver<M, S, O> {
     /// A driver that has done nothing yet.
     pub fn new(machine: M, around: Surroundings<S, O>) -> Self {
-        Self { machine, around, askers: BTreeMap::new(), wake_at: None, fsyncs: Window::default(), measured: Duration::ZERO }
+        let (askers, left, fsyncs) = (BTreeMap::new(), VecDeque::new(), Window::default());
+        Self { machine, around, askers, left, wake_at: None, fsyncs, measured: Duration::ZERO }
     }
 
     /// Carries the first effects out and then goes on until it is stopped.
@@ -159,10 +165,11 @@ impl<M: Machine, S: Store, O: Outgoing> Driver<M, S, O> {
                 None => std::future::pending().await,
             }
         };
-        let mut inputs = Vec::new();
+        let mut inputs: Vec<Delivery> = self.left.drain(..).collect();
         tokio::select! {
             biased;
             () = self.around.stop.cancelled() => return None,
+            () = std::future::ready(()), if !inputs.is_empty() => {}
             first = self.around.inbox.next() => inputs.push(first?),
             () = woken => {}
         }
@@ -181,22 +188,20 @@ impl<M: Machine, S: Store, O: Outgoing> Driver<M, S, O> {
         let own = [self.measured(now), wake.then_some(Input::Wake)];
         let mut turn: Option<Effects> = None;
         for input in own.into_iter().flatten() {
-            turn = Some(self.step(now, input, turn));
+            turn = Some(after(turn, self.machine.step(now, input)));
         }
-        for Delivery { input, asker } in inputs {
+        let (mut inputs, mut answered) = (inputs.into_iter(), 0);
+        while answered < ROWS_MAX
+            && let Some(Delivery { input, asker }) = inputs.next()
+        {
             if self.is_wanted(&input, asker) {
-                turn = Some(self.step(self.around.clock.now(), input, turn));
+                let effects = self.machine.step(self.around.clock.now(), input);
+                answered += rows(&effects);
+                turn = Some(after(turn, effects));
             }
         }
+        self.left.extend(inputs);
         turn.unwrap_or_else(|| Effects { wake_at: self.wake_at, ..Effects::default() })
-    }
-
-    fn step(&mut self, now: Now, input: Input, before: Option<Effects>) -> Effects {
-        let effects = self.machine.step(now, input);
-        match before {
-            Some(before) => before.then(effects),
-            None => effects,
-        }
     }
 
     /// Remembers who asks. Nobody is told of the going of someone who was answered.
@@ -239,7 +244,10 @@ impl<M: Machine, S: Store, O: Outgoing> Driver<M, S, O> {
         self.around.injections.strike("before", &persist.points);
         if !persist.writes.is_empty() {
             let begin = Instant::now();
-            self.around.store.commit(persist)?;
+            self.around.health.set_committing(true);
+            let committed = self.around.store.commit(persist);
+            self.around.health.set_committing(false);
+            committed?;
             let took = begin.elapsed();
             self.fsyncs.record(took);
             self.around.metrics.fsync(took);
@@ -289,4 +297,20 @@ impl<M: Machine, S: Store, O: Outgoing> Driver<M, S, O> {
 
 fn closed() -> Answers {
     Answers::Client(mpsc::channel(1).0)
+}
+
+fn after(before: Option<Effects>, effects: Effects) -> Effects {
+    match before {
+        Some(before) => before.then(effects),
+        None => effects,
+    }
+}
+
+/// In the answers to clients.
+fn rows(effects: &Effects) -> usize {
+    let of_reply = |reply: &Reply| match reply {
+        Reply::Client { reply: ClientReply::Rows(set), .. } => set.rows.len(),
+        _ => 0,
+    };
+    effects.reply.iter().map(of_reply).sum()
 }

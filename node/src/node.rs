@@ -244,11 +244,11 @@ impl Running {
         ended
     }
 
-    /// Stops at once, as a crash would; the store is closed when this returns.
+    /// Stops at once, as a crash would; the store is closed when this returns, unless the disk does not answer.
     pub async fn stop(mut self) {
         self.stop.cancel();
         if let Some(driver) = self.driver.take() {
-            drop(tokio::task::spawn_blocking(move || driver.join()).await);
+            drop(timeout(2 * DRAIN, tokio::task::spawn_blocking(move || driver.join())).await);
         }
         let farewell = async { while self.tasks.join_next().await.is_some() {} };
         drop(timeout(FAREWELL, farewell).await);

@@ -4,7 +4,8 @@ use group0_core::{
     cql::ast::Statement,
     ids::Now,
     io::{
-        AdminReply, AdminRequest, Apply, ClientReply, ClientRequest, Effects, Input, Order, Persist, Reply, Send, Table, Write,
+        AdminReply, AdminRequest, Apply, ClientReply, ClientRequest, Effects, Input, Order, Persist, Reply, ResultSet, Send,
+        Table, Write,
     },
 };
 use group0_node::{
@@ -47,7 +48,7 @@ impl Outgoing for Recorded {
     }
 }
 
-/// Writes, sends, applies and replies at `Proceed`; at `GetStatus` only replies, and wants to be woken.
+/// Writes, sends, applies and replies at `Proceed`; at `GetStatus` only replies, and wants to be woken. Writes and answers clients at length.
 struct Busy(Log);
 
 impl Machine for Busy {
@@ -65,6 +66,12 @@ impl Machine for Busy {
             Input::Wake => {
                 note(&self.0, "woken");
                 Effects::default()
+            }
+            Input::Client { id, .. } => {
+                let rows = vec![vec![]; 6_000];
+                let reply = Reply::Client { id, reply: ClientReply::Rows(ResultSet { rows, ..ResultSet::default() }) };
+                let persist = Persist { writes: vec![Write::Delete(Table::Local, vec![1])], points: vec![] };
+                Effects { persist, reply: vec![reply], ..Effects::default() }
             }
             _ => Effects::default(),
         }
@@ -146,6 +153,18 @@ async fn after_a_failed_transaction_reads_go_on_and_are_told_why() {
         assert!(told.contains("no space left"), "{told}");
     }
     assert_eq!(*world.log.lock().expect("no panic"), ["persist", "read", "read"]);
+    world.stop.cancel();
+    world.driver.await.expect("it ends");
+}
+
+/// Two of these are as many rows as a turn may have.
+#[tokio::test]
+async fn what_is_answered_at_length_takes_several_turns() {
+    let world = world(false);
+    let request = || ClientRequest { statement: Statement::Use("ks".to_owned()), text: "USE ks".to_owned(), keyspace: None };
+    let all = futures::future::join_all((0..10).map(|_| world.port.client(request()))).await;
+    assert!(all.iter().all(|answer| matches!(answer, Ok(ClientReply::Rows(set)) if set.rows.len() == 6_000)), "{all:?}");
+    assert_eq!(*world.log.lock().expect("no panic"), ["persist"; 5]);
     world.stop.cancel();
     world.driver.await.expect("it ends");
 }

@@ -22,6 +22,7 @@ pub(in crate::plan) fn audit(spec: &Group0UpgradeSpec, seen: &Observation, befor
         audit.entered_when_all_are_fenced(),
         audit.rolled_forward_in_recovery(),
         audit.reset_when_all_is_saved(),
+        audit.approved_first(),
         audit.left_when_all_have_reset(),
         audit.not_lifted_after_no_return(),
         audit.restarts_one_among_those_who_see_each_other(),
@@ -186,6 +187,16 @@ impl Audit<'_> {
             None if !is_donor && !donor_is_ready => Some("it rolls forward to a donor that has not applied its own log".into()),
             None => None,
         }
+    }
+
+    /// Before it is approved nothing of it is ordered, save that it is taken back.
+    fn approved_first(&self) -> Option<String> {
+        let is_taken_for_approved = self.recovery.approved_at.is_some();
+        if is_taken_for_approved && !self.is_approved() {
+            return Some("it takes a plan for approved that nobody has approved".into());
+        }
+        let orders = self.orders_any(|verb| verb != RecoveryVerb::LiftFence);
+        (orders && !is_taken_for_approved).then(|| "it carries out a plan that is not approved".into())
     }
 
     fn reset_when_all_is_saved(&self) -> Option<String> {

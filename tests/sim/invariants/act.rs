@@ -28,6 +28,22 @@ pub enum Act {
         /// Whether it is as its template has it.
         is_right: bool,
     },
+    /// Volume and pod of a lost member were given up by an operator.
+    Replaced {
+        /// The name of the pod.
+        name: String,
+        /// Which one.
+        uid: String,
+    },
+    /// Flag and hold were put into a template by an operator, or taken out.
+    Templated {
+        /// Whose.
+        set: String,
+        /// Of which version.
+        version: u64,
+        /// Whether they are in it now.
+        flag: bool,
+    },
     /// A node ends its process to begin another, as it was told to.
     Restarted {
         /// Which.
@@ -49,6 +65,8 @@ impl fmt::Display for Act {
         match self {
             Self::Wrote { .. } => write!(f, "a status is written"),
             Self::Evicted { name, uid, served, .. } => write!(f, "{name} ({uid}) is evicted, served {served}"),
+            Self::Replaced { name, uid } => write!(f, "{name} ({uid}) is given up with its volume"),
+            Self::Templated { set, flag, .. } => write!(f, "the template of {set} has the flag: {flag}"),
             Self::Restarted { name, generation, .. } => write!(f, "{name} ends its start {generation}"),
             Self::Proceeded { node } => write!(f, "the hold of n{} is lifted", node + 1),
         }

@@ -40,6 +40,10 @@ impl Invariant for Journalled {
         let is_explained = match act {
             Act::Wrote { .. } => true,
             Act::Evicted { name, uid, version, .. } => intent("Recreate", name, uid, *version) || self.forgives(scene),
+            Act::Replaced { name, uid } => intent("Replace", name, uid, 0) || self.forgives(scene),
+            Act::Templated { set, version, flag } => {
+                intent(if *flag { "SetFlag" } else { "UnsetFlag" }, set, "", *version) || self.forgives(scene)
+            }
             Act::Restarted { name, generation, .. } => intent("Restart", name, "", *generation) || self.forgives(scene),
             Act::Proceeded { .. } => self.no_return || status.is_none(),
         };

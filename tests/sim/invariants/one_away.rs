@@ -21,7 +21,11 @@ impl Invariant for OneAway {
         // One whose machine is lost since does not come back.
         self.taken.retain(|node, _| !scene.lost.contains(node) && !scene.serving.get(*node).copied().unwrap_or_default());
         let (node, served, recovers) = match act {
-            Act::Evicted { served: false, is_right: true, .. } | Act::Wrote { .. } | Act::Proceeded { .. } => return Ok(()),
+            Act::Evicted { served: false, is_right: true, .. }
+            | Act::Replaced { .. }
+            | Act::Templated { .. }
+            | Act::Wrote { .. }
+            | Act::Proceeded { .. } => return Ok(()),
             Act::Evicted { node, served, .. } => (*node, *served, false),
             Act::Restarted { node, .. } => (*node, true, true),
         };

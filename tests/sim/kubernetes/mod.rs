@@ -128,7 +128,7 @@ impl Kubernetes {
                 }
             }
             Request::Observe => Reply::Seen(Box::new(self.observe(moment))),
-            Request::ChangeSet { set, version, change } => self.change(moment.now, &set, version, change),
+            Request::ChangeSet { set, version, change } => self.change(moment.now, &set, version, change, out),
             Request::Touch { pod, uid } => self.touch(moment.now, &pod, &uid),
             Request::Evict { pod, uid, version } => self.evict(moment, &pod, &uid, version, out),
             Request::Replace { pod, uid } => self.replace(moment.now, &pod, &uid, out),
@@ -160,14 +160,17 @@ impl Kubernetes {
         Seen { object: self.etcd.seen(), sets, budgets: known(vec!["budget".into()]), pods }
     }
 
-    fn change(&mut self, now: Duration, name: &str, version: u64, change: SetChange) -> Reply {
+    fn change(&mut self, now: Duration, name: &str, version: u64, change: SetChange, out: &mut Outbox) -> Reply {
         let Some(rack) = self.sets.iter().position(|set| set.now().name == name && set.now().version == version) else {
             return Reply::Refused(format!("{name} is not in version {version}"));
         };
         self.change_set(now, rack, |set| match change {
             SetChange::Touch => {}
             SetChange::Owner(owner) => set.owner = owner.map(|uid| Owner { uid, exists: true }),
-            SetChange::Flag(flag) => set.flag = flag,
+            SetChange::Flag(flag) => {
+                set.flag = flag;
+                out.notes.push(Note::Act(Act::Templated { set: name.into(), version, flag }));
+            }
         });
         Reply::Done
     }

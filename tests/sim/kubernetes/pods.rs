@@ -198,6 +198,7 @@ impl Kubernetes {
     pub(super) fn replace(&mut self, now: Duration, name: &PodName, uid: &str, out: &mut Outbox) -> Reply {
         match self.find(name, uid) {
             Ok((pid, _)) => {
+                out.notes.push(Note::Act(Act::Replaced { name: name.to_string(), uid: uid.into() }));
                 self.pods[pid].unclaimed = true;
                 self.give_up(now, pid);
                 self.remove(now, pid, out);

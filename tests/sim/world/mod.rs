@@ -526,7 +526,7 @@ impl World {
         match act {
             Act::Evicted { node, .. } => self.evictions.push((now, *node)),
             Act::Restarted { node, .. } => self.restarts.push(*node),
-            Act::Wrote { .. } | Act::Proceeded { .. } => {}
+            Act::Replaced { .. } | Act::Templated { .. } | Act::Wrote { .. } | Act::Proceeded { .. } => {}
         }
         self.maybe_aim(0);
     }

@@ -68,6 +68,9 @@ pub fn select(table: &TableData, select: &Select) -> Result<ResultSet, CqlError>
     let mut rows: Vec<&Row> =
         table.rows.iter().filter(|row| conditions.iter().all(|condition| condition.holds(table, row))).collect();
     sort(table, &select.order, &mut rows)?;
+    if !select.distinct && outputs.iter().all(|output| matches!(output.source, Source::Column(_))) {
+        rows.truncate(limit); // no more are copied
+    }
     let mut rows = project(&outputs, &rows);
     if select.distinct {
         distinct(table, &outputs, &mut rows)?;

@@ -229,16 +229,12 @@ fn a_first_seed_does_not_wait_for_ever_for_a_silent_one() {
 fn a_first_seed_founds_a_ring_though_one_answers_nothing() {
     let mut world = World::new(3);
     world.hosts[0].settings.seeds = (0..3).map(|host| world.hosts[host].settings.broadcast_address).collect();
-    let silent = world.hosts[2].settings.broadcast_address;
     world.cut(2, &[0, 1]);
     for host in [2, 1, 0] {
         world.start(host);
     }
     world.run(Duration::from_millis(4_900));
     assert!(!world.node(0).boot.is_completed());
-    world.run(Duration::from_millis(200));
-    let waits = world.hosts[0].ready.clone().unwrap_err();
-    assert!(waits.contains(&format!("{silent} does not answer")) && waits.contains("founds one"), "{waits}");
     assert!(world.run_until(Duration::from_secs(2), |world| world.node(0).boot.is_completed()), "{}", report(&world));
     assert!(world.run_until(LIMIT, |world| world.node(1).boot.is_completed()), "{}", report(&world));
 }
