@@ -252,3 +252,23 @@ fn news(before: &Group0UpgradeStatus, status: &Group0UpgradeStatus) -> News {
         News::Figures(REFRESH_EVERY)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{News, news};
+    use crate::crd::{Group0UpgradeStatus, Phase, RecoveryStatus};
+
+    /// Its lines go on telling how far each log is, for ever.
+    #[test]
+    fn a_change_of_the_schema_after_a_recovery_is_a_figure() {
+        let status = |line: &str, step: &str| Group0UpgradeStatus {
+            phase: Phase::Complete,
+            recovery: Some(RecoveryStatus { plan: vec![line.into()], step: step.into(), ..RecoveryStatus::default() }),
+            ..Group0UpgradeStatus::default()
+        };
+        let before = status("its log ends at index 7", "Verify");
+        assert_eq!(news(&before, &before), News::Nothing);
+        assert!(matches!(news(&before, &status("its log ends at index 8", "Verify")), News::Figures(_)));
+        assert_eq!(news(&before, &status("its log ends at index 8", "Freeze")), News::Something);
+    }
+}

@@ -16,7 +16,8 @@ use group0_core::{
     io::{Apply, ClientReply, Effects, Input, Persist, Reply, RequestId, Send},
 };
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::BTreeMap,
+    mem,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 use tokio::{
@@ -116,7 +117,7 @@ pub struct Driver<M, S, O> {
     around: Surroundings<S, O>,
     askers: BTreeMap<RequestId, Asker>,
     /// What the last turn had no room for.
-    left: VecDeque<Delivery>,
+    left: Vec<Delivery>,
     wake_at: Option<Duration>,
     fsyncs: Window,
     measured: Duration,
@@ -125,7 +126,7 @@ pub struct Driver<M, S, O> {
 impl<M: Machine, S: Store, O: Outgoing> Driver<M, S, O> {
     /// A driver that has done nothing yet.
     pub fn new(machine: M, around: Surroundings<S, O>) -> Self {
-        let (askers, left, fsyncs) = (BTreeMap::new(), VecDeque::new(), Window::default());
+        let (askers, left, fsyncs) = (BTreeMap::new(), Vec::new(), Window::default());
         Self { machine, around, askers, left, wake_at: None, fsyncs, measured: Duration::ZERO }
     }
 
@@ -165,7 +166,7 @@ impl<M: Machine, S: Store, O: Outgoing> Driver<M, S, O> {
                 None => std::future::pending().await,
             }
         };
-        let mut inputs: Vec<Delivery> = self.left.drain(..).collect();
+        let mut inputs = mem::take(&mut self.left);
         tokio::select! {
             biased;
             () = self.around.stop.cancelled() => return None,

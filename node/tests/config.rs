@@ -1,6 +1,6 @@
 //! What a configuration means, as transcripts: the file and the environment in, the effective values or the error out.
 
-use group0_node::config::{Config, Layers};
+use group0_node::config::{Config, Layers, default_path};
 use std::fmt::Write as _;
 
 fn read(file: &str, environment: &[(&str, &str)]) -> Result<Config, String> {
@@ -93,6 +93,16 @@ fn the_environment_wins() {
         seeds ["a", "b"], flag Some(false), hold true, injections {"before_proceed"}
         unknown ["failure_detector_timeout_ms"]"#,
     );
+}
+
+/// Neither root nor anybody else comes to the end of that path: what is there cannot be known.
+#[test]
+fn a_file_that_may_not_be_seen_is_not_taken_for_none() {
+    let workdir = tempfile::tempdir().expect("a directory");
+    assert_eq!(default_path(workdir.path()), None);
+    std::os::unix::fs::symlink("conf", workdir.path().join("conf")).expect("a link to itself");
+    let path = default_path(workdir.path()).expect("something may be there");
+    assert!(Layers::read(Some(&path), []).expect_err("it cannot be read").to_string().contains("conf/scylla.yaml"));
 }
 
 #[test]

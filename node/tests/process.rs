@@ -43,6 +43,17 @@ fn a_port_that_is_taken_is_named() {
     says(&output, 1, &format!("cannot listen on 127.23.0.2:{port} (api_address and api_port)"));
 }
 
+/// It is opened once the node is in the ring, and missed before that.
+#[test]
+fn a_port_of_clients_that_is_taken_is_named_before_the_node_founds_anything() {
+    let taken = TcpListener::bind("127.23.0.5:0").expect("a port");
+    let port = taken.local_addr().expect("bound").port();
+    let config = "api_port: 0, prometheus_port: 0, listen_address: 127.23.0.5";
+    let output = run(&format!("{{{config}, native_transport_port: {port}, workdir: WORKDIR}}"));
+    says(&output, 1, &format!("cannot listen on 127.23.0.5:{port} (rpc_address and native_transport_port)"));
+    assert!(!String::from_utf8_lossy(&output.stderr).contains("in the ring"), "{output:?}");
+}
+
 #[test]
 fn a_damaged_database_says_what_to_do() {
     let directory = tempfile::tempdir().expect("a directory");

@@ -59,7 +59,7 @@ impl LocalSet {
             version: self.version,
             replicas: self.replicas,
             flag: self.flag,
-            partly: false,
+            hold: self.flag,
             template_hash: program.display().to_string().replace(' ', "_"),
             on_delete: true,
             parallel: true,

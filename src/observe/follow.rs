@@ -15,8 +15,6 @@ use tokio::{
     time::{MissedTickBehavior, interval, sleep},
 };
 
-/// What is said of one before its first answer.
-const UNASKED: &str = "it has not been asked yet";
 /// The first wait before connecting again; it doubles.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 /// The longest.
@@ -31,6 +29,7 @@ pub struct Follow {
 
 #[derive(Clone, Debug)]
 enum Last {
+    Unasked,
     Said { node: Box<NodeSeen>, at: Instant },
     Silent { why: Why, ever_answered: bool },
 }
@@ -38,8 +37,7 @@ enum Last {
 impl Follow {
     /// Follows the node at this address, over TLS if there is any; its calls may take so long. `changed` is told of every change.
     pub fn start(address: SocketAddr, limit: Duration, tls: Option<Client>, changed: Arc<Notify>) -> Self {
-        let silent = Last::Silent { why: UNASKED.into(), ever_answered: false };
-        let (sender, last) = watch::channel(silent);
+        let (sender, last) = watch::channel(Last::Unasked);
         let task = tokio::spawn(async move { Follower { address, limit, tls, sender, changed }.run().await });
         Self { last, task }
     }
@@ -49,19 +47,18 @@ impl Follow {
         match &*self.last.borrow() {
             Last::Said { node, at } => Part::Known { value: (**node).clone(), age: age(*at) },
             Last::Silent { why, .. } => Part::Unknown(why.clone()),
+            Last::Unasked => Part::Unknown("it has not been asked yet".into()),
         }
     }
 
     /// Until it has answered, or is known not to.
     pub async fn heard(&self) {
-        let is_new = |last: &Last| matches!(last, Last::Silent { why, .. } if why == UNASKED);
-        let mut last = self.last.clone();
-        drop(last.wait_for(|last| !is_new(last)).await);
+        drop(self.last.clone().wait_for(|last| !matches!(last, Last::Unasked)).await);
     }
 
     /// Whether it has answered at all.
     pub fn ever_answered(&self) -> bool {
-        !matches!(&*self.last.borrow(), Last::Silent { ever_answered: false, .. })
+        !matches!(&*self.last.borrow(), Last::Unasked | Last::Silent { ever_answered: false, .. })
     }
 }
 
@@ -133,7 +130,7 @@ impl Follower {
 
     fn silent(&self, why: Why) {
         let news = self.sender.send_if_modified(|last| {
-            let ever_answered = !matches!(last, Last::Silent { ever_answered: false, .. });
+            let ever_answered = !matches!(last, Last::Unasked | Last::Silent { ever_answered: false, .. });
             let was_silent = matches!(last, Last::Silent { .. });
             *last = Last::Silent { why, ever_answered };
             !was_silent

@@ -9,10 +9,10 @@ pub struct Set {
     pub version: u64,
     /// How many pods it is to have.
     pub replicas: u32,
-    /// Whether its template has our flag and hold.
+    /// Whether its template turns the flag on.
     pub flag: bool,
-    /// Whether its template has one of the two only.
-    pub partly: bool,
+    /// Whether its template holds the feature back.
+    pub hold: bool,
     /// Whether its template has flag or hold, and not from us: what others say there is not ours to take back.
     pub kept: bool,
     /// Its template without our variables, hashed.

@@ -69,7 +69,7 @@ fn marker(seen: &Observation, plan: &Plan) -> String {
     }
     what_clients_leave_alone(&mut text, seen);
     for set in seen.sets.iter().filter_map(Part::known) {
-        let _ = write!(text, "{} {} {};", set.name, set.flag, set.template_hash);
+        let _ = write!(text, "{} {} {} {};", set.name, set.flag, set.hold, set.template_hash);
     }
     // That a failed procedure is started again is no progress, nor that something is asked for a second time.
     for action in plan.actions.iter().filter(|action| !matches!(action, Action::RetryUpgrade { .. })) {

@@ -120,7 +120,7 @@ pub(super) fn held_back(given: &Given<'_>, phase: Phase, between_nodes: bool) ->
 /// Templates that have to change before a pod can be made again with the flag, or without it. Restarts nothing. What others have put
 /// there is not taken back.
 pub(super) fn templates(given: &Given<'_>, flag: bool) -> Vec<Action> {
-    let is_other = |set: &&Set| if flag { !set.flag } else { (set.flag || set.partly) && !set.kept };
+    let is_other = |set: &&Set| if flag { !(set.flag && set.hold) } else { (set.flag || set.hold) && !set.kept };
     let others = given.seen.sets.iter().filter_map(Part::known).filter(is_other);
     others.map(|set| Action::SetTemplate { set: set.name.clone(), version: set.version, flag }).collect()
 }

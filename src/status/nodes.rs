@@ -69,7 +69,8 @@ fn step(plan: &Plan, name: &PodName, view: &NodeView) -> (String, Option<Time>) 
     match (view.pod.known().map(|pod| &pod.state), view.node.known()) {
         (Some(PodState::Down(_)), _) => ("down".into(), None),
         (Some(PodState::Broken(_)), _) => ("broken".into(), None),
-        (Some(PodState::Changing | PodState::Ending) | None, _) | (_, None) => ("starting".into(), None),
+        (Some(PodState::Ending), _) => ("ending".into(), None),
+        (Some(PodState::Changing) | None, _) | (_, None) => ("starting".into(), None),
         (Some(PodState::Running), Some(node)) => node_step(node),
     }
 }

@@ -34,7 +34,7 @@ fn silent(count: u32) -> Observation {
         version: 1,
         replicas: count,
         flag: false,
-        partly: false,
+        hold: false,
         template_hash: "v1".into(),
         on_delete: true,
         parallel: true,
@@ -151,4 +151,17 @@ fn what_a_node_said_last_is_kept_while_it_is_silent() {
     let after = render(&plan(&spec, &seen, &journal, at(2)), &seen, &before, at(2));
     assert_eq!(after.nodes[0].host_id.as_deref(), Some("host"));
     assert_eq!(after.nodes[0].step, "starting");
+}
+
+#[test]
+fn a_run_is_added_to_the_history_once_with_its_own_end() {
+    let (spec, seen) = (spec(), silent(1));
+    let journal = Journal { completed_at: Some(at(5)), ..Journal::begin("run".into(), at(0)) };
+    let mut plan = plan(&spec, &seen, &journal, at(9));
+    plan.report.phase = Phase::Complete;
+    let ended = history(&plan, &seen, &Group0UpgradeStatus::default(), at(9));
+    assert_eq!(ended.iter().map(|run| (run.run_id.as_str(), run.ended_at.0)).collect::<Vec<_>>(), [("run", at(5))]);
+    let later = |number: i64| Run { run_id: format!("plan {number}"), ended_at: Time(at(10 + number)), ..ended[0].clone() };
+    let before = Group0UpgradeStatus { history: (0..10).map(later).collect(), ..Group0UpgradeStatus::default() };
+    assert_eq!(history(&plan, &seen, &before, at(30)), before.history, "it was pushed out");
 }

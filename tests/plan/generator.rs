@@ -220,7 +220,7 @@ impl Choices {
             on_delete: self.or(true, &[false]),
             parallel: self.or(true, &[false]),
             kept: false,
-            partly: self.or(false, &[true]),
+            hold: self.or(stage != Stage::Untouched, &[stage == Stage::Untouched]),
             settled: self.or(true, &[false]),
             owner: self.or(usual.owner.clone(), &[None, owner("other", true), owner("other", false)]),
             ..usual

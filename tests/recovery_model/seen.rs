@@ -263,7 +263,7 @@ fn set() -> Set {
         on_delete: true,
         parallel: true,
         kept: false,
-        partly: false,
+        hold: true,
         settled: true,
         owner: Some(Owner { uid: "own-uid".into(), exists: true }),
     }

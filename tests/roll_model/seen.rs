@@ -53,7 +53,7 @@ pub fn observation(seen: &Seen) -> Observation {
         on_delete: true,
         parallel: true,
         kept: false,
-        partly: false,
+        hold: seen.set.flag,
         settled: true,
         owner: (seen.set.owner != 0).then(|| Owner { uid: seen.set.owner.to_string(), exists: seen.exists }),
     };

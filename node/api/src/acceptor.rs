@@ -69,6 +69,34 @@ impl Acceptor {
     }
 }
 
+/// A socket may count as readable without being so: only a byte tells.
 async fn greeting(stream: TcpStream) -> Option<TcpStream> {
-    matches!(timeout(GREETING_MAX, stream.readable()).await, Ok(Ok(()))).then_some(stream)
+    matches!(timeout(GREETING_MAX, stream.peek(&mut [0])).await, Ok(Ok(1))).then_some(stream)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Acceptor, GREETING_MAX};
+    use futures::StreamExt as _;
+    use std::pin::pin;
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::{TcpListener, TcpStream},
+        time::{Instant, timeout},
+    };
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_is_silent_holds_up_nobody_and_is_let_go() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut connections = pin!(Acceptor::new(listener).connections());
+        let mut silent = TcpStream::connect(address).await.unwrap();
+        let mut other = TcpStream::connect(address).await.unwrap();
+        other.write_all(b"x").await.unwrap();
+        let came = connections.next().await.unwrap();
+        assert_eq!(came.peer_addr().unwrap(), other.local_addr().unwrap());
+        let begin = Instant::now();
+        assert!(timeout(2 * GREETING_MAX, connections.next()).await.is_err(), "a silent one has come through");
+        assert_eq!((silent.read(&mut [0]).await.unwrap(), begin.elapsed()), (0, 2 * GREETING_MAX));
+    }
 }

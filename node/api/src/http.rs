@@ -8,10 +8,9 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
-use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, net::SocketAddr, time::Duration};
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
     task::JoinSet,
 };
 
@@ -23,16 +22,13 @@ const CONNECTIONS_MAX: usize = 512;
 /// Serves one listener until it is dropped, and with it all its connections. Handlers have [`ConnectInfo`] of the client's address.
 pub async fn serve(listener: TcpListener, routes: Router) -> Infallible {
     let (mut acceptor, mut connections) = (Acceptor::new(listener), JoinSet::new());
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
-        let place = Arc::clone(&places).acquire_owned().await;
-        let (stream, from) = acceptor.accept().await;
-        let routes = routes.clone().layer(Extension(ConnectInfo(from)));
-        connections.spawn(async move {
-            attend(stream, from, routes).await;
-            drop(place);
-        });
         while connections.try_join_next().is_some() {}
+        if connections.len() >= CONNECTIONS_MAX {
+            connections.join_next().await;
+        }
+        let (stream, from) = acceptor.accept().await;
+        connections.spawn(attend(stream, from, routes.clone().layer(Extension(ConnectInfo(from)))));
     }
 }
 

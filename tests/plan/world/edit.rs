@@ -65,9 +65,9 @@ impl World {
         match field {
             "older" | "touched" => {}
             "template" => set.template_hash = value.into(),
-            "flag" => set.flag = value.parse().unwrap(),
+            "flag" => (set.flag, set.hold) = (value.parse().unwrap(), value.parse().unwrap()),
+            "hold" => set.hold = value.parse().unwrap(),
             "replicas" => set.replicas = value.parse().unwrap(),
-            "partly" => set.partly = value.parse().unwrap(),
             "kept" => set.kept = value.parse().unwrap(),
             "onDelete" => set.on_delete = value.parse().unwrap(),
             "parallel" => set.parallel = value.parse().unwrap(),

@@ -207,7 +207,7 @@ impl World {
                 Action::TouchSet { set, .. } => self.set(&set).version += 1,
                 Action::TouchPod { node, .. } => self.pod(&node.name).version += 1,
                 Action::SetTemplate { set, flag, .. } => {
-                    self.set(&set).flag = flag;
+                    (self.set(&set).flag, self.set(&set).hold) = (flag, flag);
                     self.set(&set).version += 1;
                 }
                 Action::ClaimEpoch { node } => self.node(&node.name).epoch = self.journal.epoch,

@@ -43,7 +43,7 @@ pub fn new_set(name: &str, replicas: u32) -> Set {
         on_delete: true,
         parallel: true,
         kept: false,
-        partly: false,
+        hold: false,
         settled: true,
         owner: Some(Owner { uid: "own-uid".into(), exists: true }),
     }

@@ -42,7 +42,6 @@ pub struct Kubernetes {
     worst_lag: Duration,
     etcd: Etcd,
     sets: Vec<Past<Set>>,
-    hold: bool,
     pods: Vec<Slot>,
     version: u64,
     lease: Option<(Pid, Duration)>,
@@ -74,7 +73,6 @@ impl Kubernetes {
             worst_lag: Duration::from_millis(swarm.up_to(Fault::Stale, 6_000)),
             etcd: Etcd::default(),
             sets: (0..swarm.racks).map(|rack| Past::new(new_set(rack, replicas(rack)))).collect(),
-            hold: true,
             pods: names.into_iter().map(Slot::new).collect(),
             version: 1,
             lease: None,
@@ -168,7 +166,7 @@ impl Kubernetes {
             SetChange::Touch => {}
             SetChange::Owner(owner) => set.owner = owner.map(|uid| Owner { uid, exists: true }),
             SetChange::Flag(flag) => {
-                set.flag = flag;
+                (set.flag, set.hold) = (flag, flag);
                 out.notes.push(Note::Act(Act::Templated { set: name.into(), version, flag }));
             }
         });
@@ -201,14 +199,13 @@ impl Kubernetes {
                 }
             }
             Deed::Flag { hold } => {
-                self.hold = hold;
                 for rack in 0..self.sets.len() {
-                    self.change_set(moment.now, rack, |set| set.flag = true);
+                    self.change_set(moment.now, rack, |set| (set.flag, set.hold) = (true, hold));
                 }
             }
             Deed::Unflag => {
                 for rack in 0..self.sets.len() {
-                    self.change_set(moment.now, rack, |set| set.flag = false);
+                    self.change_set(moment.now, rack, |set| (set.flag, set.hold) = (false, false));
                 }
             }
             Deed::Destroy { machines, with_disks } => self.destroy(moment.now, machines, with_disks, out),
@@ -271,7 +268,7 @@ fn new_set(rack: usize, replicas: u32) -> Set {
         on_delete: true,
         parallel: true,
         kept: false,
-        partly: false,
+        hold: false,
         settled: true,
         owner: None,
     }

@@ -104,7 +104,7 @@ impl Kubernetes {
             state: if is_bad { PodState::Broken("its image cannot be pulled".into()) } else { PodState::Changing },
             since: time(moment.now),
             flag: set.flag,
-            hold: set.flag && self.hold,
+            hold: set.hold,
             template_hash: set.template_hash.clone(),
             machine: Machine::There,
             volume_gone: false,

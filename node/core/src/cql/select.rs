@@ -68,7 +68,7 @@ pub fn select(table: &TableData, select: &Select) -> Result<ResultSet, CqlError>
     let mut rows: Vec<&Row> =
         table.rows.iter().filter(|row| conditions.iter().all(|condition| condition.holds(table, row))).collect();
     sort(table, &select.order, &mut rows)?;
-    if !select.distinct && outputs.iter().all(|output| matches!(output.source, Source::Column(_))) {
+    if !select.distinct && are_columns(&outputs) {
         rows.truncate(limit); // no more are copied
     }
     let mut rows = project(&outputs, &rows);
@@ -129,10 +129,15 @@ fn output(table: &TableData, item: &SelectItem) -> Result<Output, CqlError> {
 }
 
 /// One row a row, or one in all if something is counted; a plain column then shows its first value.
+/// Whether each row is one of the result; else all are counted.
+fn are_columns(outputs: &[Output]) -> bool {
+    outputs.iter().all(|output| matches!(output.source, Source::Column(_)))
+}
+
 fn project(outputs: &[Output], rows: &[&Row]) -> Vec<Row> {
     let cell = |row: &Row, position: usize| row.get(position).cloned().flatten();
     let count = |counted: usize| Some(Value::Bigint(i64::try_from(counted).unwrap_or(i64::MAX)));
-    if outputs.iter().all(|output| matches!(output.source, Source::Column(_))) {
+    if are_columns(outputs) {
         let of_row = |row: &&Row| {
             outputs.iter().map(|output| if let Source::Column(i) = output.source { cell(row, i) } else { None }).collect()
         };

@@ -22,7 +22,7 @@ pub use endpoint::{Endpoint, RingStatus};
 pub use timing::Timing;
 
 use crate::{
-    ids::{Generation, HostId},
+    ids::{Generation, GroupId, HostId},
     random::Random,
 };
 use bytes::Bytes;
@@ -205,6 +205,11 @@ impl Gossip {
     /// Whether the host is alive, in whichever generation answers; false for ourselves.
     pub fn is_up(&self, host: HostId) -> bool {
         self.live.contains(&host)
+    }
+
+    /// Whether the host says that it takes part in that group; in recovery it says of none.
+    pub fn is_in_group(&self, host: HostId, group: GroupId) -> bool {
+        self.endpoints().get(&host).is_some_and(|endpoint| endpoint.group == Some(group))
     }
 
     /// The peers that are alive, without ourselves. Their endpoints are known.

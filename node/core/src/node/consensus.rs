@@ -257,7 +257,7 @@ impl Node {
         let Some((id, group)) = &self.group else { return "this node has no group 0".into() };
         let voters = &group.configuration().voters;
         let others = || voters.iter().filter(|host| **host != self.host);
-        let takes_part = |host: &HostId| self.gossip.endpoints().get(host).is_some_and(|it| it.group == Some(*id));
+        let takes_part = |host: &HostId| self.gossip.is_in_group(*host, *id);
         let named = |hosts: Vec<&HostId>| hosts.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         let dead: Vec<_> = others().filter(|host| !self.gossip.is_up(**host)).collect();
         let idle: Vec<_> = others().filter(|host| self.gossip.is_up(**host) && !takes_part(host)).collect();

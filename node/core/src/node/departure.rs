@@ -359,12 +359,10 @@ impl Node {
 
     fn may_record_removal(&self, host: HostId) -> Result<(), String> {
         if !self.has_departed(host) && !self.goes_the_old_way(host) && !self.is_outside_group(host) {
-            return Err(if self.stage() == Stage::UsePostRaft {
-                String::from(
-                    "it is a member of the group 0 in which this host is final: ask this host, or another final one, to remove it",
-                )
-            } else {
-                "the cluster moves to group 0".into()
+            let me = self.host;
+            return Err(match self.stage() {
+                Stage::UsePostRaft => format!("it is a member of the group in which {me} is final: ask {me} to remove it"),
+                _ => "the cluster moves to group 0".into(),
             });
         }
         Ok(())

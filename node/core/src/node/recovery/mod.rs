@@ -109,8 +109,8 @@ impl Node {
         let dormant = self.dormant.as_ref().map(|(id, stored)| (*id, &stored.configuration));
         let Some((id, configuration)) = active.or(dormant) else { return vec![] };
         let removed = self.local.removed();
-        let goes_on = |host: &HostId| self.gossip.endpoints().get(host).is_some_and(|it| it.group == Some(id));
-        if configuration.is_majority(|host| !removed.contains(host)) || self.gossip.live().any(|host| goes_on(&host)) {
+        let goes_on = |host| self.gossip.is_in_group(host, id);
+        if configuration.is_majority(|host| !removed.contains(host)) || self.gossip.live().any(goes_on) {
             return vec![];
         }
         configuration.members().intersection(removed).copied().collect()

@@ -261,6 +261,21 @@ fn who_has_truncated_the_history_does_not_go_on_in_its_group() {
     agree(&mut world);
 }
 
+/// One in recovery asks the others the old way; they have a group, which has to be asked.
+#[test]
+fn a_final_member_says_who_can_remove_a_member_of_its_group() {
+    let mut world = upgraded(4);
+    world.execute(0, ENTER);
+    restart(&mut world, 0);
+    let gone = host(&world, 3);
+    destroy(&mut world, &[3]);
+    let id = world.admin(0, AdminRequest::RemoveNode { order: None, host: gone, ignore: vec![] });
+    assert!(world.run_until(LIMIT, |world| world.admin_replies.contains_key(&id)));
+    let AdminReply::Refused(why) = &world.admin_replies[&id] else { panic!("{:?}", world.admin_replies[&id]) };
+    let is_told = |number: usize| why.contains(&format!("is final: ask {} to remove it", world.node(number).host));
+    assert!(is_told(1) || is_told(2), "{why}");
+}
+
 /// It would wait for ever for those whom it does not hear any more.
 #[test]
 fn who_has_removed_a_half_of_its_group_does_not_go_on_in_it() {
