@@ -11,6 +11,7 @@ mod drained;
 mod durable;
 mod epochs;
 mod finish;
+mod founding;
 mod groups;
 mod newcomers;
 mod outsiders;
