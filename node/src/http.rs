@@ -51,7 +51,7 @@ pub struct Sources {
 
 /// Serves one listener until the task is dropped. Both of them have all routes.
 pub async fn serve(listener: TcpListener, sources: Sources) {
-    match group0_api::http::serve(listener, routes(sources)).await {}
+    group0_api::http::serve(listener, routes(sources)).await;
 }
 
 fn routes(sources: Sources) -> Router {

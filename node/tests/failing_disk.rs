@@ -16,7 +16,7 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     process::Stdio,
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tempfile::TempDir;
 use tokio::{
@@ -26,6 +26,8 @@ use tokio::{
 };
 
 const WAIT_MAX: Duration = Duration::from_mins(1);
+/// Longer than a change takes on any disk that takes it.
+const ANSWER_MAX: Duration = Duration::from_secs(5);
 /// More changes than that always need more space than is allocated already, or more syncs than succeed.
 const CHANGES_MAX: usize = 400;
 const KEYSPACE: &str = "CREATE KEYSPACE ks WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}";
@@ -197,9 +199,9 @@ async fn a_node_does_not_start_on_a_full_disk_and_says_why() {
     node.client().await.query(KEYSPACE).await.expect("what the first start had begun is in nobody's way");
 }
 
-/// As `strace` makes a system call fail, after so many of them; the node is its own process all the same.
-fn failing(call: &'static str, error: &str, after: usize) -> Vec<String> {
-    let inject = format!("inject={call}:error={error}:when={}+", after + 1);
+/// As `strace` has a system call fare, after so many of them; the node is its own process all the same.
+fn failing(call: &'static str, fate: &str, after: usize) -> Vec<String> {
+    let inject = format!("inject={call}:{fate}:when={}+", after + 1);
     let trace = format!("trace={call}");
     ["strace", "-D", "-f", "--seccomp-bpf", "-o", "/dev/null", "-e", &trace, "-e", &inject].map(str::to_owned).to_vec()
 }
@@ -218,7 +220,7 @@ async fn a_node_whose_disk_fails_says_so_and_has_lost_nothing_that_it_confirmed(
     for (number, call) in ["fdatasync", "pwrite64"].into_iter().enumerate() {
         let folder = tempfile::tempdir().expect("a directory");
         let address = Ipv4Addr::new(127, 25, 1, u8::try_from(number + 1).expect("a small number"));
-        let through = failing(call, "EIO", 300);
+        let through = failing(call, "error=EIO", 300);
         let through: Vec<_> = through.iter().map(String::as_str).collect();
         let node = Node::start(&through, address, folder.path(), folder.path());
         node.client().await.query(KEYSPACE).await.expect("the disk is well");
@@ -226,4 +228,41 @@ async fn a_node_whose_disk_fails_says_so_and_has_lost_nothing_that_it_confirmed(
         node.stop().await;
         nothing_is_lost(&Node::start(&[], address, folder.path(), folder.path()), confirmed).await;
     }
+}
+
+/// The call neither succeeds nor fails for longer than the node has patience and then takes to end; `strace` keeps it until then.
+#[tokio::test]
+async fn a_node_whose_disk_hangs_says_so_and_ends_all_the_same() {
+    if !can_make_calls_fail().await {
+        return skipped::tell("a hanging disk, there is no strace on this machine, or it may not trace");
+    }
+    let (folder, address) = (tempfile::tempdir().expect("a directory"), Ipv4Addr::new(127, 25, 2, 1));
+    let through = failing("fdatasync", "delay_enter=35000000", 100);
+    let through: Vec<_> = through.iter().map(String::as_str).collect();
+    let mut node = Node::start(&through, address, folder.path(), folder.path());
+    let mut client = node.client().await;
+    client.query(KEYSPACE).await.expect("the disk is well");
+    let mut confirmed = 0;
+    while let Ok(answer) = timeout(ANSWER_MAX, client.query(&format!("CREATE TABLE ks.t{confirmed} (a int PRIMARY KEY)"))).await {
+        answer.expect("nothing fails");
+        confirmed += 1;
+        assert!(confirmed < CHANGES_MAX, "the disk takes whatever is written");
+    }
+    let told = async {
+        while !node.readyz().await.is_some_and(|ready| ready.contains("the disk does not answer: a transaction has not returned"))
+        {
+            sleep(Duration::from_millis(100)).await;
+        }
+    };
+    timeout(WAIT_MAX, told).await.expect("it says so");
+    let pid = node.process.id().expect("it runs").to_string();
+    Command::new("kill").arg(pid).status().await.expect("a signal");
+    let begin = Instant::now();
+    let has_ended = || fs::read_to_string(folder.path().join("log")).expect("a log").contains("without announcing the shutdown");
+    while !has_ended() {
+        assert!(begin.elapsed() < Duration::from_secs(15), "it waits for the disk");
+        sleep(Duration::from_millis(100)).await;
+    }
+    timeout(WAIT_MAX, node.process.wait()).await.expect("it is gone").expect("a child");
+    nothing_is_lost(&Node::start(&[], address, folder.path(), folder.path()), confirmed).await;
 }

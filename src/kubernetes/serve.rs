@@ -20,7 +20,8 @@ pub async fn serve(address: SocketAddr, metrics: Metrics) -> Result<(), Error> {
         .route("/ready", get(|| async { "ready\n" }))
         .route("/metrics", get(text))
         .with_state(metrics);
-    match group0_api::http::serve(listener, app).await {}
+    group0_api::http::serve(listener, app).await;
+    Ok(())
 }
 
 async fn text(State(metrics): State<Metrics>) -> impl IntoResponse {
