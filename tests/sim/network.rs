@@ -11,13 +11,15 @@ use crate::{
     queue::{Event, Queue},
     swarm::{Fault, Swarm},
 };
-use group0_core::io::{CallError, Header, Message};
+use group0_core::io::{CallError, Header, Message, PeerRequest, Refusal};
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     time::Duration,
 };
 
+/// The event of an answer to somebody who was removed.
+pub const REFUSED: &str = "removed host refused";
 /// After this long without a sign of life a connection counts as broken.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(2);
 /// From one place to another, one way.
@@ -35,6 +37,8 @@ pub struct Network {
     questions: BTreeMap<Question, Exchange>,
     /// Given up before they were sent.
     withdrawn: BTreeSet<Question>,
+    /// Until then no schema gets to another node.
+    no_schema_until: Duration,
     last: Question,
 }
 
@@ -111,6 +115,7 @@ impl Network {
             hosts: (0..processes).map(host).collect(),
             questions: BTreeMap::new(),
             withdrawn: BTreeSet::new(),
+            no_schema_until: Duration::ZERO,
             last: 0,
         }
     }
@@ -136,6 +141,11 @@ impl Network {
         let link = self.link(from, to);
         link.cut_until = link.cut_until.max(until);
         around.queue.put(around.moment.now + KEEP_ALIVE, Event::KeepAlive(from, to));
+    }
+
+    /// No schema gets to another node for a while.
+    pub const fn lose_schemas(&mut self, until: Duration) {
+        self.no_schema_until = until;
     }
 
     /// What was cut is whole again.
@@ -223,6 +233,9 @@ impl Network {
         let Some(pid) = meant else {
             return around.queue.put(around.moment.now + self.delay(from, from, false), Event::Refused(question));
         };
+        if carries_schema(&ask) && around.moment.now < self.no_schema_until {
+            return around.events.count("schema lost on its way");
+        }
         if let Some(at) = self.leg(from, pid, question, around) {
             around.queue.put(at, Event::Question { question, to, ask });
         }
@@ -278,6 +291,9 @@ impl Network {
     fn answer(&mut self, question: Question, answer: Answer, around: &mut Around<'_>) {
         let Some(exchange) = self.questions.get(&question) else { return };
         let Some((from, _)) = exchange.callee else { return };
+        if matches!(answer, Answer::Peer(Err(Refusal::RemovedHost(_)))) {
+            around.events.count(REFUSED);
+        }
         let (to, earliest) = (exchange.caller.0, exchange.last);
         let is_last = !exchange.watch || answer.is_refusal();
         let at = self.leg(from, to, question, around);
@@ -401,6 +417,11 @@ impl Network {
             cut_until: Duration::ZERO,
         })
     }
+}
+
+/// Whether a schema goes with it, or with its answer.
+const fn carries_schema(ask: &Ask) -> bool {
+    matches!(ask, Ask::Peer(_, PeerRequest::MigrationRequest { .. } | PeerRequest::DefinitionsUpdate(_)))
 }
 
 impl Exchange {

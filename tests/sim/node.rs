@@ -14,8 +14,8 @@ use crate::{
 use group0_core::{
     ids::HostId,
     io::{
-        Apply, CallError, CallId, Effects, Image, Input, Persist, Point, Replacement, Reply, RequestId, Send, Settings, Table,
-        Write,
+        AdminReply, Apply, CallError, CallId, Effects, Image, Input, Persist, Point, Replacement, Reply, RequestId, Send,
+        Settings, Table, Write,
     },
     node::{Node, StartError},
     status::{Procedure, Status},
@@ -44,6 +44,9 @@ struct Treatment {
     failed_commit: u64,
     slow_commit: u64,
 }
+
+/// A release that has states of which ours knows nothing.
+pub const NEWER: &str = "newer";
 
 /// At which of its writes a node dies that takes part in a recovery: counted from the first that stores a plan, of those that are steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +87,8 @@ pub struct NodeProcess {
     last: Option<HostId>,
     /// Points at which it has crashed: a second time proves little.
     struck: BTreeSet<(Point, bool)>,
+    /// Until then it says that it is of a newer release, [`NEWER`].
+    pub newer_until: Duration,
     /// In the world of a story: at which write it dies, and how many there were from the first of a recovery on.
     story: Option<(Option<Strike>, Option<u32>)>,
 }
@@ -140,6 +145,7 @@ impl NodeProcess {
             former: None,
             last: None,
             struck: BTreeSet::new(),
+            newer_until: Duration::ZERO,
             story: swarm.story.as_ref().map(|_| (swarm.strike.filter(|strike| strike.node == pid), None)),
         }
     }
@@ -385,7 +391,12 @@ impl NodeProcess {
                 Apply::SchemaChanged(_) | Apply::HostChanged { .. } | Apply::RingChanged { .. } | Apply::Struck => {}
             }
         }
-        for reply in reply {
+        for mut reply in reply {
+            if let Reply::Admin { reply: AdminReply::Status(status), .. } = &mut reply
+                && moment.now < self.newer_until
+            {
+                status.release = NEWER.into();
+            }
             life.reply(reply, out);
         }
         let wake_at = wake_at.filter(|at| *at < Duration::from_secs(1_000_000_000));

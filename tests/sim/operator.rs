@@ -8,6 +8,7 @@ use crate::{
     dice::Dice,
     kubernetes::api::{self, Reply, Request},
     mailbox::{Asked, Mailbox, SimWorld},
+    node::NEWER,
     process::{Answer, Arrival, Ask, End, Moment, Note, Outbox, Parcel, Pid, Process},
     swarm::{Fault, Swarm},
 };
@@ -234,7 +235,10 @@ impl OperatorProcess {
         match (of, answer) {
             (Some(Some(node)), Ok(Answer::Admin(AdminReply::Status(status)))) => {
                 let wall = lock(&life.mailbox).now;
-                let said = group0_node::report::status(&status, None);
+                let mut said = group0_node::report::status(&status, None);
+                if said.release == NEWER {
+                    said.upgrade_state = "dancing".into();
+                }
                 let news = node_seen(&said, wall).map(|seen| lock(&life.mailbox).said(node, seen, moment.now));
                 match news {
                     Ok(true) if !life.has_acted => life.look_at = life.look_at.min(moment.now + TOGETHER),

@@ -3,12 +3,13 @@
 use crate::{
     errands::ENTER,
     kubernetes::api::Deed,
+    network::REFUSED,
     report, runner,
     swarm::{Fault, Swarm},
     trouble::Action,
     world::{After, HIDDEN, Outcome, Step, Told, World},
 };
-use std::{process::ExitCode, time::Duration};
+use std::{collections::BTreeSet, process::ExitCode, time::Duration};
 
 /// The first operator of a world with three nodes: before it there are the nodes and their clients.
 const OPERATOR: usize = 7;
@@ -113,6 +114,37 @@ fn of_operators() -> Vec<Story> {
             each_once,
         ),
         upgrade(
+            "two objects are for the same StatefulSets: ours has failed, until the other one is deleted",
+            1,
+            &[],
+            vec![
+                person(After::Start, Duration::ZERO, Deed::Rival { exists: true }),
+                person(first("phase Failed"), seconds(3), Deed::Rival { exists: false }),
+            ],
+            each_once,
+        ),
+        upgrade(
+            "two budgets select the pods, so that none can be evicted: that is said, and the run goes on when one is deleted",
+            1,
+            &[],
+            vec![
+                person(After::Taken(1), Duration::ZERO, Deed::Budgets(2)),
+                person(first("waits for BudgetsOverlap"), seconds(20), Deed::Budgets(1)),
+            ],
+            |outcome| each_once(outcome).and_then(|()| apart(outcome, seconds(20))),
+        ),
+        upgrade(
+            "a node is in a state that the operator does not know: nothing more is taken",
+            1,
+            &[],
+            vec![Step { after: After::Taken(1), delay: Duration::ZERO, deed: Told::Newer(2, seconds(30)) }],
+            |outcome| {
+                each_once(outcome)?;
+                apart(outcome, seconds(30))?;
+                came(outcome, "stall UnknownNodeState")
+            },
+        ),
+        upgrade(
             "helm upgrade puts the template back, in the middle and after the end: the flag comes back, and nobody is taken for it",
             1,
             &[],
@@ -122,10 +154,9 @@ fn of_operators() -> Vec<Story> {
     ]
 }
 
-/// Of nodes that are slow, away or cut off from each other, and have lost nothing.
+/// Of nodes that are slow or away, and have lost nothing.
 fn of_nodes() -> Vec<Story> {
     let pause = |after, delay, node| trouble(after, delay, Action::Pause(node, seconds(60)));
-    let cut = |from, to| trouble(After::Taken(3), Duration::ZERO, Action::Cut(from, to, seconds(90)));
     let complete = first("phase Complete");
     // The ring is founded after three seconds, and the roll begins at once.
     let mut still = upgrade(
@@ -139,14 +170,17 @@ fn of_nodes() -> Vec<Story> {
         },
     );
     still.later = (0..12).map(|count| Duration::from_millis(5) * count).collect();
+    let mut unrelated = upgrade(
+        "an unrelated node stands still while another one is restarted: nothing more is taken until it is back",
+        1,
+        &[],
+        vec![trouble(After::Taken(1), Duration::from_millis(200), Action::Pause(0, seconds(14)))],
+        |outcome| each_once(outcome).and_then(|()| apart(outcome, seconds(14))),
+    );
+    // Long enough for it to be noticed, and not so long that its own pod is what has to be taken first.
+    unrelated.swarm.between = 5;
     vec![
-        upgrade(
-            "an unrelated node dies while another one is restarted: nothing more is taken until it is back",
-            1,
-            &[],
-            vec![trouble(After::Taken(1), Duration::from_millis(200), Action::Crash(0))],
-            each_once,
-        ),
+        unrelated,
         still,
         upgrade("slow nodes are not taken for dead ones", 1, &[Fault::Sites, Fault::SlowDisk], vec![], |outcome| {
             each_once(outcome)?;
@@ -155,13 +189,6 @@ fn of_nodes() -> Vec<Story> {
                 None => nobody_is_given_up(outcome),
             }
         }),
-        upgrade(
-            "two do not reach each other, and both reach all others: that is said, and nobody is given up",
-            1,
-            &[],
-            vec![cut(0, 1), cut(1, 0)],
-            |outcome| nobody_is_given_up(outcome).and_then(|()| came(outcome, "stall Partitioned")),
-        ),
         upgrade(
             "a node that could come back is away for a minute, and with it the end of the upgrade: it is waited for",
             1,
@@ -186,6 +213,60 @@ fn of_nodes() -> Vec<Story> {
             ],
             |outcome| nobody_is_given_up(outcome).and_then(|()| came(outcome, "stall StrayRecovery")),
         ),
+    ]
+}
+
+/// Of networks that carry one thing and not another, or reach one and not another.
+fn of_networks() -> Vec<Story> {
+    let cut = |from, to| trouble(After::Taken(3), Duration::ZERO, Action::Cut(from, to, seconds(90)));
+    let complete = first("phase Complete");
+    // Where the way is long, somebody changes the schema of one between the last pull and the end of such changes.
+    let late_change = |node| Step {
+        after: first("phase Forming"),
+        delay: Duration::from_millis(400),
+        deed: Told::Cql(node, "CREATE KEYSPACE apart WITH replication = {'class': 'NetworkTopologyStrategy', 'datacenter1': 3}"),
+    };
+    let mut disagreeing = upgrade(
+        "schemas get to no other node, and all else does, so that they stay different: nodes are restarted, once each, and nobody is given up",
+        1,
+        &[Fault::Sites],
+        vec![
+            trouble(first("phase Forming"), Duration::from_millis(400), Action::LoseSchemas(seconds(150))),
+            late_change(0),
+            late_change(1),
+            late_change(2),
+        ],
+        |outcome| {
+            nobody_is_given_up(outcome)?;
+            came(outcome, "stall SchemaDisagreement")?;
+            let restarted: BTreeSet<_> = outcome.restarts.iter().collect();
+            let once = !restarted.is_empty() && restarted.len() == outcome.restarts.len();
+            if once { Ok(()) } else { Err(format!("restarted were {:?}", outcome.restarts)) }
+        },
+    );
+    disagreeing.later = (0..24).map(|count| Duration::from_millis(20) * count).collect();
+    let mut parted = upgrade(
+        "a majority is parted from the others, and its machines are deleted from Kubernetes: that proves nothing of what runs there",
+        1,
+        &[],
+        vec![
+            trouble(complete, seconds(1), Action::Part(2, seconds(90))),
+            person(complete, seconds(3), Deed::Forget(vec![2, 3, 4])),
+            person(complete, seconds(95), Deed::Remember(vec![2, 3, 4])),
+        ],
+        |outcome| nobody_is_given_up(outcome).and_then(|()| came(outcome, "stall NodeDownRestartable")),
+    );
+    parted.swarm.nodes = 5;
+    vec![
+        upgrade(
+            "two do not reach each other, and both reach all others: that is said, and nobody is given up",
+            1,
+            &[],
+            vec![cut(0, 1), cut(1, 0)],
+            |outcome| nobody_is_given_up(outcome).and_then(|()| came(outcome, "stall Partitioned")),
+        ),
+        disagreeing,
+        parted,
     ]
 }
 
@@ -250,7 +331,11 @@ fn of_losses() -> Vec<Story> {
             "the lost return after the reset: they are refused",
             four(),
             vec![away(), returned("planned LeaveRecovery")],
-            |outcome| came(outcome, "the dead came back").and_then(|()| came(outcome, RECOVERED)),
+            |outcome| {
+                came(outcome, "the dead came back")?;
+                came(outcome, REFUSED)?;
+                came(outcome, RECOVERED)
+            },
         ),
         told(
             "a survivor cannot be reached when the recovery is to begin: what is prepared is withdrawn",
@@ -262,7 +347,12 @@ fn of_losses() -> Vec<Story> {
             "the object is deleted in the middle of a recovery and made again: the plan is read from the nodes",
             quorum(),
             vec![person(first("planned ResetGroup0"), Duration::from_millis(100), Deed::Delete)],
-            |outcome| came(outcome, RECOVERED),
+            |outcome| {
+                came(outcome, RECOVERED)?;
+                // Once on each of the two survivors: another plan would begin with it again.
+                let prepared = outcome.events.of("planned PrepareFence");
+                if prepared == 2 { Ok(()) } else { Err(format!("fences were prepared {prepared} times")) }
+            },
         ),
     ]
 }
@@ -272,6 +362,14 @@ fn each_once(outcome: &Outcome) -> Result<(), String> {
     let mut taken: Vec<_> = outcome.evictions.iter().map(|(_, node)| *node).collect();
     taken.sort_unstable();
     if taken == [0, 1, 2] { Ok(()) } else { Err(format!("taken were {taken:?}")) }
+}
+
+/// The first two were taken at least so long after each other.
+fn apart(outcome: &Outcome, least: Duration) -> Result<(), String> {
+    match outcome.evictions[..] {
+        [(first, _), (second, _), ..] if second.saturating_sub(first) >= least => Ok(()),
+        _ => Err(format!("taken were {:?}", outcome.evictions)),
+    }
 }
 
 fn came(outcome: &Outcome, event: &str) -> Result<(), String> {
@@ -329,7 +427,7 @@ pub fn run_one(number: usize, prints: bool) -> ExitCode {
 }
 
 fn stories() -> Vec<Story> {
-    [of_operators(), of_nodes(), of_losses()].into_iter().flatten().collect()
+    [of_operators(), of_nodes(), of_networks(), of_losses()].into_iter().flatten().collect()
 }
 
 impl Story {

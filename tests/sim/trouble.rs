@@ -24,6 +24,10 @@ pub enum Action {
     Pause(Pid, Duration),
     /// The wall clock of its host is set.
     Jump(Pid, i64),
+    /// The nodes from this one on reach nobody but each other for so long, and nobody else reaches them.
+    Part(Pid, Duration),
+    /// No schema gets from a node to another for so long, as where a network loses what is large; all else does.
+    LoseSchemas(Duration),
 }
 
 /// Kinds of trouble that come once, with how many of them a world has at most.
@@ -148,7 +152,7 @@ impl Action {
             Self::Restart(_) => Self::Restart(node),
             Self::Pause(_, long) => Self::Pause(node, long),
             Self::Jump(_, micros) => Self::Jump(node, micros),
-            other @ (Self::Cut(..) | Self::Reset(..)) => other,
+            other @ (Self::Cut(..) | Self::Reset(..) | Self::Part(..) | Self::LoseSchemas(..)) => other,
         }
     }
 }

@@ -114,6 +114,17 @@ pub enum Deed {
     GiveUp(Pid),
     /// Has each StatefulSet run all its pods.
     ScaleUp,
+    /// Has so many budgets select the pods.
+    Budgets(usize),
+    /// Makes another object, which owns the StatefulSets, or deletes that one.
+    Rival {
+        /// Whether it is there.
+        exists: bool,
+    },
+    /// Deletes machines from Kubernetes. What runs on them does so still.
+    Forget(Vec<Pid>),
+    /// They are known again, and their pods are made anew.
+    Remember(Vec<Pid>),
 }
 
 /// What it answers.

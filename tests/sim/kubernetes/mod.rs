@@ -31,6 +31,8 @@ use std::{collections::BTreeMap, time::Duration};
 const USUAL_LAG: Duration = Duration::from_millis(50);
 /// Who has not asked for so long leads no more.
 const LEASE: Duration = Duration::from_secs(4);
+/// The UID of an object that people made besides ours.
+const RIVAL: &str = "another-uid";
 /// The template that all begin with.
 pub const FIRST_TEMPLATE: &str = "v1";
 /// A template that no pod can run with.
@@ -43,6 +45,9 @@ pub struct Kubernetes {
     etcd: Etcd,
     sets: Vec<Past<Set>>,
     pods: Vec<Slot>,
+    budgets: Vec<String>,
+    /// Whether there is another object for the same StatefulSets.
+    has_rival: bool,
     version: u64,
     lease: Option<(Pid, Duration)>,
 }
@@ -74,6 +79,8 @@ impl Kubernetes {
             etcd: Etcd::default(),
             sets: (0..swarm.racks).map(|rack| Past::new(new_set(rack, replicas(rack)))).collect(),
             pods: names.into_iter().map(Slot::new).collect(),
+            budgets: vec!["budget".into()],
+            has_rival: false,
             version: 1,
             lease: None,
         }
@@ -141,11 +148,11 @@ impl Kubernetes {
     /// Each part in a version of its own age, in which an older one may well come after a newer one.
     fn observe(&mut self, moment: Moment<'_>) -> Seen {
         let lag = if moment.trouble { self.worst_lag.max(USUAL_LAG) } else { USUAL_LAG };
-        let (dice, etcd) = (&mut self.dice, &self.etcd);
+        let (dice, etcd, has_rival) = (&mut self.dice, &self.etcd, self.has_rival);
         let sets = self.sets.iter().map(|past| {
             let mut set = past.seen(moment.now, lag, dice).clone();
             if let Some(owner) = &mut set.owner {
-                owner.exists = etcd.has(&owner.uid);
+                owner.exists = etcd.has(&owner.uid) || has_rival && owner.uid == RIVAL;
             }
             known(set)
         });
@@ -155,7 +162,7 @@ impl Kubernetes {
             (slot.name.clone(), pod.map_or_else(|| Part::Unknown("there is no such pod".into()), known))
         });
         let pods: BTreeMap<_, _> = pods.collect();
-        Seen { object: self.etcd.seen(), sets, budgets: known(vec!["budget".into()]), pods }
+        Seen { object: self.etcd.seen(), sets, budgets: known(self.budgets.clone()), pods }
     }
 
     fn change(&mut self, now: Duration, name: &str, version: u64, change: SetChange, out: &mut Outbox) -> Reply {
@@ -216,6 +223,15 @@ impl Kubernetes {
             }
             Deed::GiveUp(pid) => self.give_up(moment.now, pid),
             Deed::ScaleUp => self.scale_up(moment, out),
+            Deed::Budgets(count) => self.budgets = (1..=count).map(|number| format!("budget{number}")).collect(),
+            Deed::Rival { exists } => {
+                self.has_rival = exists;
+                for rack in 0..self.sets.len() {
+                    self.change_set(moment.now, rack, |set| set.owner = Some(Owner { uid: RIVAL.into(), exists }));
+                }
+            }
+            Deed::Forget(pids) => self.forget(moment.now, &pids),
+            Deed::Remember(pids) => self.remember(moment.now, &pids, out),
         }
     }
 }

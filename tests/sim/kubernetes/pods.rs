@@ -179,6 +179,24 @@ impl Kubernetes {
         out.orders.push(Order::Destroy { nodes: pids });
     }
 
+    /// These machines are deleted from Kubernetes, which does not hear of what runs on them any more.
+    pub(super) fn forget(&mut self, now: Duration, pids: &[Pid]) {
+        for pid in pids {
+            self.change_pod(now, *pid, |pod| {
+                pod.machine = Machine::Gone;
+                pod.state = PodState::Down("its machine does not answer".into());
+            });
+        }
+    }
+
+    /// They are there again. What ran on them is ended, as its pod is not known any more.
+    pub(super) fn remember(&mut self, now: Duration, pids: &[Pid], out: &mut Outbox) {
+        for pid in pids {
+            self.change_pod(now, *pid, |pod| pod.machine = Machine::There);
+            self.remove(now, *pid, out);
+        }
+    }
+
     /// Those of them are here again that were not given up.
     pub(super) fn come_back(&mut self, now: Duration, pids: &[Pid], out: &mut Outbox) {
         for pid in pids.iter().copied() {
@@ -243,6 +261,9 @@ impl Kubernetes {
         }
         if self.pods[pid].terminating {
             return Reply::Refused("it is going already".into());
+        }
+        if self.budgets.len() > 1 {
+            return Reply::Refused("the eviction subresource does not support multiple PodDisruptionBudgets".into());
         }
         if !self.budget_allows(pid) {
             out.event("eviction held back by the budget");

@@ -23,6 +23,16 @@ impl World {
                     self.cut(other, node, long);
                 }
             }
+            Action::Part(first, long) => {
+                let parted = first..self.swarm.nodes;
+                for other in (0..self.slots.len()).filter(|other| !parted.contains(other)) {
+                    for node in parted.clone() {
+                        self.cut(node, other, long);
+                        self.cut(other, node, long);
+                    }
+                }
+            }
+            Action::LoseSchemas(long) => self.network.lose_schemas(self.now + long),
             Action::Reset(one, other) => self.on_network(|network, around| network.reset(one, other, around)),
             Action::Crash(node) => self.end(node, &End::Crash("killed".into())),
             Action::Restart(node) => self.restart(node),

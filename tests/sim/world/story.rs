@@ -44,6 +44,8 @@ pub enum Told {
     Person(Deed),
     /// Somebody asks a node by CQL.
     Cql(Pid, &'static str),
+    /// A node is of a newer release for so long, which has states that the operator does not know.
+    Newer(Pid, Duration),
 }
 
 /// The steps of a story, and how far it has come.
@@ -98,6 +100,12 @@ impl World {
                         kubernetes.person(moment, deed, out);
                     }
                 });
+            }
+            Told::Newer(pid, long) => {
+                let until = self.now + long;
+                if let Some(node) = self.slots[pid].process.node() {
+                    node.newer_until = until;
+                }
             }
             Told::Cql(node, text) => {
                 let statement = parse(text).expect("it is CQL");

@@ -82,8 +82,8 @@ pub enum Action {
         /// Whom.
         member: Member,
     },
-    /// Give [`Event::Retry`] after a back-off.
-    Backoff(String),
+    /// Give [`Event::Retry`] after a back-off: for this reason, or, if nothing has failed, unless the configuration arrives before.
+    Backoff(Option<String>),
     /// We are in.
     Joined,
     /// No retry mends this.
@@ -195,9 +195,9 @@ impl Joining {
         match outcome {
             Ok(()) => {
                 self.phase = Phase::Awaiting;
-                actions.push(Action::Backoff("added, and the configuration has not arrived".into()));
+                actions.push(Action::Backoff(None));
             }
-            Err(ModifyFailure::Transient(cause)) => actions.push(Action::Backoff(cause)),
+            Err(ModifyFailure::Transient(cause)) => actions.push(Action::Backoff(Some(cause))),
             Err(ModifyFailure::OtherGroup(cause)) => {
                 self.phase = Phase::Failed;
                 actions.push(Action::Fail(cause));

@@ -47,8 +47,8 @@ pub enum Boot {
         /// What was heard last.
         heard: String,
     },
-    /// Leave was given: pulling the schema the old way.
-    Pulling,
+    /// Leave was given: pulling the schema the old way. Why that has failed, if it has.
+    Pulling(Option<String>),
     /// The upgrade is done: becoming a non-voter, then final, then a voter, of this group. What has hindered that last, if anything has.
     Joining(GroupId, Through, Option<String>),
     /// All but in the ring: waiting until its hosts see this one up, at most until then.
@@ -104,7 +104,7 @@ impl Boot {
         match self {
             Self::Completed => RingStatus::Normal,
             Self::Left => RingStatus::Left,
-            Self::Pulling => RingStatus::Joining,
+            Self::Pulling(_) => RingStatus::Joining,
             Self::Meeting { status, .. } => *status,
             Self::Asking { .. } | Self::Joining(..) => RingStatus::Waiting,
         }
@@ -115,7 +115,8 @@ impl Boot {
         match self {
             Self::Completed => None,
             Self::Left => Some(super::departure::LEFT.into()),
-            Self::Pulling => Some("joining the ring: waiting for the schema of a member".into()),
+            Self::Pulling(None) => Some("joining the ring: waiting for the schema of a member".into()),
+            Self::Pulling(Some(failure)) => Some(format!("joining the ring: {failure}, and is tried again")),
             Self::Meeting { .. } => Some("waiting until the hosts of the ring see this one up".into()),
             Self::Asking { heard, .. } => Some(format!("waiting for leave to join the ring: {heard}")),
             Self::Joining(group, through, hindrance) => {
@@ -189,8 +190,11 @@ impl Node {
                 self.effects.send.push(crate::io::Send::Resolve);
                 self.ask_to_join();
             }
-            Boot::Pulling => {
+            Boot::Pulling(failure) => {
                 self.boot = Boot::begin(self.now.elapsed);
+                if let (Boot::Asking { heard, .. }, Some(failure)) = (&mut self.boot, failure) {
+                    *heard = failure;
+                }
                 self.ask_to_join();
             }
             Boot::Joining(group, through, _) => {
@@ -295,21 +299,23 @@ impl Node {
     fn pull_before_joining(&mut self, address: SocketAddr) {
         let Some(host) = self.gossip.host_at(address) else { return };
         self.forget_calls(|purpose| matches!(purpose, Purpose::JoinRing(_)));
-        self.boot = Boot::Pulling;
+        self.boot = Boot::Pulling(None);
         self.watchers.touch();
         self.timers.unset(Timer::BootRetry);
         self.call_address(address, Some(host), PeerRequest::MigrationRequest { snapshot_of: None }, Purpose::BootPull);
     }
 
     /// A pull takes as long as it is large, and fails by itself where nothing comes any more.
-    pub(super) fn boot_pull_failed(&mut self) {
-        if self.boot == Boot::Pulling {
+    pub(super) fn boot_pull_failed(&mut self, error: &CallError) {
+        if let Boot::Pulling(failure) = &mut self.boot {
+            *failure = Some(format!("pulling the schema of a member has failed: {error}"));
+            self.watchers.touch();
             self.timers.set(Timer::BootRetry, self.now.elapsed + RETRY);
         }
     }
 
     pub(super) fn boot_pulled(&mut self, migration: &Migration) {
-        if self.boot == Boot::Pulling {
+        if matches!(self.boot, Boot::Pulling(_)) {
             self.merge_rows(&migration.rows);
             self.meet_others();
         }

@@ -44,6 +44,15 @@ pub struct Context {
     modifications: BTreeMap<RequestId, Modification>,
     /// The state of a snapshot that Raft was given in this step.
     pulled: Option<Migration>,
+    /// Why the last pull of a snapshot came to nothing.
+    pull_failure: Option<String>,
+}
+
+impl Context {
+    /// Why the snapshot that it needs is not here, if pulling it has failed.
+    pub(super) const fn pull_failure(&self) -> Option<&String> {
+        self.pull_failure.as_ref()
+    }
 }
 
 #[derive(Debug)]
@@ -120,7 +129,16 @@ impl Node {
         message.index = snapshot.index;
         message.snapshot = Some(snapshot);
         group.step(message);
-        self.consensus.pulled = Some(migration);
+        (self.consensus.pulled, self.consensus.pull_failure) = (Some(migration), None);
+    }
+
+    /// The leader sends the message again, and it is pulled again.
+    pub(super) fn snapshot_not_pulled(&mut self, from: HostId, error: &CallError) {
+        tracing::warn!(target: "raft_group0", %from, %error, "pulling a snapshot failed; the leader sends it again");
+        let why = format!("pulling the snapshot from {from} has failed: {error}");
+        self.boot_hindered(why.clone());
+        self.consensus.pull_failure = Some(why);
+        self.watchers.touch();
     }
 
     /// Raft has taken the position over: the state that was pulled for it comes in the same transaction.

@@ -53,6 +53,8 @@ pub struct Context {
     pub fault: Option<Strikes>,
     backoff: Option<Duration>,
     join_backoff: Option<Duration>,
+    /// Why joining did not get on the last time that it was tried.
+    join_setback: Option<String>,
     /// Watched hosts, with the generation that the watch reached.
     watched: BTreeMap<HostId, Generation>,
 }
@@ -332,13 +334,20 @@ impl Node {
         );
     }
 
-    /// What the procedure waits for; a read barrier with its voters, joining with who has not answered discovery.
+    /// What the procedure waits for; joining with the group, or who has not answered discovery, and what has failed.
     pub(super) fn procedure_waits_on(&self) -> Vec<WaitingOn> {
         let mut waiting = self.look(|view| self.upgrade.waiting_on(view));
-        if waiting == [WaitingOn::Discovery] {
-            let missing = self.joining.discovery().missing();
-            let hosts = missing.into_iter().filter_map(|(_, host)| host);
-            waiting.extend(hosts.map(|host| WaitingOn::Answer { host, verb: "Group0PeerExchange" }));
+        if waiting.first() == Some(&WaitingOn::Discovery) {
+            if let Some(group) = self.joining.group() {
+                waiting[0] = WaitingOn::TakenIn(group);
+            }
+            if self.joining.is_searching() {
+                let missing = self.joining.discovery().missing();
+                let hosts = missing.into_iter().filter_map(|(_, host)| host);
+                waiting.extend(hosts.map(|host| WaitingOn::Answer { host, verb: "Group0PeerExchange" }));
+            }
+            let setbacks = [self.procedure.join_setback.as_ref(), self.consensus.pull_failure()];
+            waiting.extend(setbacks.into_iter().flatten().cloned().map(WaitingOn::Retry));
         }
         waiting
     }
@@ -384,11 +393,13 @@ impl Node {
                 tracing::debug!(target: "raft_group0", cause, "joining group 0 will be tried again");
                 let wait = self.procedure.join_backoff.map_or(JOIN_BACKOFF_FIRST, |last| (last * 2).min(JOIN_BACKOFF_LAST));
                 self.procedure.join_backoff = Some(wait);
+                self.procedure.join_setback = cause;
+                self.watchers.touch();
                 self.timers.set(Timer::JoiningRetry, self.now.elapsed + wait);
             }
             joining::Action::Joined => {
                 tracing::info!(target: "raft_group0", "joined group 0");
-                self.procedure.join_backoff = None;
+                (self.procedure.join_backoff, self.procedure.join_setback) = (None, None);
                 self.timers.unset(Timer::JoiningRetry);
                 self.upgrade_event(Event::Joined);
                 self.watch_members();
@@ -518,7 +529,7 @@ impl Node {
     /// Discovery has not got on: everyone is asked again after a back-off.
     pub(super) fn exchange_unanswered(&mut self, cause: &str) {
         if self.joining.is_searching() && !self.timers.is_set(Timer::JoiningRetry) {
-            self.perform_joining(joining::Action::Backoff(cause.into()));
+            self.perform_joining(joining::Action::Backoff(Some(cause.into())));
         }
     }
 }

@@ -353,12 +353,9 @@ impl Node {
             Purpose::Exchanged(host, _) | Purpose::BackgroundPull(host, _) => self.exchange_failed(host),
             Purpose::Push(host, Some(operation)) => self.push_answered(operation, host),
             Purpose::Push(_, None) | Purpose::WhetherRemoved => {}
-            Purpose::BootPull => self.boot_pull_failed(),
+            Purpose::BootPull => self.boot_pull_failed(error),
             Purpose::JoinRing(address) => self.join_ring_answered(address, Err(error.clone())),
-            Purpose::Snapshot(_, message) => {
-                tracing::warn!(target: "raft_group0", from = %message.from, %error, "pulling a snapshot failed; the leader sends it again");
-                self.boot_hindered(format!("pulling the snapshot from {} has failed: {error}", message.from));
-            }
+            Purpose::Snapshot(_, message) => self.snapshot_not_pulled(message.from, error),
         }
     }
 

@@ -12,7 +12,7 @@ mod view;
 pub use stage::Stage;
 pub use view::View;
 
-use crate::ids::HostId;
+use crate::ids::{GroupId, HostId};
 use std::fmt;
 
 /// The steps of the procedure, numbered as in the documentation.
@@ -64,6 +64,8 @@ pub enum WaitingOn {
     SchemaAgreement(HostId),
     /// Discovery: nobody leads yet.
     Discovery,
+    /// The group that was found to add us, and to send its snapshot.
+    TakenIn(GroupId),
     /// The back-off before the next try, after this failure.
     Retry(String),
     /// Commands with our surplus to be committed.
@@ -104,6 +106,7 @@ impl fmt::Display for WaitingOn {
             Self::ReadBarrier => f.write_str("a read barrier of group 0"),
             Self::SchemaAgreement(host) => write!(f, "the schema of {host} to agree with ours"),
             Self::Discovery => f.write_str("discovery of a group 0 or of the host that founds it"),
+            Self::TakenIn(group) => write!(f, "group 0 {group} to add this host, and its snapshot"),
             Self::Retry(cause) => write!(f, "the next try, after: {cause}"),
             Self::Surplus => f.write_str("our surplus rows to be committed by group 0"),
         }

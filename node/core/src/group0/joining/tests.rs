@@ -73,7 +73,7 @@ fn a_failed_request_is_tried_again_from_the_start() {
     let (state, _) = step(&new(2, &[1], None), Event::Begin);
     let (state, _) = answer(&state, 1, group_reply(7, 1));
     let (state, actions) = step(&state, Event::Modified(Err(ModifyFailure::Transient("closed".into()))));
-    assert_eq!(actions, [Action::Backoff("closed".into())]);
+    assert_eq!(actions, [Action::Backoff(Some("closed".into()))]);
     let (_, actions) = step(&state, Event::Retry);
     assert!(matches!(actions.as_slice(), [Action::Persist(_), Action::Exchange(..)]));
 }

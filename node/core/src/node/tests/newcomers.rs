@@ -432,7 +432,7 @@ fn a_host_that_died_while_joining_blocks_nobody_who_comes_at_its_address() {
 }
 
 /// Three that are held before the upgrade.
-fn three_held(base: &World) -> World {
+pub(super) fn three_held(base: &World) -> World {
     let mut world = World::after(base);
     world.hosts.iter_mut().for_each(|host| host.settings.hold = true);
     (0..3).for_each(|host| world.start(host));

@@ -2,7 +2,7 @@
 
 use super::{
     agree,
-    newcomers::{create, ends_with_four, remove, three_and_a_fourth, three_final, voters},
+    newcomers::{create, ends_with_four, remove, three_and_a_fourth, three_final, three_held, voters},
     proceed, report,
     world::World,
 };
@@ -11,7 +11,7 @@ use crate::{
     ids::HostId,
     io::CqlError,
     node::{Node, local::key},
-    upgrade::Stage,
+    upgrade::{Stage, Step},
 };
 use std::{collections::BTreeSet, time::Duration};
 
@@ -45,6 +45,39 @@ fn a_newcomer_serves_nobody_before_it_is_in_and_nobody_else_is_held_up() {
     let stages: BTreeSet<_> = seen.iter().map(|(stage, _)| *stage).collect();
     assert_eq!(stages, [Stage::UsePreRaft, Stage::Synchronize, Stage::UsePostRaft].into(), "{seen:?}");
     ends_with_four(&mut world, &["during_1_0"]);
+}
+
+/// As where a network loses what is large: nothing else tells whoever asks why nothing happens.
+#[test]
+fn who_does_not_get_the_schema_that_it_needs_says_that() {
+    let mut world = three_held(&three_and_a_fourth());
+    world.loses_pulls = true;
+    proceed(&mut world);
+    world.run(LIMIT);
+    let founder =
+        (0..3).find(|host| world.node(*host).upgrade.step() != Some(Step::JoinGroup0)).expect("one has founded the group");
+    let leader = world.node(founder).host;
+    for host in (0..3).filter(|host| *host != founder) {
+        let waits: Vec<_> = world.node(host).procedure_waits_on().iter().map(ToString::to_string).collect();
+        assert!(waits[0].ends_with("to add this host, and its snapshot"), "{waits:?}");
+        assert!(waits[1].ends_with(&format!("pulling the snapshot from {leader} has failed: timed out")), "{waits:?}");
+    }
+    world.loses_pulls = false;
+    assert!(
+        world.run_until(LIMIT, |world| (0..3).all(|host| world.node(host).stage() == Stage::UsePostRaft)),
+        "{}",
+        report(&world)
+    );
+
+    let mut world = three_held(&three_and_a_fourth());
+    world.loses_pulls = true;
+    world.start(3);
+    let says =
+        |world: &World| world.hosts[3].ready.as_ref().is_err_and(|why| why.contains("pulling the schema of a member has failed"));
+    assert!(world.run_until(LIMIT, says), "{:?}", world.hosts[3].ready);
+    world.run(LIMIT);
+    world.loses_pulls = false;
+    assert!(world.run_until(LIMIT, |world| world.hosts[3].ready.is_ok()), "{}", report(&world));
 }
 
 /// Where a host is known that others may never hear of again.

@@ -66,6 +66,8 @@ pub struct World {
     pub delay: Duration,
     /// Whether the network loses changes of the schema that are pushed.
     pub loses_pushes: bool,
+    /// Whether it loses schemas that are asked for.
+    pub loses_pulls: bool,
     /// Whether the name of the first host has an address; else whoever asks finds only its own.
     pub has_names: bool,
     /// Pairs that cannot reach each other, the smaller first.
@@ -152,6 +154,7 @@ impl World {
             replies: BTreeMap::new(),
             admin_replies: BTreeMap::new(),
             loses_pushes: false,
+            loses_pulls: false,
             has_names: true,
             delay: DELAY,
             cuts: BTreeSet::new(),
@@ -284,6 +287,10 @@ impl World {
                 }
             }
             Send::Call { request: PeerRequest::DefinitionsUpdate(_), .. } if self.loses_pushes => {}
+            Send::Call { call, request: PeerRequest::MigrationRequest { .. }, within, .. } if self.loses_pulls => {
+                let late = Input::Answer { call, outcome: Err(CallError::TimedOut { sent: true }) };
+                self.post(self.now + within, from, late);
+            }
             Send::Call { call, to, header, request, within } => {
                 let closed = Err(CallError::Closed("no such host".into()));
                 let late = Input::Answer { call, outcome: Err(CallError::TimedOut { sent: true }) };
