@@ -53,6 +53,8 @@ pub enum Boot {
     Joining(GroupId, Through, Option<String>),
     /// All but in the ring: waiting until its hosts see this one up, at most until then.
     Meeting {
+        /// Who has given leave to join, the old way. Where gossip does not know it as a host of the ring, this node would be alone in it.
+        by: Option<HostId>,
         /// What gossip says of it meanwhile.
         status: RingStatus,
         /// A host that is down sees nobody.
@@ -317,14 +319,14 @@ impl Node {
     pub(super) fn boot_pulled(&mut self, migration: &Migration) {
         if matches!(self.boot, Boot::Pulling(_)) {
             self.merge_rows(&migration.rows);
-            self.meet_others();
+            self.meet_others(Some(migration.state.host));
         }
     }
 
     /// Whoever uses this host expects that the others know it.
-    fn meet_others(&mut self) {
+    fn meet_others(&mut self, by: Option<HostId>) {
         let until = self.now.elapsed + self.settings.failure_detector_timeout;
-        self.boot = Boot::Meeting { status: self.boot.ring_status(), until };
+        self.boot = Boot::Meeting { by, status: self.boot.ring_status(), until };
         self.timers.set(Timer::BootRetry, until);
     }
 
@@ -343,9 +345,17 @@ impl Node {
         }
     }
 
-    /// Ends the wait for the others.
+    /// Ends the wait for the others. Who has given leave and is not known as a host of the ring may have gone since: leave is asked for anew.
     pub(super) fn settle_boot(&mut self) {
-        let Boot::Meeting { until, .. } = self.boot else { return };
+        let Boot::Meeting { until, by, .. } = self.boot else { return };
+        if let Some(by) = by.filter(|by| !self.gossip_members().contains(by)) {
+            if self.now.elapsed >= until {
+                self.boot = Boot::begin(self.now.elapsed);
+                self.heard(format!("{by} gave leave to join, and then nothing was heard of it"));
+                self.ask_to_join();
+            }
+            return;
+        }
         let seen_by: BTreeSet<_> = self.gossip.seen_by().collect();
         let mut others = self.gossip.endpoints().values().filter(|it| it.host != self.host && it.status == RingStatus::Normal);
         if self.now.elapsed >= until || others.all(|it| seen_by.contains(&it.host)) {
@@ -466,7 +476,7 @@ impl Node {
                 }
                 self.go_on_in_group(group);
             }
-            Boot::Joining(_, Through::Voter, _) if configuration.voters.contains(&self.host) => self.meet_others(),
+            Boot::Joining(_, Through::Voter, _) if configuration.voters.contains(&self.host) => self.meet_others(None),
             _ => {}
         }
     }

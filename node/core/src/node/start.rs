@@ -174,6 +174,8 @@ impl Node {
             self.joining_event(joining::Event::Discovery(discovery::Event::Removed(self.local.removed().clone())));
         }
         self.announce_stage();
+        // The first word of a host of the ring is that it is one: a newcomer that it gives leave to would take itself for alone (seed 71797).
+        self.settle_endpoint();
         self.gossip_step(crate::gossip::GossipInput::Wake);
         self.look_for_peers();
         self.note_membership();

@@ -2,15 +2,17 @@
 
 use super::{
     newcomers::{ends_with_four, three_and_a_fourth, three_final, two_in_synchronize},
-    report,
+    proceed, report,
     world::World,
 };
 use crate::{
+    gossip::RingStatus,
     ids::HostId,
     io::{Point, Table},
-    node::local::key,
+    node::{Node, local::key},
+    upgrade::Stage,
 };
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -118,4 +120,41 @@ fn a_first_boot_with_the_smallest_id_founds_nothing_beside_others() {
         ends_with_four(&mut world, &[]);
         assert!(!world.hosts[3].points.contains(&Point::Founded));
     }
+}
+
+/// Leave to join comes before the word that whoever gives it is in a ring (seed 71797).
+#[test]
+fn who_has_leave_to_join_is_not_alone_in_the_ring() {
+    let mut world = World::new(2);
+    world.hosts.iter_mut().for_each(|host| host.settings.flag = Some(true));
+    world.hosts[0].settings.hold = true;
+    (0..2).for_each(|host| world.start(host));
+    let have_met = |world: &World| (0..2).all(|host| world.node(host).gossip.endpoints().len() == 2);
+    assert!(world.run_until(LIMIT, have_met));
+    world.run(Duration::from_millis(2_500));
+    world.loses_gossip = true;
+    assert!(world.run_until(LIMIT, |world| world.node(0).boot.is_completed()));
+    world.run(LIMIT);
+    assert!(!world.node(1).boot.is_completed(), "it is in a ring of its own");
+    world.loses_gossip = false;
+    assert!(world.run_until(LIMIT, |world| world.node(1).boot.is_completed()));
+    proceed(&mut world);
+    let is_final = |node: &Node| node.stage() == Stage::UsePostRaft && node.ring().len() == 2;
+    assert!(world.run_until(LIMIT, |world| world.all(is_final)), "{}", report(&world));
+    let groups: BTreeSet<_> = (0..2).map(|host| world.node(host).local.group().unwrap()).collect();
+    assert_eq!(groups.len(), 1, "{groups:?}");
+}
+
+/// By a host that is restarted while a newcomer asks it (seed 71797).
+#[test]
+fn the_first_word_of_a_host_of_the_ring_is_that_it_is_one() {
+    let mut world = World::after(&three_and_a_fourth());
+    world.hosts[0].settings.seeds = vec![world.hosts[3].settings.broadcast_address];
+    world.start(3);
+    world.run(Duration::from_secs(1));
+    world.start(0);
+    let host = world.node(0).host;
+    let word = |world: &World| world.node(3).gossip.endpoints().get(&host).map(|endpoint| endpoint.status);
+    assert!(world.run_until(LIMIT, |world| word(world).is_some()));
+    assert_eq!(word(&world), Some(RingStatus::Normal));
 }

@@ -68,6 +68,8 @@ pub struct World {
     pub loses_pushes: bool,
     /// Whether it loses schemas that are asked for.
     pub loses_pulls: bool,
+    /// Whether it loses gossip.
+    pub loses_gossip: bool,
     /// Whether the name of the first host has an address; else whoever asks finds only its own.
     pub has_names: bool,
     /// Pairs that cannot reach each other, the smaller first.
@@ -155,6 +157,7 @@ impl World {
             admin_replies: BTreeMap::new(),
             loses_pushes: false,
             loses_pulls: false,
+            loses_gossip: false,
             has_names: true,
             delay: DELAY,
             cuts: BTreeSet::new(),
@@ -280,6 +283,7 @@ impl World {
             self.calls.push((self.now, from, request.verb()));
         }
         match send {
+            Send::Message { message: Message::Gossip(_), .. } if self.loses_gossip => {}
             Send::Message { to, header, message } => {
                 if let Some(host) = self.at(to.address).filter(|host| self.reaches(from, *host)) {
                     self.overheard.iter_mut().for_each(|heard| heard.push((from, host, message.clone())));
