@@ -68,7 +68,8 @@ impl Glue<'_> {
             Action::Reconcile(peer) => self.call(at, Verb::Reconcile, place(peer)),
             Action::Join => self.join(at, joining::Event::Begin),
             Action::Barrier => self.world.process_mut(at).barrier = Some(self.world.log.len()),
-            Action::SubmitSurplus => self.submit_surplus(at),
+            Action::SubmitSurplus => self.submit_surplus(at, self.world.process(at).surplus),
+            Action::SubmitSchema => self.submit_surplus(at, self.world.node(at).schema),
             Action::Enter { from, to } => self.enter(at, from, to),
             Action::Backoff => self.world.process_mut(at).backoff = self.setup.obeys(Rule::BackoffEnds),
             Action::ResetBackoff => {}
@@ -161,8 +162,8 @@ impl Glue<'_> {
         }
     }
 
-    fn submit_surplus(&mut self, at: Place) {
-        self.propose_merge(self.world.process(at).surplus);
+    fn submit_surplus(&mut self, at: Place, rows: Bits) {
+        self.propose_merge(rows);
         self.world.process_mut(at).submitted = Some(self.world.log.len());
     }
 

@@ -197,9 +197,9 @@ impl Node {
         }
     }
 
-    pub(super) fn submit_surplus(&mut self) {
+    pub(super) fn submit_surplus(&mut self, description: &str) {
         let rows = std::mem::take(&mut self.procedure.surplus);
-        self.propose_merge(rows, "surplus of an early finish", Some(()));
+        self.propose_merge(rows, description, Some(()));
     }
 
     /// Starts a barrier for those that wait, and gives them their turn once it has passed and nothing of ours is undecided.

@@ -165,7 +165,12 @@ impl Node {
             Action::Reconcile(host) => {
                 self.call(host, PeerRequest::MigrationRequest { snapshot_of: None }, Purpose::Reconcile(host));
             }
-            Action::SubmitSurplus => self.submit_surplus(),
+            Action::SubmitSurplus => self.submit_surplus("surplus of an early finish"),
+            Action::SubmitSchema if self.schema.rows().is_empty() => return Some(Event::SurplusCommitted),
+            Action::SubmitSchema => {
+                self.procedure.surplus = self.schema.rows().clone();
+                self.submit_surplus("the schema, for newcomers");
+            }
             Action::Enter { from, to } => return Some(self.enter(from, to)),
             Action::Backoff => self.back_off(),
             Action::ResetBackoff => self.procedure.backoff = None,

@@ -68,6 +68,17 @@ pub struct Confirm {
     members: BTreeSet<HostId>,
     barrier_passed: bool,
     equal: BTreeSet<HostId>,
+    logged: Logged,
+}
+
+/// Whether all that was compared is in the log. Newcomers, whom nobody awaits, have a snapshot and the log after it: what members have made
+/// outside of that, in recovery, comes to them by no other way (seed 74164).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Logged {
+    /// Nobody needs it as yet.
+    No,
+    UnderWay,
+    Yes,
 }
 
 /// How far the early finish with that member has come.
@@ -148,6 +159,8 @@ pub enum Action {
     Reconcile(HostId),
     /// Submit our surplus over the reconciled member.
     SubmitSurplus,
+    /// Submit all rows. [`Event::SurplusCommitted`] or [`Event::SurplusFailed`] follows.
+    SubmitSchema,
     /// Compare-and-set the persisted stage; [`Event::Entered`] or [`Event::Overruled`] follows in the same turn.
     Enter {
         /// What must be stored.
@@ -215,7 +228,8 @@ impl Upgrade {
             Phase::Confirm(confirm) => {
                 let barrier = (!confirm.barrier_passed).then_some(WaitingOn::ReadBarrier);
                 let behind = confirm.members.difference(&confirm.equal).copied().map(WaitingOn::SchemaAgreement);
-                barrier.into_iter().chain(behind).collect()
+                let surplus = (confirm.logged == Logged::UnderWay).then_some(WaitingOn::Surplus);
+                barrier.into_iter().chain(behind).chain(surplus).collect()
             }
             Phase::Early(early) => vec![match early.phase {
                 EarlyPhase::Barrier => WaitingOn::ReadBarrier,
@@ -245,7 +259,7 @@ impl Round {
 
 impl Confirm {
     fn of(members: BTreeSet<HostId>) -> Self {
-        Self { members, barrier_passed: false, equal: BTreeSet::new() }
+        Self { members, barrier_passed: false, equal: BTreeSet::new(), logged: Logged::No }
     }
 
     fn questions(&self) -> Actions {
@@ -445,7 +459,13 @@ impl Upgrade {
     }
 
     /// Of a pass in which a part has failed nothing is final, whatever became of the other parts.
-    fn surplus_committed(&self, view: &View<'_>, actions: &mut Actions) {
+    fn surplus_committed(&mut self, view: &View<'_>, actions: &mut Actions) {
+        if let Phase::Confirm(confirm) = &mut self.phase
+            && confirm.logged == Logged::UnderWay
+            && self.setback.is_none()
+        {
+            confirm.logged = Logged::Yes;
+        }
         let is_awaited = matches!(&self.phase, Phase::Early(early) if early.phase == EarlyPhase::Surplus);
         if is_awaited && self.setback.is_none() {
             self.finish_early(view, actions);
@@ -453,7 +473,10 @@ impl Upgrade {
     }
 
     fn surplus_failed(&mut self, cause: String, actions: &mut Actions) {
-        if matches!(self.phase, Phase::Early(_)) {
+        if let Phase::Confirm(confirm) = &mut self.phase {
+            confirm.logged = Logged::No;
+        }
+        if matches!(self.phase, Phase::Early(_) | Phase::Confirm(_)) {
             self.set_back(cause, actions);
         }
     }
@@ -536,7 +559,14 @@ impl Upgrade {
                 self.phase = Phase::AwaitMembers;
                 self.go_on(view, actions);
             }
-            Phase::Confirm(confirm) if confirm.barrier_passed && confirm.members.is_subset(&confirm.equal) => {
+            Phase::Confirm(confirm) if !(confirm.barrier_passed && confirm.members.is_subset(&confirm.equal)) => {}
+            Phase::Confirm(confirm) if confirm.logged != Logged::Yes && awaited != view.others() => {
+                if confirm.logged == Logged::No && self.setback.is_none() {
+                    confirm.logged = Logged::UnderWay;
+                    actions.push(Action::SubmitSchema);
+                }
+            }
+            Phase::Confirm(_) => {
                 actions.push(Action::Enter { from: Stage::Synchronize, to: Stage::UsePostRaft });
             }
             _ => {}

@@ -1,15 +1,15 @@
 //! Every moment of a newcomer's way in: what its clients see meanwhile, and what is left of it if it is lost there for good.
 
 use super::{
-    agree,
+    agree, has_table, is_final,
     newcomers::{create, ends_with_four, remove, three_and_a_fourth, three_final, three_held, voters},
-    proceed, report,
-    world::World,
+    proceed, recovery, report, upgrade, with_keyspace,
+    world::{Host, World},
 };
 use crate::{
     gossip::RingStatus,
     ids::HostId,
-    io::CqlError,
+    io::{CqlError, Point},
     node::{Node, local::key},
     upgrade::{Stage, Step},
 };
@@ -51,7 +51,7 @@ fn a_newcomer_serves_nobody_before_it_is_in_and_nobody_else_is_held_up() {
 #[test]
 fn who_does_not_get_the_schema_that_it_needs_says_that() {
     let mut world = three_held(&three_and_a_fourth());
-    world.loses_pulls = true;
+    world.loses.insert("MigrationRequest");
     proceed(&mut world);
     world.run(LIMIT);
     let founder =
@@ -62,7 +62,7 @@ fn who_does_not_get_the_schema_that_it_needs_says_that() {
         assert!(waits[0].ends_with("to add this host, and its snapshot"), "{waits:?}");
         assert!(waits[1].ends_with(&format!("pulling the snapshot from {leader} has failed: timed out")), "{waits:?}");
     }
-    world.loses_pulls = false;
+    world.loses.clear();
     assert!(
         world.run_until(LIMIT, |world| (0..3).all(|host| world.node(host).stage() == Stage::UsePostRaft)),
         "{}",
@@ -70,14 +70,45 @@ fn who_does_not_get_the_schema_that_it_needs_says_that() {
     );
 
     let mut world = three_held(&three_and_a_fourth());
-    world.loses_pulls = true;
+    world.loses.insert("MigrationRequest");
     world.start(3);
     let says =
         |world: &World| world.hosts[3].ready.as_ref().is_err_and(|why| why.contains("pulling the schema of a member has failed"));
     assert!(world.run_until(LIMIT, says), "{:?}", world.hosts[3].ready);
     world.run(LIMIT);
-    world.loses_pulls = false;
+    world.loses.clear();
     assert!(world.run_until(LIMIT, |world| world.hosts[3].ready.is_ok()), "{}", report(&world));
+}
+
+/// It has lost its way when it got its snapshot. The member from which it has that is put into recovery, and changes the schema there (seed
+/// 74164).
+#[test]
+fn a_newcomer_gets_what_was_made_in_recovery_after_its_snapshot() {
+    let mut world = with_keyspace(1);
+    upgrade(&mut world);
+    assert!(world.run_until(LIMIT, is_final), "{}", report(&world));
+    world.hosts.push(Host::new(2));
+    world.hosts[1].settings.flag = Some(true);
+    world.loses.insert("MigrationRequest");
+    world.start(1);
+    let newcomer = world.node(1).host;
+    let is_added = |world: &World| world.node(0).consensus().unwrap().1.configuration.contains(&newcomer);
+    assert!(world.run_until(LIMIT, is_added));
+    world.crash(1);
+    world.loses = ["JoinRing"].into();
+    world.start(1);
+    let has_snapshot = |world: &World| world.hosts[1].points.contains(&Point::Snapshot);
+    assert!(world.run_until(LIMIT, has_snapshot));
+    world.execute(0, recovery::ENTER);
+    recovery::restart(&mut world, 0);
+    world.execute(0, &create("in_recovery"));
+    assert_eq!(world.node(1).stage(), Stage::UsePreRaft, "it was in synchronize, and would be waited for");
+    world.execute(0, recovery::LEAVE);
+    recovery::restart(&mut world, 0);
+    world.loses.clear();
+    assert!(world.run_until(LIMIT, |world| is_final(world) && world.all(|node| node.boot.is_completed())), "{}", report(&world));
+    agree(&mut world);
+    assert!(has_table(&world, 1, "in_recovery"));
 }
 
 /// Where a host is known that others may never hear of again.

@@ -66,8 +66,8 @@ pub struct World {
     pub delay: Duration,
     /// Whether the network loses changes of the schema that are pushed.
     pub loses_pushes: bool,
-    /// Whether it loses schemas that are asked for.
-    pub loses_pulls: bool,
+    /// The verbs of calls that it loses.
+    pub loses: BTreeSet<&'static str>,
     /// Whether it loses gossip.
     pub loses_gossip: bool,
     /// Whether the name of the first host has an address; else whoever asks finds only its own.
@@ -156,7 +156,7 @@ impl World {
             replies: BTreeMap::new(),
             admin_replies: BTreeMap::new(),
             loses_pushes: false,
-            loses_pulls: false,
+            loses: BTreeSet::new(),
             loses_gossip: false,
             has_names: true,
             delay: DELAY,
@@ -291,7 +291,7 @@ impl World {
                 }
             }
             Send::Call { request: PeerRequest::DefinitionsUpdate(_), .. } if self.loses_pushes => {}
-            Send::Call { call, request: PeerRequest::MigrationRequest { .. }, within, .. } if self.loses_pulls => {
+            Send::Call { call, request, within, .. } if self.loses.contains(request.verb()) => {
                 let late = Input::Answer { call, outcome: Err(CallError::TimedOut { sent: true }) };
                 self.post(self.now + within, from, late);
             }

@@ -321,6 +321,38 @@ fn who_is_on_the_way_in_and_has_nothing_yet_is_not_waited_for() {
     assert_eq!(world.state.phase, Phase::Confirm(Confirm::of(ids(&[2, 3, 9]))), "somebody final has taken it in");
 }
 
+/// A person put the only final member into recovery, who changed the schema there, while a newcomer had its snapshot already (seed 74164).
+#[test]
+fn what_was_compared_is_in_the_log_before_a_newcomer_that_nobody_awaits_goes_on_from_it() {
+    let newcomer = id(9);
+    let ready = || {
+        let mut world = World::new();
+        world.synchronize();
+        world.configuration.learners.insert(newcomer);
+        world.event(Event::Told(newcomer, Stage::UsePreRaft));
+        for host in [2, 3] {
+            world.event(Event::Told(id(host), Stage::Synchronize));
+            world.event(Event::Compared(id(host), Comparison::Equal(Stage::Synchronize)));
+        }
+        world.event(Event::Compared(id(2), Comparison::Equal(Stage::Synchronize)));
+        assert_eq!(world.event(Event::Barrier(Ok(()))), [Action::SubmitSchema]);
+        assert_eq!(world.event(Event::Changed), [], "once");
+        world
+    };
+    let finish = Action::Enter { from: Stage::Synchronize, to: Stage::UsePostRaft };
+    assert_eq!(ready().event(Event::SurplusCommitted), [finish.clone()]);
+
+    let mut world = ready();
+    assert_eq!(world.event(Event::SurplusFailed("no quorum".into())), [Action::Backoff]);
+    assert_eq!(world.event(Event::SurplusCommitted), [], "another part of it");
+    let again = world.event(Event::Retry);
+    assert!(again.contains(&Action::Barrier) && !again.contains(&finish), "{again:?}");
+
+    let mut world = ready();
+    world.event(Event::Told(newcomer, Stage::Synchronize));
+    assert_eq!(world.event(Event::SurplusCommitted), [], "it is awaited now");
+}
+
 #[test]
 fn what_it_waits_for_is_named() {
     let mut world = World::new();
