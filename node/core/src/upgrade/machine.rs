@@ -559,15 +559,13 @@ impl Upgrade {
                 self.phase = Phase::AwaitMembers;
                 self.go_on(view, actions);
             }
-            Phase::Confirm(confirm) if !(confirm.barrier_passed && confirm.members.is_subset(&confirm.equal)) => {}
-            Phase::Confirm(confirm) if confirm.logged != Logged::Yes && awaited != view.others() => {
-                if confirm.logged == Logged::No && self.setback.is_none() {
+            Phase::Confirm(confirm) if confirm.barrier_passed && confirm.members.is_subset(&confirm.equal) => {
+                if confirm.logged == Logged::Yes || awaited == view.others() {
+                    actions.push(Action::Enter { from: Stage::Synchronize, to: Stage::UsePostRaft });
+                } else if confirm.logged == Logged::No && self.setback.is_none() {
                     confirm.logged = Logged::UnderWay;
                     actions.push(Action::SubmitSchema);
                 }
-            }
-            Phase::Confirm(_) => {
-                actions.push(Action::Enter { from: Stage::Synchronize, to: Stage::UsePostRaft });
             }
             _ => {}
         }

@@ -154,7 +154,7 @@ fn the_first_word_of_a_host_of_the_ring_is_that_it_is_one() {
     world.run(Duration::from_secs(1));
     world.start(0);
     let host = world.node(0).host;
-    let word = |world: &World| world.node(3).gossip.endpoints().get(&host).map(|endpoint| endpoint.status);
-    assert!(world.run_until(LIMIT, |world| word(world).is_some()));
-    assert_eq!(word(&world), Some(RingStatus::Normal));
+    let heard = |world: &World| world.node(3).gossip.endpoints().get(&host).map(|endpoint| endpoint.status);
+    assert!(world.run_until(LIMIT, |world| heard(world).is_some()));
+    assert_eq!(heard(&world), Some(RingStatus::Normal));
 }

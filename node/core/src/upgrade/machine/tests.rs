@@ -340,7 +340,7 @@ fn what_was_compared_is_in_the_log_before_a_newcomer_that_nobody_awaits_goes_on_
         world
     };
     let finish = Action::Enter { from: Stage::Synchronize, to: Stage::UsePostRaft };
-    assert_eq!(ready().event(Event::SurplusCommitted), [finish.clone()]);
+    assert_eq!(ready().event(Event::SurplusCommitted), std::slice::from_ref(&finish));
 
     let mut world = ready();
     assert_eq!(world.event(Event::SurplusFailed("no quorum".into())), [Action::Backoff]);
