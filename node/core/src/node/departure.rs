@@ -189,7 +189,14 @@ impl Node {
     /// Before anything of a group, or in recovery, which does without; and whoever has come into neither ring nor group.
     fn goes_the_old_way(&self, host: HostId) -> bool {
         let is_before = self.joining.group().is_none() && !self.flag().enabled;
-        self.stage() == Stage::Recovery || is_before || self.died_while_joining(host)
+        self.stage() == Stage::Recovery || is_before || self.died_while_joining(host) || self.died_while_leaving(host)
+    }
+
+    /// It was about to leave, the old way, and is maybe out, which it has told nobody: then it never comes back (seed 84239).
+    fn died_while_leaving(&self, host: HostId) -> bool {
+        let said = self.gossip.endpoints().get(&host).or_else(|| self.peers.rows().get(&host));
+        let is_leaving = host != self.host && said.is_some_and(|it| it.status == RingStatus::Leaving);
+        is_leaving && self.stage() == Stage::UsePreRaft && self.joining.group().is_none()
     }
 
     /// It had leave to join, and nobody has told us that it came in: the upgrade waits for it in step 0, and would for ever. Or it never had.

@@ -19,7 +19,7 @@ pub struct Upgrade {
     finals: BTreeSet<HostId>,
     /// Members that said that they are in `synchronize` or final.
     synchronized: BTreeSet<HostId>,
-    /// Members that said that they are on the way in and have nothing of the group yet: only a final member takes them further.
+    /// Members that said that they are on the way in: they may need a final member to get further.
     newcomers: BTreeSet<HostId>,
     /// Why the last pass failed, while its back-off lasts.
     setback: Option<String>,
@@ -322,7 +322,7 @@ impl Upgrade {
 
     fn told(&mut self, view: &View<'_>, host: HostId, stage: Stage) {
         self.newcomers.remove(&host);
-        if stage == Stage::UsePreRaft && view.is_newcomer(host) {
+        if stage != Stage::UsePostRaft && view.is_newcomer(host) {
             self.newcomers.insert(host);
         }
         match stage {

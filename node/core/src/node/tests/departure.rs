@@ -3,15 +3,15 @@
 use super::{
     has_table,
     recovery::{ENTER, LEAVE, restart},
-    report, ring, upgrade, upgraded, with_keyspace,
+    report, ring, roll, upgrade, upgraded, with_keyspace,
     world::World,
 };
 use crate::{
     ids::HostId,
-    io::{AdminReply, AdminRequest, JoinReply, PeerReply, PeerRequest, Persist, Point, Refusal, RequestId},
+    io::{AdminReply, AdminRequest, JoinReply, Order, PeerReply, PeerRequest, Persist, Point, Refusal, RequestId},
     node::{Node, StartError, departure::LEFT},
     raft::Member,
-    upgrade::Stage,
+    upgrade::{Stage, Step},
 };
 use std::time::Duration;
 
@@ -424,4 +424,28 @@ fn leadership_is_handed_to_one_that_takes_part() {
         let heir = (0..4).find(|number| leads(&world, *number)).unwrap();
         assert!(heir != leader && heir != idle, "{heir} leads after {leader}, and {idle} takes no part");
     }
+}
+
+/// It is out, which nobody but itself knows, and never starts again; meanwhile the others move to group 0 (seed 84239).
+#[test]
+fn who_left_without_a_last_word_is_removed_though_the_upgrade_waits_for_it() {
+    let mut world = with_keyspace(4);
+    roll(&mut world);
+    let gone = host(&world, 3);
+    world.admin(3, AdminRequest::Proceed(Order::default()));
+    world.run(Duration::from_secs(2));
+    world.hosts[3].crash_at = Some((Point::Left, true));
+    world.admin(3, AdminRequest::Decommission { order: None });
+    assert!(world.run_until(LIMIT, |world| world.hosts[3].node.is_none()), "{}", report(&world));
+    assert!(matches!(world.try_start(3), Err(StartError::Left)));
+    for number in 0..3 {
+        world.admin(number, AdminRequest::Proceed(Order::default()));
+    }
+    world.run(LIMIT);
+    let waits = |node: &Node| node.upgrade.step() == Some(Step::AskPeers);
+    assert!((0..3).all(|number| waits(world.node(number))), "{}", report(&world));
+    remove(&mut world, 0, gone).unwrap();
+    let are_final = |world: &World| (0..3).all(|number| world.node(number).stage() == Stage::UsePostRaft);
+    assert!(world.run_until(LIMIT, are_final), "{}", report(&world));
+    goes_on_without(&mut world, gone, &[0, 1, 2]);
 }

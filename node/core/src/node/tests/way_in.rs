@@ -81,34 +81,46 @@ fn who_does_not_get_the_schema_that_it_needs_says_that() {
 }
 
 /// It has lost its way when it got its snapshot. The member from which it has that is put into recovery, and changes the schema there (seed
-/// 74164).
+/// 74164). The same when it had got as far as `synchronize` (seed 95294).
 #[test]
 fn a_newcomer_gets_what_was_made_in_recovery_after_its_snapshot() {
-    let mut world = with_keyspace(1);
-    upgrade(&mut world);
-    assert!(world.run_until(LIMIT, is_final), "{}", report(&world));
-    world.hosts.push(Host::new(2));
-    world.hosts[1].settings.flag = Some(true);
-    world.loses.insert("MigrationRequest");
-    world.start(1);
-    let newcomer = world.node(1).host;
-    let is_added = |world: &World| world.node(0).consensus().unwrap().1.configuration.contains(&newcomer);
-    assert!(world.run_until(LIMIT, is_added));
-    world.crash(1);
-    world.loses = ["JoinRing"].into();
-    world.start(1);
-    let has_snapshot = |world: &World| world.hosts[1].points.contains(&Point::Snapshot);
-    assert!(world.run_until(LIMIT, has_snapshot));
-    world.execute(0, recovery::ENTER);
-    recovery::restart(&mut world, 0);
-    world.execute(0, &create("in_recovery"));
-    assert_eq!(world.node(1).stage(), Stage::UsePreRaft, "it was in synchronize, and would be waited for");
-    world.execute(0, recovery::LEAVE);
-    recovery::restart(&mut world, 0);
-    world.loses.clear();
-    assert!(world.run_until(LIMIT, |world| is_final(world) && world.all(|node| node.boot.is_completed())), "{}", report(&world));
-    agree(&mut world);
-    assert!(has_table(&world, 1, "in_recovery"));
+    for stage in [Stage::UsePreRaft, Stage::Synchronize] {
+        let mut world = with_keyspace(1);
+        upgrade(&mut world);
+        assert!(world.run_until(LIMIT, is_final), "{}", report(&world));
+        world.hosts.push(Host::new(2));
+        world.hosts[1].settings.flag = Some(true);
+        world.loses.insert("MigrationRequest");
+        world.start(1);
+        let newcomer = world.node(1).host;
+        let is_added = |world: &World| world.node(0).consensus().unwrap().1.configuration.contains(&newcomer);
+        assert!(world.run_until(LIMIT, is_added));
+        if stage == Stage::UsePreRaft {
+            world.crash(1);
+            world.loses = ["JoinRing"].into();
+            world.start(1);
+            assert!(world.run_until(LIMIT, |world| world.hosts[1].points.contains(&Point::Snapshot)));
+        } else {
+            world.hosts[1].crash_at = Some((Point::Synchronize, true));
+            world.loses.clear();
+            assert!(world.run_until(LIMIT, |world| world.hosts[1].node.is_none()));
+        }
+        world.execute(0, recovery::ENTER);
+        recovery::restart(&mut world, 0);
+        world.execute(0, &create("in_recovery"));
+        if stage == Stage::Synchronize {
+            world.start(1);
+            world.run(Duration::from_secs(2));
+        }
+        assert_eq!(world.node(1).stage(), stage);
+        world.execute(0, recovery::LEAVE);
+        recovery::restart(&mut world, 0);
+        world.loses.clear();
+        let are_in = |world: &World| is_final(world) && world.all(|node| node.boot.is_completed());
+        assert!(world.run_until(LIMIT, are_in), "{}", report(&world));
+        agree(&mut world);
+        assert!(has_table(&world, 1, "in_recovery"));
+    }
 }
 
 /// Where a host is known that others may never hear of again.
