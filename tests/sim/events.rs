@@ -152,7 +152,7 @@ fn required() -> Vec<String> {
     ];
     let named = named.into_iter().map(str::to_owned);
     // Random seeds rarely crash a node at these; elsewhere it is done at each of them.
-    let is_rare = |point: &&Point| matches!(point, Point::HostRemoved | Point::Left | Point::GroupForgotten);
+    let is_rare = |point: &&Point| matches!(point, Point::Founded | Point::HostRemoved | Point::Left | Point::GroupForgotten);
     let points = Point::ALL.iter().filter(|point| !is_rare(point));
     let crashes = points.flat_map(|point| [crash_at(*point, false), crash_at(*point, true)]);
     named.chain(crashes).collect()
