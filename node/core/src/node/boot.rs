@@ -119,7 +119,10 @@ impl Boot {
             Self::Left => Some(super::departure::LEFT.into()),
             Self::Pulling(None) => Some("joining the ring: waiting for the schema of a member".into()),
             Self::Pulling(Some(failure)) => Some(format!("joining the ring: {failure}, and is tried again")),
-            Self::Meeting { .. } => Some("waiting until the hosts of the ring see this one up".into()),
+            Self::Meeting { by: Some(by), .. } => Some(format!(
+                "waiting to hear of {by}, which gave leave to join, and until the hosts of the ring see this one up"
+            )),
+            Self::Meeting { by: None, .. } => Some("waiting until the hosts of the ring see this one up".into()),
             Self::Asking { heard, .. } => Some(format!("waiting for leave to join the ring: {heard}")),
             Self::Joining(group, through, hindrance) => {
                 let goal = match through {
@@ -194,8 +197,8 @@ impl Node {
             }
             Boot::Pulling(failure) => {
                 self.boot = Boot::begin(self.now.elapsed);
-                if let (Boot::Asking { heard, .. }, Some(failure)) = (&mut self.boot, failure) {
-                    *heard = failure;
+                if let Some(failure) = failure {
+                    self.heard(failure);
                 }
                 self.ask_to_join();
             }
